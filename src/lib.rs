@@ -1,0 +1,2 @@
+//! Lakeward copies DynamoDB streams, Kinesis streams and SQS queues into Apache Iceberg tables.
+// Modules stand in flow order: a file uses only what is declared above its own.

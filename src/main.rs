@@ -1,0 +1,3 @@
+//! One binary: Lambda's function and the command line.
+
+fn main() {}
