@@ -1,2 +1,11 @@
 //! Lakeward copies DynamoDB streams, Kinesis streams and SQS queues into Apache Iceberg tables.
 // Modules stand in flow order: a file uses only what is declared above its own.
+
+pub mod deadline;
+pub mod json;
+
+pub mod arn;
+pub mod name;
+pub mod number;
+pub mod time;
+pub mod value;

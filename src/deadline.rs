@@ -1,0 +1,51 @@
+//! How long an invocation may still take, and the part of it that is kept for answering.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// Share of the time left that is kept for answering…
+const RESERVE: u32 = 10;
+/// …at least this long…
+const LEAST_RESERVE: Duration = Duration::from_millis(250);
+/// …and at most this long.
+const MOST_RESERVE: Duration = Duration::from_secs(5);
+
+/// The moments after which no new work is begun, and after which nothing is waited for.
+#[derive(Debug, Clone, Copy)]
+pub struct Deadline {
+    limits: Option<Limits>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Limits {
+    no_new_work: Instant,
+    no_waiting: Instant,
+}
+
+impl Deadline {
+    /// No limit: the command line.
+    pub fn none() -> Self {
+        Self { limits: None }
+    }
+
+    /// An invocation that is ended in `left`. New work stops a reserve before that: a tenth of the
+    /// time, at least 250 ms, at most 5 s; what is under way then has half of the reserve.
+    pub fn after(left: Duration) -> Self {
+        let reserve = left.div_f64(f64::from(RESERVE)).clamp(LEAST_RESERVE, MOST_RESERVE);
+        let now = Instant::now();
+        let no_new_work = now + left.saturating_sub(reserve);
+        let no_waiting = now + left.saturating_sub(reserve.div_f64(2.0));
+        Self { limits: Some(Limits { no_new_work, no_waiting }) }
+    }
+
+    /// Whether it is too late to begin new work.
+    pub fn passed(&self) -> bool {
+        self.limits.is_some_and(|it| Instant::now() >= it.no_new_work)
+    }
+
+    /// How long work that is under way may still be waited for; `None` without a limit.
+    pub fn last_call(&self) -> Option<Duration> {
+        self.limits.map(|it| it.no_waiting.saturating_duration_since(Instant::now()))
+    }
+}

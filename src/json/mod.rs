@@ -1,0 +1,320 @@
+//! JSON, read exactly: number literals keep their digits, duplicate keys and lone surrogates are
+//! errors, nesting is limited, and every error says where but never what.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+
+mod scan;
+mod text;
+
+pub use text::write_string;
+
+/// Deepest nesting that is read.
+pub const MAX_DEPTH: usize = 128;
+/// Objects up to this many keys are checked for duplicates pair by pair.
+const FEW_KEYS: usize = 16;
+
+/// A JSON value that borrows from its text.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Json<'a> {
+    /// `null`
+    Null,
+    /// `true`, `false`
+    Bool(bool),
+    /// The literal.
+    Number(&'a str),
+    /// The text, unescaped.
+    String(Cow<'a, str>),
+    /// `[…]`
+    Array(Vec<Json<'a>>),
+    /// `{…}`, keys unique, in order.
+    Object(Vec<(Cow<'a, str>, Json<'a>)>),
+}
+
+/// What is wrong with a JSON text and at which byte.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{problem} at byte {at}")]
+pub struct JsonError {
+    /// What is wrong; static, so no payload text can slip in.
+    pub problem: &'static str,
+    /// Byte offset in the text.
+    pub at: usize,
+}
+
+impl JsonError {
+    /// Whether the text may be JSON and is only nested deeper than [`MAX_DEPTH`].
+    pub fn is_too_deep(&self) -> bool {
+        self.problem == TOO_DEEP
+    }
+}
+
+const TOO_DEEP: &str = "nested deeper than 128 levels";
+
+/// Reads one JSON value and nothing after it. A byte order mark before it is skipped.
+///
+/// # Errors
+/// Anything that RFC 8259 does not allow, duplicate keys, lone surrogates, bad UTF-8, and nesting
+/// beyond [`MAX_DEPTH`].
+pub fn parse(bytes: &[u8]) -> Result<Json<'_>, JsonError> {
+    let mut reader = Reader::new(bytes);
+    let value = reader.value(0)?;
+    reader.end()?;
+    Ok(value)
+}
+
+/// An object's keys, each with the bytes of its value.
+pub type Members<'a> = Vec<(Cow<'a, str>, &'a [u8])>;
+
+/// Splits an object into its members without reading their values: each value is the slice of
+/// its bytes. Used to take an event apart record by record; values are only scanned. A member
+/// whose key can't be read (a lone surrogate, bad UTF-8) is left out: nobody asks for it, and it
+/// must not cost the others. Keys may occur twice.
+///
+/// # Errors
+/// When it is no object, or its brackets and strings do not close.
+pub fn members(bytes: &[u8]) -> Result<Members<'_>, JsonError> {
+    let mut reader = Reader::new(bytes);
+    let mut members = Vec::new();
+    reader.blanks();
+    reader.expect(b'{', "an object was expected")?;
+    let mut more = !reader.skip_if(b'}');
+    while more {
+        reader.blanks();
+        let key = reader.scan_key()?;
+        let value = reader.scan()?;
+        members.extend(key.map(|key| (key, value)));
+        more = reader.comma_or(b'}')?;
+    }
+    reader.end()?;
+    Ok(members)
+}
+
+/// Splits an array into the slices of its items, which are only scanned, not read: an item that
+/// holds bad UTF-8 or duplicate keys costs only itself.
+///
+/// # Errors
+/// When it is no array, or its brackets and strings do not close.
+pub fn items(bytes: &[u8]) -> Result<Vec<&[u8]>, JsonError> {
+    let mut reader = Reader::new(bytes);
+    let mut items = Vec::new();
+    reader.blanks();
+    reader.expect(b'[', "an array was expected")?;
+    let mut more = !reader.skip_if(b']');
+    while more {
+        items.push(reader.scan()?);
+        more = reader.comma_or(b']')?;
+    }
+    reader.end()?;
+    Ok(items)
+}
+
+struct Reader<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Reader<'a> {
+    fn new(bytes: &'a [u8]) -> Self {
+        let mark = if bytes.starts_with(b"\xEF\xBB\xBF") { 3 } else { 0 };
+        Self { bytes, at: mark }
+    }
+
+    fn peek(&self) -> Option<u8> {
+        self.bytes.get(self.at).copied()
+    }
+
+    fn step(&mut self) {
+        self.at = self.at.saturating_add(1);
+    }
+
+    fn fail<T>(&self, problem: &'static str) -> Result<T, JsonError> {
+        Err(JsonError { problem, at: self.at })
+    }
+
+    fn blanks(&mut self) {
+        while let Some(b' ' | b'\n' | b'\r' | b'\t') = self.peek() {
+            self.step();
+        }
+    }
+
+    fn expect(&mut self, byte: u8, problem: &'static str) -> Result<(), JsonError> {
+        if self.peek() != Some(byte) {
+            return self.fail(problem);
+        }
+        self.step();
+        Ok(())
+    }
+
+    /// Skips blanks and then `byte`, if it is there.
+    fn skip_if(&mut self, byte: u8) -> bool {
+        self.blanks();
+        let found = self.peek() == Some(byte);
+        if found {
+            self.step();
+        }
+        found
+    }
+
+    /// After an item: `true` for a comma, `false` for the closing bracket.
+    fn comma_or(&mut self, close: u8) -> Result<bool, JsonError> {
+        self.blanks();
+        match self.peek() {
+            Some(b',') => {
+                self.step();
+                Ok(true)
+            }
+            Some(byte) if byte == close => {
+                self.step();
+                Ok(false)
+            }
+            Some(_) => self.fail("a comma or a closing bracket was expected"),
+            None => self.fail("the text ends too early"),
+        }
+    }
+
+    fn end(&mut self) -> Result<(), JsonError> {
+        self.blanks();
+        match self.peek() {
+            None => Ok(()),
+            Some(_) => self.fail("there is something after the value"),
+        }
+    }
+
+    fn value(&mut self, depth: usize) -> Result<Json<'a>, JsonError> {
+        self.blanks();
+        match self.peek() {
+            Some(b'{') => self.object(depth),
+            Some(b'[') => self.array(depth),
+            Some(b'"') => self.string().map(Json::String),
+            Some(b'-' | b'0'..=b'9') => self.number().map(Json::Number),
+            Some(b't') => self.word("true", Json::Bool(true)),
+            Some(b'f') => self.word("false", Json::Bool(false)),
+            Some(b'n') => self.word("null", Json::Null),
+            Some(_) => self.fail("a value was expected"),
+            None => self.fail("the text ends too early"),
+        }
+    }
+
+    fn word(&mut self, word: &str, value: Json<'a>) -> Result<Json<'a>, JsonError> {
+        let end = self.at.saturating_add(word.len());
+        if self.bytes.get(self.at..end) != Some(word.as_bytes()) {
+            return self.fail("a value was expected");
+        }
+        self.at = end;
+        Ok(value)
+    }
+
+    fn deeper(&self, depth: usize) -> Result<usize, JsonError> {
+        if depth >= MAX_DEPTH { self.fail(TOO_DEEP) } else { Ok(depth.saturating_add(1)) }
+    }
+
+    fn array(&mut self, depth: usize) -> Result<Json<'a>, JsonError> {
+        let depth = self.deeper(depth)?;
+        self.step();
+        let mut items = Vec::new();
+        let mut more = !self.skip_if(b']');
+        while more {
+            items.push(self.value(depth)?);
+            more = self.comma_or(b']')?;
+        }
+        Ok(Json::Array(items))
+    }
+
+    fn object(&mut self, depth: usize) -> Result<Json<'a>, JsonError> {
+        let depth = self.deeper(depth)?;
+        let start = self.at;
+        self.step();
+        let mut members: Vec<(Cow<'a, str>, Json<'a>)> = Vec::new();
+        let mut more = !self.skip_if(b'}');
+        while more {
+            self.blanks();
+            let key = self.key()?;
+            members.push((key, self.value(depth)?));
+            more = self.comma_or(b'}')?;
+        }
+        if has_duplicates(&members) {
+            return Err(JsonError { problem: "an object has the same key twice", at: start });
+        }
+        Ok(Json::Object(members))
+    }
+
+    /// A key and the colon after it.
+    fn key(&mut self) -> Result<Cow<'a, str>, JsonError> {
+        if self.peek() != Some(b'"') {
+            return self.fail("a key was expected");
+        }
+        let key = self.string()?;
+        self.colon()?;
+        Ok(key)
+    }
+
+    fn colon(&mut self) -> Result<(), JsonError> {
+        self.blanks();
+        self.expect(b':', "a colon was expected")
+    }
+
+    fn number(&mut self) -> Result<&'a str, JsonError> {
+        let start = self.at;
+        if self.peek() == Some(b'-') {
+            self.step();
+        }
+        if self.peek() == Some(b'0') {
+            self.step();
+        } else {
+            self.digits()?;
+        }
+        if self.peek() == Some(b'.') {
+            self.step();
+            self.digits()?;
+        }
+        if let Some(b'e' | b'E') = self.peek() {
+            self.step();
+            if let Some(b'+' | b'-') = self.peek() {
+                self.step();
+            }
+            self.digits()?;
+        }
+        if let Some(b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' | b'.' | b'+' | b'-') = self.peek() {
+            return self.fail("a number is not a JSON number");
+        }
+        // Only ASCII was passed.
+        self.text(start).map(Option::unwrap_or_default)
+    }
+
+    fn digits(&mut self) -> Result<(), JsonError> {
+        if !matches!(self.peek(), Some(b'0'..=b'9')) {
+            return self.fail("a digit was expected");
+        }
+        while let Some(b'0'..=b'9') = self.peek() {
+            self.step();
+        }
+        Ok(())
+    }
+
+    /// The text from `start` to here.
+    fn text(&self, start: usize) -> Result<Option<&'a str>, JsonError> {
+        let Some(bytes) = self.bytes.get(start..self.at) else { return Ok(None) };
+        std::str::from_utf8(bytes).map(Some).map_err(|error| JsonError {
+            problem: "a text is not UTF-8",
+            at: start.saturating_add(error.valid_up_to()),
+        })
+    }
+}
+
+fn has_duplicates(members: &[(Cow<'_, str>, Json<'_>)]) -> bool {
+    if members.len() <= FEW_KEYS {
+        let mut rest = members;
+        while let [(key, _), others @ ..] = rest {
+            if others.iter().any(|(other, _)| other == key) {
+                return true;
+            }
+            rest = others;
+        }
+        return false;
+    }
+    let mut seen = HashSet::with_capacity(members.len());
+    !members.iter().all(|(key, _)| seen.insert(key.as_ref()))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,367 @@
+//! Column and table names.
+//!
+//! Whatever text comes in, what goes out is a lower-case identifier that is safe in SQL and as a
+//! part of a path, and that no reader of Iceberg gives a meaning of its own. Athena, Glue and Lake
+//! Formation lower-case everything, so case never tells two names apart.
+
+use sha2::{Digest as _, Sha256};
+
+/// Most bytes of a column name.
+pub const MAX_COLUMN_BYTES: usize = 120;
+
+/// Most bytes of each part of a table name.
+pub const MAX_TABLE_BYTES: usize = 120;
+
+/// Hex digits that a name which was cut carries.
+const CUT_DIGITS: usize = 8;
+
+/// Hex digits that tell a second owner of a name from the first.
+const SECOND_DIGITS: usize = 4;
+
+/// What marks a record's own column whose name would be reserved.
+const UNRESERVED: &str = "_field";
+
+/// What lineage columns begin with.
+const LINEAGE: &str = "_lw_";
+
+/// Metadata columns of the Iceberg spec (section "Reserved Field IDs"), the columns of delete
+/// files, and our partition field.
+const RESERVED: [&str; 13] = [
+    "_file",
+    "_pos",
+    "_deleted",
+    "_spec_id",
+    "_partition",
+    "_row_id",
+    "_last_updated_sequence_number",
+    "_change_type",
+    "_change_ordinal",
+    "_commit_snapshot_id",
+    "pos",
+    "file_path",
+    "arrived_day",
+];
+
+/// The column name of an original name under `names = "snake"`: lower snake_case, foreign runs
+/// become one `_`, a leading digit gets `n`, at most 120 bytes (cut with a hash), reserved names
+/// get `_field`. Total: any text has a name.
+pub fn snake(original: &str) -> String {
+    let words = lower_words(original);
+    let named = match words.chars().next() {
+        None => "_".to_owned(),
+        Some('0'..='9') => format!("n{words}"),
+        Some(_) => words,
+    };
+    let suffix = if named.starts_with(LINEAGE) || is_reserved(&named) { UNRESERVED } else { "" };
+    join(&named, suffix, original)
+}
+
+/// The name a second owner of `short` gets: `short_` and four hex digits of the hash of
+/// `original`, within the length limit.
+pub fn second(short: &str, original: &str) -> String {
+    nth(short, original, 1)
+}
+
+/// The name for the `n`th try at owning `short`, from 0: `short`, then ever more hex digits of
+/// the hash of `original`. Depends on nothing but its arguments.
+pub fn nth(short: &str, original: &str, n: usize) -> String {
+    if n == 0 {
+        return short.to_owned();
+    }
+    let mut digits = hash(original);
+    digits.truncate(SECOND_DIGITS.saturating_mul(n));
+    // Beyond 64 digits two equal hashes are told apart by the count alone.
+    let full = digits.len() / SECOND_DIGITS;
+    let count = if n > full { format!("_{n}") } else { String::new() };
+    join(short, &format!("_{digits}{count}"), short)
+}
+
+/// A sibling's name: `price` and `double` → `price__double`, within the length limit.
+pub fn sibling(short: &str, kind: &str) -> String {
+    join(short, &format!("__{kind}"), short)
+}
+
+/// Whether a column of this name belongs to the lineage. No name made here ever does: one that
+/// begins like it holds `_field`.
+pub fn is_lineage(name: &str) -> bool {
+    name.starts_with(LINEAGE) && !name.contains(UNRESERVED)
+}
+
+/// Whether a record's own column may not have this name.
+pub fn is_reserved(name: &str) -> bool {
+    is_lineage(name) || RESERVED.contains(&name)
+}
+
+/// Lower-case words of `a-z0-9_`, joined by `_` where case or a foreign run parts them.
+fn lower_words(original: &str) -> String {
+    let mut out = String::with_capacity(original.len() + 4);
+    let mut previous = None;
+    let mut foreign = false;
+    let mut rest = original.chars().peekable();
+    while let Some(it) = rest.next() {
+        if !(it.is_ascii_alphanumeric() || it == '_') {
+            foreign = true;
+            previous = None;
+            continue;
+        }
+        if std::mem::take(&mut foreign) && it != '_' && !out.ends_with('_') {
+            out.push('_');
+        }
+        let after_small = matches!(previous, Some('a'..='z' | '0'..='9'));
+        let ends_run = matches!(previous, Some('A'..='Z'))
+            && rest.peek().is_some_and(char::is_ascii_lowercase);
+        if it.is_ascii_uppercase() && (after_small || ends_run) {
+            out.push('_');
+        }
+        out.push(it.to_ascii_lowercase());
+        previous = Some(it);
+    }
+    if foreign && !out.ends_with('_') {
+        out.push('_');
+    }
+    out
+}
+
+/// `stem` and `suffix` within the limit, `stem` being cut with a hash of `identity` where it is
+/// too long, and never reserved.
+fn join(stem: &str, suffix: &str, identity: &str) -> String {
+    let name = format!("{}{suffix}", cut(stem, suffix.len(), identity));
+    if !is_reserved(&name) {
+        return name;
+    }
+    let room = suffix.len() + UNRESERVED.len();
+    format!("{}{UNRESERVED}{suffix}", cut(stem, room, identity))
+}
+
+/// `stem`, short enough for `room` bytes to follow it.
+fn cut(stem: &str, room: usize, identity: &str) -> String {
+    let most = MAX_COLUMN_BYTES.saturating_sub(room);
+    if stem.len() <= most {
+        return stem.to_owned();
+    }
+    // Names are ASCII here, or someone else's: then a character is left out rather than halved.
+    let kept = stem.floor_char_boundary(most.saturating_sub(CUT_DIGITS + 1));
+    let kept = stem.get(..kept).unwrap_or("");
+    let mut digits = hash(identity);
+    digits.truncate(CUT_DIGITS);
+    format!("{kept}_{digits}")
+}
+
+/// SHA-256 in lower-case hex.
+fn hash(text: &str) -> String {
+    format!("{:x}", Sha256::digest(text.as_bytes()))
+}
+
+/// `namespace.table`, each part `[a-z0-9_]+`, starting with a letter, at most 120 bytes: safe as
+/// a path and as an identifier.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TableName {
+    namespace: String,
+    table: String,
+}
+
+/// Why a text is no table name. Never quotes the text, which a placeholder may have filled.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct BadTableName(pub String);
+
+impl std::str::FromStr for TableName {
+    type Err = BadTableName;
+
+    fn from_str(text: &str) -> Result<Self, BadTableName> {
+        let Some((namespace, table)) = text.split_once('.') else {
+            return Err(BadTableName("a table is named `namespace.table`".to_owned()));
+        };
+        check_part("namespace", namespace)?;
+        check_part("table", table)?;
+        Ok(Self { namespace: namespace.to_owned(), table: table.to_owned() })
+    }
+}
+
+impl TableName {
+    /// The namespace that is Lakeward's own; no route may fill it.
+    pub const OWN_NAMESPACE: &'static str = "lakeward";
+
+    /// The quarantine table, `lakeward.quarantine`.
+    pub fn quarantine() -> Self {
+        Self { namespace: Self::OWN_NAMESPACE.to_owned(), table: "quarantine".to_owned() }
+    }
+
+    /// The part before the dot.
+    pub fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    /// The part after the dot.
+    pub fn table(&self) -> &str {
+        &self.table
+    }
+}
+
+impl std::fmt::Display for TableName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}.{}", self.namespace, self.table)
+    }
+}
+
+/// Checks one part of a table name.
+fn check_part(what: &str, part: &str) -> Result<(), BadTableName> {
+    let problem = if !part.starts_with(|it: char| it.is_ascii_lowercase()) {
+        "must begin with a letter a-z".to_owned()
+    } else if part.len() > MAX_TABLE_BYTES {
+        format!("is longer than {MAX_TABLE_BYTES} bytes")
+    } else if !part.bytes().all(|it| matches!(it, b'a'..=b'z' | b'0'..=b'9' | b'_')) {
+        "may hold only a-z, 0-9 and _".to_owned()
+    } else {
+        return Ok(());
+    };
+    Err(BadTableName(format!("the {what} part of a table name {problem}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn snake_names() {
+        for (original, name) in [
+            ("createdAt", "created_at"),
+            ("PK", "pk"),
+            ("GSI1PK", "gsi1_pk"),
+            ("HTTPStatus", "http_status"),
+            ("userID", "user_id"),
+            ("OrderId", "order_id"),
+            ("aB", "a_b"),
+            ("ABc", "a_bc"),
+            ("with -- dash", "with_dash"),
+            ("already_snake", "already_snake"),
+            ("Mixed_Case", "mixed_case"),
+            ("keeps__both", "keeps__both"),
+            ("a_-b", "a_b"),
+            ("a-_b", "a_b"),
+            ("detail.type", "detail_type"),
+            ("$ref", "_ref"),
+            ("price€", "price_"),
+            ("größe", "gr_e"),
+            ("日本", "_"),
+            ("", "_"),
+            ("---", "_"),
+            ("1st", "n1st"),
+            ("2FA", "n2_fa"),
+            ("_id", "_id"),
+            ("__v", "__v"),
+            ("_file", "_file_field"),
+            ("_pos", "_pos_field"),
+            ("pos", "pos_field"),
+            ("POS", "pos_field"),
+            ("filePath", "file_path_field"),
+            ("arrived_day", "arrived_day_field"),
+            ("_lw_id", "_lw_id_field"),
+            ("_LW_ID", "_lw_id_field"),
+            ("_lwId", "_lw_id_field"),
+            ("_lw_", "_lw__field"),
+            ("_lw_id_field", "_lw_id_field_field"),
+            ("position", "position"),
+            ("../../etc/passwd", "_etc_passwd"),
+            ("a\"; drop table x;--", "a_drop_table_x_"),
+        ] {
+            assert_eq!(snake(original), name, "{original:?}");
+        }
+    }
+
+    #[test]
+    fn second_owners_and_siblings() {
+        assert_eq!(second("pk", "PK"), nth("pk", "PK", 1));
+        assert_eq!(nth("pk", "PK", 0), "pk");
+        assert_eq!(second("pk", "PK").len(), "pk_".len() + 4);
+        assert!(nth("pk", "PK", 2).starts_with(&second("pk", "PK")));
+        assert_ne!(second("pk", "PK"), second("pk", "Pk"));
+        assert_eq!(sibling("price", "double"), "price__double");
+        let tries: HashSet<_> = (0..40).map(|n| nth("pk", "PK", n)).collect();
+        assert_eq!(tries.len(), 40);
+    }
+
+    #[test]
+    fn long_names_are_cut_with_a_hash() {
+        let (one, two) = (format!("{}1", "x".repeat(300)), format!("{}2", "x".repeat(300)));
+        assert_eq!(snake(&one).len(), MAX_COLUMN_BYTES);
+        assert_ne!(snake(&one), snake(&two));
+        assert_ne!(sibling(&snake(&one), "text"), sibling(&snake(&two), "text"));
+        assert_eq!(snake(&"x".repeat(120)), "x".repeat(120));
+    }
+
+    #[test]
+    fn table_names() {
+        for good in ["shop.orders", "s.o", "shop.orders_changes2", "lakeward.quarantine"] {
+            assert_eq!(good.parse::<TableName>().unwrap().to_string(), good);
+        }
+        let long = format!("shop.{}", "x".repeat(121));
+        for bad in [
+            "",
+            "orders",
+            "shop.",
+            ".orders",
+            "Shop.orders",
+            "shop.orders.x",
+            "shop.1st",
+            "shop._x",
+            "shop.or-ders",
+            "../x.y",
+            "shop/x.orders",
+            "shop.örders",
+            "shop. orders",
+            long.as_str(),
+        ] {
+            assert!(bad.parse::<TableName>().is_err(), "{bad:?}");
+        }
+        assert_eq!("lakeward.quarantine".parse(), Ok(TableName::quarantine()));
+    }
+
+    fn assert_safe(name: &str) {
+        assert!(!name.is_empty() && name.len() <= MAX_COLUMN_BYTES, "{name}");
+        assert!(name.bytes().all(|it| matches!(it, b'a'..=b'z' | b'0'..=b'9' | b'_')), "{name}");
+        assert!(!name.starts_with(|it: char| it.is_ascii_digit()), "{name}");
+        assert!(!is_reserved(name), "{name}");
+    }
+
+    /// Texts that come near every rule: any Unicode, and pieces of reserved names.
+    fn original() -> impl Strategy<Value = String> {
+        let piece = prop_oneof![
+            ".{0,6}",
+            "[a-zA-Z0-9_]{0,60}",
+            proptest::sample::select(vec![
+                "_lw_", "_LW_", "_field", "pos", "_file", "filePath", "_"
+            ])
+            .prop_map(str::to_owned),
+        ];
+        proptest::collection::vec(piece, 0..5).prop_map(|pieces| pieces.concat())
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_has_a_safe_name(original in original(), other in original(), n in 0_usize..20) {
+            let short = snake(&original);
+            assert_safe(&short);
+            assert_safe(&nth(&short, &other, n));
+            assert_safe(&sibling(&short, "decimal"));
+            assert_safe(&nth(&sibling(&short, "double"), &other, n));
+            prop_assert_eq!(&short, &snake(&original));
+            prop_assert!(!is_lineage(&sibling(&nth(&short, &other, n), "text")));
+        }
+
+        #[test]
+        fn a_table_name_is_a_path_and_an_identifier(text in "[a-z._/A-Z0-9\\\\-]{1,12}|.{0,8}") {
+            if let Ok(name) = text.parse::<TableName>() {
+                prop_assert_eq!(name.to_string(), text);
+                for part in [name.namespace(), name.table()] {
+                    assert_safe(&format!("t{part}"));
+                    prop_assert!(part.as_bytes()[0].is_ascii_lowercase());
+                }
+            }
+        }
+    }
+}
