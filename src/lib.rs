@@ -9,3 +9,6 @@ pub mod name;
 pub mod number;
 pub mod time;
 pub mod value;
+
+pub mod record;
+pub mod table;

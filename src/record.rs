@@ -1,0 +1,212 @@
+//! The nouns that travel from an event to its answer.
+
+use crate::arn::Arn;
+use crate::time::Timestamp;
+use crate::value::Fields;
+
+/// What Lambda must be told when a record is not durable: a stream's sequence number or an
+/// SQS message id. Never empty, because an empty identifier makes Lambda retry everything.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Receipt(String);
+
+impl Receipt {
+    /// `None` for an empty text.
+    pub fn new(text: impl Into<String>) -> Option<Self> {
+        let text = text.into();
+        (!text.is_empty()).then_some(Self(text))
+    }
+
+    /// The identifier as Lambda delivered it.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// One record of an event: every record yields exactly one, decoded or not.
+#[derive(Debug)]
+pub struct Delivery<'a> {
+    /// The record as Lambda delivered it, byte for byte.
+    pub raw: &'a [u8],
+    /// How to report it; `None` when the record carries no usable identifier.
+    pub receipt: Option<Receipt>,
+    /// Message group, for records of a FIFO queue.
+    pub group: Option<String>,
+    /// Where the record was born: messages of a DLQ carry the queue they came from. This ARN is
+    /// what routes match.
+    pub source: Arn,
+    /// What is known of its identity even when it can't be decoded.
+    pub origin: Origin,
+    /// The decoded record, or why there is none.
+    pub record: Result<Record, Reject>,
+}
+
+/// Identity and place of a record, for lineage columns and for quarantine.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Origin {
+    /// `_lw_id`; `None` when the record has no identity.
+    pub id: Option<String>,
+    /// `_lw_source`: table ARN, stream ARN or queue ARN.
+    pub source: String,
+    /// `_lw_shard`
+    pub shard: Option<String>,
+    /// `_lw_position`, padded to 60 digits.
+    pub position: Option<String>,
+    /// `_lw_arrived_at`
+    pub arrived_at: Option<Timestamp>,
+    /// Whether it came through a DLQ. SQS gives a FIFO message a new time and number when it moves
+    /// it, so only its id says whether it has landed before.
+    pub moved: bool,
+}
+
+/// A decoded record.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Record {
+    /// Kinesis partition key or FIFO message group; `None` for DynamoDB, whose key is made of
+    /// `payload`'s keys after transforms.
+    pub key: Option<String>,
+    /// `_lw_op`
+    pub op: Op,
+    /// `_lw_deleted_by`, for deletes.
+    pub deleted_by: Option<DeletedBy>,
+    /// What it says.
+    pub payload: Payload,
+    /// SQS message attributes, reachable as `attributes.NAME` by `when`; no columns. `None` for
+    /// other sources, where such a path is one of the record's own.
+    pub attributes: Option<Fields>,
+}
+
+/// What a record says.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Payload {
+    /// A Kinesis record or an SQS message.
+    Event(Fields),
+    /// A change of a DynamoDB item. An image that was not delivered is `None`; an empty one is
+    /// `Some` of nothing.
+    Change {
+        /// Key attributes.
+        keys: Fields,
+        /// The item after the change.
+        new: Option<Fields>,
+        /// The item before the change.
+        old: Option<Fields>,
+    },
+}
+
+/// `_lw_op`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Op {
+    /// A Kinesis record or SQS message.
+    Event,
+    /// A new item.
+    Insert,
+    /// A changed item.
+    Update,
+    /// A deleted item.
+    Delete,
+}
+
+impl Op {
+    /// The column's text.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Op::Event => "event",
+            Op::Insert => "insert",
+            Op::Update => "update",
+            Op::Delete => "delete",
+        }
+    }
+}
+
+/// `_lw_deleted_by`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeletedBy {
+    /// DynamoDB's time to live.
+    Ttl,
+    /// Anyone else.
+    User,
+}
+
+impl DeletedBy {
+    /// The column's text.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            DeletedBy::Ttl => "ttl",
+            DeletedBy::User => "user",
+        }
+    }
+}
+
+/// Why a record is no row. The detail never holds payload text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reject {
+    /// Reason code, stable, snake_case (`bad_base64`, `no_json`, `no_route`, …).
+    pub reason: &'static str,
+    /// A sentence for people: what, where, never the value.
+    pub detail: String,
+}
+
+impl Reject {
+    /// A reject with its code and a sentence.
+    pub fn new(reason: &'static str, detail: impl Into<String>) -> Self {
+        Self { reason, detail: detail.into() }
+    }
+}
+
+impl Record {
+    /// What `when` looks at: the new image, else the old one, else the keys.
+    pub fn seen(&self) -> &Fields {
+        match &self.payload {
+            Payload::Event(fields) => fields,
+            Payload::Change { keys, new, old } => new.as_ref().or(old.as_ref()).unwrap_or(keys),
+        }
+    }
+
+    /// What the row holds: the new image, else for a delete the old one, else the keys. Old
+    /// values never pose as new ones.
+    pub fn into_row(self) -> Fields {
+        match self.payload {
+            Payload::Event(fields) => fields,
+            Payload::Change { keys, new, old } => match (self.op, new, old) {
+                (Op::Delete, _, Some(old)) => old,
+                (Op::Delete, _, None) | (_, None, _) => keys,
+                (_, Some(new), _) => new,
+            },
+        }
+    }
+}
+
+/// The lineage columns of a row.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Lineage {
+    /// `_lw_id`
+    pub id: String,
+    /// `_lw_source`
+    pub source: String,
+    /// `_lw_shard`
+    pub shard: Option<String>,
+    /// `_lw_key`
+    pub key: Option<String>,
+    /// `_lw_position`; quarantined records may have none.
+    pub position: Option<String>,
+    /// `_lw_op`
+    pub op: Op,
+    /// `_lw_deleted_by`
+    pub deleted_by: Option<DeletedBy>,
+    /// `_lw_event_at`
+    pub event_at: Option<Timestamp>,
+    /// `_lw_arrived_at`
+    pub arrived_at: Option<Timestamp>,
+    /// `_lw_digest`; only where the route has an `id`.
+    pub digest: Option<String>,
+    /// Whether the record came through a DLQ, see [`Origin::moved`].
+    pub moved: bool,
+}
+
+/// One row on its way to a table, before its values have columns.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Row {
+    /// Lineage columns.
+    pub lineage: Lineage,
+    /// The record's own values under their original names.
+    pub fields: Fields,
+}

@@ -1,0 +1,200 @@
+//! Declared column types: `decimal(12,2)`, `timestamp(ms)`, `list<string>`, `json`, …
+//!
+//! A declared type says which values fit and what they become. Nothing is rounded and no kind is
+//! turned into another: what does not fit is left to the caller.
+
+mod grammar;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+
+use crate::name;
+use crate::number::Number;
+use crate::table::{Cell, ColumnType};
+use crate::time::{self, TimeUnit, Timestamp};
+use crate::value::{Fields, Set, Value};
+
+/// A type as a config declares it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Declared {
+    /// `string`
+    String,
+    /// `bool`
+    Bool,
+    /// `int`
+    Int,
+    /// `long`
+    Long,
+    /// `float`
+    Float,
+    /// `double`
+    Double,
+    /// `decimal(p,s)`
+    Decimal {
+        /// 1 to 38.
+        precision: u32,
+        /// 0 to `precision`.
+        scale: u32,
+    },
+    /// `date`, from `YYYY-MM-DD`
+    Date,
+    /// `timestamp(s|ms|us|ns)`, from a number or the same as text
+    Epoch(TimeUnit),
+    /// `timestamp(rfc3339)`
+    Rfc3339,
+    /// `binary`; from JSON it is base64
+    Binary,
+    /// `uuid`, checked and stored as lower-case string
+    Uuid,
+    /// `list<…>`
+    List(Box<Declared>),
+    /// `struct<a: long, b: string>`
+    Struct(Vec<(String, Declared)>),
+    /// `json`: any value as JSON text
+    Json,
+}
+
+/// Why a text is no declared type; says what would be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct BadType(pub String);
+
+impl std::str::FromStr for Declared {
+    type Err = BadType;
+
+    fn from_str(text: &str) -> Result<Self, BadType> {
+        grammar::parse(text)
+    }
+}
+
+impl Declared {
+    /// The column type it is stored in.
+    pub fn column_type(&self) -> ColumnType {
+        match self {
+            Declared::String | Declared::Uuid | Declared::Json => ColumnType::String,
+            Declared::Bool => ColumnType::Bool,
+            Declared::Int => ColumnType::Int,
+            Declared::Long => ColumnType::Long,
+            Declared::Float => ColumnType::Float,
+            Declared::Double => ColumnType::Double,
+            &Declared::Decimal { precision, scale } => ColumnType::Decimal { precision, scale },
+            Declared::Date => ColumnType::Date,
+            Declared::Epoch(_) | Declared::Rfc3339 => ColumnType::Timestamp,
+            Declared::Binary => ColumnType::Binary,
+            Declared::List(element) => ColumnType::List(Box::new(element.column_type())),
+            Declared::Struct(fields) => ColumnType::Struct(
+                fields.iter().map(|(name, ty)| (field_name(name), ty.column_type())).collect(),
+            ),
+        }
+    }
+
+    /// The cell of a value, exact; `None` when it misfits. Kinds never convert: digits do not
+    /// enter a `string`, `"true"` no `bool`. `Null` fits everything. A map enters a `struct` only
+    /// whole: a key that the struct lacks makes the map a misfit.
+    pub fn fit(&self, value: &Value) -> Option<Cell> {
+        match (self, value) {
+            (_, Value::Null) => Some(Cell::Null),
+            (Declared::Json, value) => Some(Cell::Text(json_text(value))),
+            (Declared::Bool, &Value::Bool(it)) => Some(Cell::Bool(it)),
+            (Declared::List(element), Value::List(items)) => {
+                Some(Cell::List(items.iter().map(|it| element.fit(it)).collect::<Option<_>>()?))
+            }
+            (Declared::List(element), Value::Set(set)) => element.fit_set(set),
+            (Declared::Struct(fields), Value::Map(map)) => fit_struct(fields, map),
+            (_, Value::Number(number)) => self.fit_number(number),
+            (_, Value::Text(text)) => self.fit_text(text),
+            (Declared::Binary, Value::Binary(bytes)) => Some(Cell::Binary(bytes.clone())),
+            _ => None,
+        }
+    }
+
+    fn fit_number(&self, number: &Number) -> Option<Cell> {
+        match self {
+            Declared::Int => Some(Cell::Int(i32::try_from(number.as_i64()?).ok()?)),
+            Declared::Long => Some(Cell::Long(number.as_i64()?)),
+            Declared::Float => Some(Cell::Float(number.as_f32()?)),
+            Declared::Double => Some(Cell::Double(number.as_f64()?)),
+            &Declared::Decimal { precision, scale } => {
+                Some(Cell::Decimal(number.as_decimal(precision, scale)?))
+            }
+            &Declared::Epoch(unit) => {
+                Some(Cell::Micros(Timestamp::from_number(number, unit)?.micros()))
+            }
+            _ => None,
+        }
+    }
+
+    fn fit_text(&self, text: &str) -> Option<Cell> {
+        match self {
+            Declared::String => Some(Cell::Text(text.to_owned())),
+            Declared::Date => Some(Cell::Date(time::date(text)?)),
+            Declared::Epoch(_) => self.fit_number(&Number::parse(text).ok()?),
+            Declared::Rfc3339 => Some(Cell::Micros(Timestamp::from_rfc3339(text)?.micros())),
+            Declared::Binary => Some(Cell::Binary(BASE64.decode(text).ok()?)),
+            // 36 characters: the hyphenated form, none of the others that the crate reads.
+            Declared::Uuid if text.len() == 36 => {
+                Some(Cell::Text(uuid::Uuid::try_parse(text).ok()?.hyphenated().to_string()))
+            }
+            _ => None,
+        }
+    }
+
+    /// The elements of a set in a list of this type.
+    fn fit_set(&self, set: &Set) -> Option<Cell> {
+        let cells: Option<Vec<Cell>> = match set {
+            Set::Text(items) => items.iter().map(|it| self.fit(&Value::Text(it.clone()))).collect(),
+            Set::Number(items) => {
+                items.iter().map(|it| self.fit(&Value::Number(it.clone()))).collect()
+            }
+            Set::Binary(items) => {
+                items.iter().map(|it| self.fit(&Value::Binary(it.clone()))).collect()
+            }
+        };
+        Some(Cell::List(cells?))
+    }
+}
+
+/// A value as JSON text, keys as delivered.
+pub(in crate::table) fn json_text(value: &Value) -> String {
+    let mut text = String::new();
+    value.write_json(false, &mut text);
+    text
+}
+
+/// The name of a struct's field for a key: the key itself where it is a name, else its short
+/// name. Iceberg's reserved names are reserved for columns only.
+pub(in crate::table) fn field_name(key: &str) -> String {
+    let plain = key.bytes().all(|it| matches!(it, b'a'..=b'z' | b'0'..=b'9' | b'_'))
+        && !key.starts_with(|it: char| it.is_ascii_digit())
+        && (1..=name::MAX_COLUMN_BYTES).contains(&key.len());
+    if plain { key.to_owned() } else { name::snake(key) }
+}
+
+/// Pairs each field of a struct with its key in `map`; `None` where a key has no field or two
+/// keys mean the same one.
+pub(in crate::table) fn match_keys<'a>(
+    names: impl Iterator<Item = &'a str>,
+    map: &'a Fields,
+) -> Option<Vec<Option<&'a Value>>> {
+    let mut keys: Vec<(String, &Value)> =
+        map.iter().map(|(key, value)| (field_name(key), value)).collect();
+    let mut found = Vec::new();
+    for name in names {
+        let at = keys.iter().position(|(key, _)| *key == name);
+        found.push(at.map(|at| keys.swap_remove(at).1));
+    }
+    keys.is_empty().then_some(found)
+}
+
+fn fit_struct(fields: &[(String, Declared)], map: &Fields) -> Option<Cell> {
+    let names: Vec<String> = fields.iter().map(|(name, _)| field_name(name)).collect();
+    let values = match_keys(names.iter().map(String::as_str), map)?;
+    let cells = fields.iter().zip(values).map(|((_, ty), value)| match value {
+        Some(value) => ty.fit(value),
+        None => Some(Cell::Null),
+    });
+    Some(Cell::Struct(cells.collect::<Option<_>>()?))
+}
+
+#[cfg(test)]
+mod tests;

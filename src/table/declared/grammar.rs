@@ -1,0 +1,209 @@
+//! Reads `list<struct<id: long, at: timestamp(ms)>>`, and helps whoever wrote something else.
+
+use crate::number::MAX_PRECISION;
+use crate::table::declared::{BadType, Declared, field_name};
+use crate::time::TimeUnit;
+
+/// Deepest nesting of lists and structs; deeper data is better declared as `json`.
+const MAX_NESTING: usize = 16;
+
+/// What a declared type may be.
+const KNOWN: &str = "string, bool, int, long, float, double, decimal(p,s), date, \
+                     timestamp(s|ms|us|ns|rfc3339), binary, uuid, list<…>, struct<name: …>, json";
+
+/// Names from elsewhere, and what they are called here.
+const ELSEWHERE: [(&str, &str); 31] = [
+    ("text", "string"),
+    ("str", "string"),
+    ("varchar", "string"),
+    ("char", "string"),
+    ("boolean", "bool"),
+    ("integer", "int"),
+    ("int32", "int"),
+    ("i32", "int"),
+    ("smallint", "int"),
+    ("tinyint", "int"),
+    ("bigint", "long"),
+    ("int64", "long"),
+    ("i64", "long"),
+    ("float32", "float"),
+    ("f32", "float"),
+    ("real", "float"),
+    ("float64", "double"),
+    ("f64", "double"),
+    ("number", "decimal(p,s)"),
+    ("numeric", "decimal(p,s)"),
+    ("datetime", "timestamp(rfc3339)"),
+    ("timestamptz", "timestamp(rfc3339)"),
+    ("time", "timestamp(rfc3339)"),
+    ("bytes", "binary"),
+    ("blob", "binary"),
+    ("array", "list<…>"),
+    ("set", "list<…>"),
+    ("map", "struct<name: …> or json"),
+    ("object", "struct<name: …> or json"),
+    ("record", "struct<name: …>"),
+    ("jsonb", "json"),
+];
+
+/// Reads a whole type.
+pub(super) fn parse(text: &str) -> Result<Declared, BadType> {
+    let mut reader = Reader { rest: text };
+    let ty = reader.ty(0)?;
+    reader.blanks();
+    if reader.rest.is_empty() {
+        return Ok(ty);
+    }
+    Err(BadType(format!("`{}` is left over after the type", reader.rest)))
+}
+
+/// A reader of the grammar, and what it has not read yet.
+struct Reader<'a> {
+    rest: &'a str,
+}
+
+impl<'a> Reader<'a> {
+    fn ty(&mut self, depth: usize) -> Result<Declared, BadType> {
+        if depth > MAX_NESTING {
+            return Err(BadType(format!(
+                "lists and structs are nested deeper than {MAX_NESTING}; declare the inner ones \
+                 as json"
+            )));
+        }
+        let word = self.word();
+        match word {
+            "string" => Ok(Declared::String),
+            "bool" => Ok(Declared::Bool),
+            "int" => Ok(Declared::Int),
+            "long" => Ok(Declared::Long),
+            "float" => Ok(Declared::Float),
+            "double" => Ok(Declared::Double),
+            "date" => Ok(Declared::Date),
+            "binary" => Ok(Declared::Binary),
+            "uuid" => Ok(Declared::Uuid),
+            "json" => Ok(Declared::Json),
+            "decimal" => self.decimal(),
+            "timestamp" => self.timestamp(),
+            "list" => {
+                self.expect('<', "a list names its element: list<string>")?;
+                let element = self.ty(depth + 1)?;
+                self.expect('>', "a list ends with `>`: list<string>")?;
+                Ok(Declared::List(Box::new(element)))
+            }
+            "struct" => self.fields(depth),
+            _ => Err(unknown(word)),
+        }
+    }
+
+    fn decimal(&mut self) -> Result<Declared, BadType> {
+        const SHAPE: &str = "a decimal names its digits and how many of them follow the point: \
+                             decimal(12,2)";
+        self.expect('(', SHAPE)?;
+        let precision = self.word().parse::<u32>().ok();
+        self.expect(',', SHAPE)?;
+        let scale = self.word().parse::<u32>().ok();
+        self.expect(')', SHAPE)?;
+        match (precision, scale) {
+            (Some(precision @ 1..=MAX_PRECISION), Some(scale)) if scale <= precision => {
+                Ok(Declared::Decimal { precision, scale })
+            }
+            (Some(_), Some(_)) => Err(BadType(format!(
+                "a decimal has 1 to {MAX_PRECISION} digits, and no more than that follow the \
+                 point: decimal(12,2)"
+            ))),
+            _ => Err(BadType(SHAPE.to_owned())),
+        }
+    }
+
+    fn timestamp(&mut self) -> Result<Declared, BadType> {
+        const SHAPE: &str = "a timestamp names its form: timestamp(s), timestamp(ms), \
+                             timestamp(us), timestamp(ns) or timestamp(rfc3339)";
+        self.expect('(', SHAPE)?;
+        let ty = match self.word() {
+            "s" => Declared::Epoch(TimeUnit::Seconds),
+            "ms" => Declared::Epoch(TimeUnit::Millis),
+            "us" => Declared::Epoch(TimeUnit::Micros),
+            "ns" => Declared::Epoch(TimeUnit::Nanos),
+            "rfc3339" => Declared::Rfc3339,
+            _ => return Err(BadType(SHAPE.to_owned())),
+        };
+        self.expect(')', SHAPE)?;
+        Ok(ty)
+    }
+
+    fn fields(&mut self, depth: usize) -> Result<Declared, BadType> {
+        const SHAPE: &str = "a struct names its fields: struct<id: long, name: string>";
+        self.expect('<', SHAPE)?;
+        let mut fields: Vec<(String, Declared)> = Vec::new();
+        loop {
+            let name = self.word();
+            if name.is_empty() || name.starts_with(|it: char| it.is_ascii_digit()) {
+                return Err(BadType(SHAPE.to_owned()));
+            }
+            self.expect(':', SHAPE)?;
+            let ty = self.ty(depth + 1)?;
+            if fields.iter().any(|(other, _)| field_name(other) == field_name(name)) {
+                return Err(BadType(format!(
+                    "two fields of a struct are called `{}`; leave one out",
+                    field_name(name)
+                )));
+            }
+            fields.push((name.to_owned(), ty));
+            if !self.take(',') {
+                break;
+            }
+        }
+        self.expect('>', SHAPE)?;
+        Ok(Declared::Struct(fields))
+    }
+
+    fn blanks(&mut self) {
+        self.rest = self.rest.trim_start();
+    }
+
+    /// The letters, digits and `_` that come next.
+    fn word(&mut self) -> &'a str {
+        self.blanks();
+        let end = self
+            .rest
+            .find(|it: char| !(it.is_ascii_alphanumeric() || it == '_'))
+            .unwrap_or(self.rest.len());
+        let (word, rest) = self.rest.split_at(end);
+        self.rest = rest;
+        word
+    }
+
+    fn take(&mut self, wanted: char) -> bool {
+        self.blanks();
+        match self.rest.strip_prefix(wanted) {
+            Some(rest) => {
+                self.rest = rest;
+                true
+            }
+            None => false,
+        }
+    }
+
+    fn expect(&mut self, wanted: char, shape: &str) -> Result<(), BadType> {
+        if self.take(wanted) {
+            return Ok(());
+        }
+        Err(BadType(format!("a `{wanted}` is missing; {shape}")))
+    }
+}
+
+/// What to say about a word that is no type.
+fn unknown(word: &str) -> BadType {
+    if word.is_empty() {
+        return BadType(format!("a type is missing; there are {KNOWN}"));
+    }
+    let lower = word.to_ascii_lowercase();
+    let here = KNOWN
+        .split(", ")
+        .find(|it| it.split(['(', '<']).next() == Some(lower.as_str()))
+        .or_else(|| ELSEWHERE.iter().find(|(name, _)| *name == lower).map(|(_, here)| *here));
+    match here {
+        Some(here) => BadType(format!("`{word}` is no type; did you mean {here}?")),
+        None => BadType(format!("`{word}` is no type; there are {KNOWN}")),
+    }
+}

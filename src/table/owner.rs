@@ -1,0 +1,129 @@
+//! Who owns which column of a layout, and which names are free.
+//!
+//! Names are compared ignoring case, because Athena, Glue and Lake Formation do. A name that was
+//! ever owned stays taken, so that a column which someone dropped is not made for someone else.
+
+use std::collections::{HashMap, HashSet};
+
+use crate::name;
+use crate::table::layout::{Layout, Owner, Role};
+
+/// Where a field, or its sibling, is in a layout.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Home {
+    /// In the column at this index.
+    Column(usize),
+    /// It had a column, which someone dropped.
+    Dropped,
+    /// It never had one.
+    Absent,
+}
+
+impl Home {
+    /// The index of the column, where there is one.
+    pub(super) fn column(self) -> Option<usize> {
+        match self {
+            Home::Column(at) => Some(at),
+            Home::Dropped | Home::Absent => None,
+        }
+    }
+}
+
+/// A layout, ready to be asked.
+#[derive(Debug)]
+pub(super) struct Index<'a> {
+    owners: &'a [Owner],
+    /// Column of each owner.
+    homes: Vec<Home>,
+    owner_of_column: HashMap<usize, usize>,
+    owner_by_name: HashMap<String, usize>,
+    owner_by_field: HashMap<(&'a str, Option<Role>), usize>,
+    column_by_name: HashMap<String, usize>,
+}
+
+impl<'a> Index<'a> {
+    /// Finds the column of each owner: by field id, which survives a rename; else by name, where
+    /// that column is nobody else's: someone dropped it and added it again.
+    pub(super) fn new(layout: &'a Layout) -> Self {
+        let mut column_by_id = HashMap::new();
+        let mut column_by_name = HashMap::new();
+        for (at, column) in layout.columns.iter().enumerate() {
+            column_by_id.entry(column.id).or_insert(at);
+            column_by_name.entry(column.name.to_lowercase()).or_insert(at);
+        }
+        let owners = layout.owners.as_slice();
+        let mut homes = vec![Home::Dropped; owners.len()];
+        let mut owner_of_column = HashMap::new();
+        let mut owner_by_name = HashMap::new();
+        let mut owner_by_field = HashMap::new();
+        for (home, (at, owner)) in homes.iter_mut().zip(owners.iter().enumerate()) {
+            owner_by_name.entry(owner.name.to_lowercase()).or_insert(at);
+            owner_by_field.entry((owner.original.as_str(), sibling(owner.role))).or_insert(at);
+            let found = owner.id.and_then(|id| column_by_id.get(&id).copied());
+            if let Some(column) = found.filter(|it| !owner_of_column.contains_key(it)) {
+                *home = Home::Column(column);
+                owner_of_column.insert(column, at);
+            }
+        }
+        for (home, (at, owner)) in homes.iter_mut().zip(owners.iter().enumerate()) {
+            let found = column_by_name.get(&owner.name.to_lowercase()).copied();
+            if let Some(column) = found.filter(|it| !owner_of_column.contains_key(it))
+                && *home == Home::Dropped
+            {
+                *home = Home::Column(column);
+                owner_of_column.insert(column, at);
+            }
+        }
+        Self { owners, homes, owner_of_column, owner_by_name, owner_by_field, column_by_name }
+    }
+
+    /// The column of a field's own, and its record; `None` where none was ever made.
+    pub(super) fn main(&self, original: &str) -> Option<(&'a Owner, Home)> {
+        self.owner(*self.owner_by_field.get(&(original, None))?)
+    }
+
+    /// The sibling of a field.
+    pub(super) fn sibling(&self, original: &str, role: Role) -> Home {
+        let found = self.owner_by_field.get(&(original, Some(role)));
+        found.and_then(|at| self.owner(*at)).map_or(Home::Absent, |(_, home)| home)
+    }
+
+    /// Whose name `name` is: who had a column made with it, else whose column is called so now.
+    pub(super) fn owner_of(&self, name: &str) -> Option<(&'a Owner, Home)> {
+        let now = || self.owner_of_column.get(self.column_by_name.get(name)?);
+        self.owner(*self.owner_by_name.get(name).or_else(now)?)
+    }
+
+    /// The column of this name, where it has no owner: someone else added it.
+    pub(super) fn unowned(&self, name: &str) -> Option<usize> {
+        let column = self.column_by_name.get(name).copied();
+        column.filter(|it| !self.owner_of_column.contains_key(it))
+    }
+
+    /// Names that no new column may have.
+    pub(super) fn taken(&self) -> HashSet<String> {
+        self.owner_by_name.keys().chain(self.column_by_name.keys()).cloned().collect()
+    }
+
+    fn owner(&self, at: usize) -> Option<(&'a Owner, Home)> {
+        Some((self.owners.get(at)?, *self.homes.get(at)?))
+    }
+}
+
+/// The role as part of a field's key: a field has one column of its own, whatever that holds.
+fn sibling(role: Role) -> Option<Role> {
+    role.kind().map(|_| role)
+}
+
+/// The first name for `original` that is free: `short`, else with more and more of its hash.
+/// Takes it.
+pub(super) fn free_name(short: &str, original: &str, taken: &mut HashSet<String>) -> String {
+    let mut tries = 0;
+    loop {
+        let name = name::nth(short, original, tries);
+        if taken.insert(name.clone()) {
+            return name;
+        }
+        tries += 1;
+    }
+}

@@ -1,0 +1,253 @@
+//! Decides where each value of a batch goes: its column, a sibling column, or `_lw_extra`.
+//!
+//! [`changes`] and [`place`] resolve a field by the same function, so a column that `changes`
+//! asked for is the one that `place` fills. Every value that is not null ends in exactly one
+//! place, exactly.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use crate::json;
+use crate::name;
+use crate::record::Row;
+use crate::table::declared::Declared;
+use crate::table::infer::Sample;
+use crate::table::layout::{Change, Column, Layout, Owner, Policy, Role};
+use crate::table::owner::{Home, Index, free_name};
+use crate::table::resolve::{Newcomers, Spot, Target, resolve, slots};
+use crate::table::{Cell, ColumnType, fit};
+use crate::value::Value;
+
+/// Longest original name that gets a column. Docs and owners keep originals whole, in a file that
+/// every commit rewrites and every reader reads; DynamoDB allows names of 64 KiB.
+const MAX_ORIGINAL_BYTES: usize = 1024;
+
+/// Field id of a column that is only asked for; ids of a table are positive.
+const NO_ID: i32 = -1;
+
+/// A batch laid out for a table.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Placed {
+    /// For each column of the layout that has a value: its index in `Layout::columns` and one
+    /// cell a row.
+    pub columns: Vec<(usize, Vec<Cell>)>,
+    /// `_lw_extra` of each row: a JSON object of original names, keys sorted, or nothing.
+    pub extra: Vec<Option<String>>,
+}
+
+/// The schema changes that `rows` ask for: declared columns that are missing, legal widenings to
+/// declared types, inferred columns and siblings within `max_columns`.
+///
+/// New columns come in a stable order: as declared, then by original name, then siblings. No two
+/// changes, and no change and a column of the layout, share a name, also ignoring case.
+pub fn changes(rows: &[Row], layout: &Layout, policy: &Policy) -> Vec<Change> {
+    let originals = originals(rows);
+    let mut draft = Draft {
+        taken: Index::new(layout).taken(),
+        next: layout.clone(),
+        changes: Vec::new(),
+        most: policy.max_columns,
+    };
+    draft.declare(&originals, layout, policy);
+    draft.add_columns(rows, &originals, policy);
+    draft.add_siblings(rows, &originals, policy);
+    draft.changes
+}
+
+/// Lays out `rows` in the columns that `layout` has. Total: what has no column goes to
+/// `_lw_extra`.
+pub fn place(rows: &[Row], layout: &Layout, policy: &Policy) -> Placed {
+    let targets = resolve(&originals(rows), layout, policy);
+    let mut columns: Vec<Option<Vec<Cell>>> = vec![None; layout.columns.len()];
+    let mut extra = Vec::with_capacity(rows.len());
+    for (at, row) in rows.iter().enumerate() {
+        let mut rest: BTreeMap<&str, &Value> = BTreeMap::new();
+        for (original, value) in values(row) {
+            let spot = targets
+                .get(original)
+                .map_or(Spot::Extra, |target| target.spot(value, &layout.columns));
+            let cell = match spot {
+                Spot::Column(column, cell) => columns.get_mut(column).map(|it| (it, cell)),
+                Spot::Missing(_) | Spot::Extra => None,
+            };
+            match cell {
+                Some((column, cell)) => {
+                    let cells = column.get_or_insert_with(|| vec![Cell::Null; rows.len()]);
+                    if let Some(place) = cells.get_mut(at) {
+                        *place = cell;
+                    }
+                }
+                None => {
+                    rest.insert(original, value);
+                }
+            }
+        }
+        extra.push(object(&rest));
+    }
+    let filled = columns.into_iter().enumerate().filter_map(|(at, cells)| Some((at, cells?)));
+    Placed { columns: filled.collect(), extra }
+}
+
+/// The values of a row that are not null.
+fn values(row: &Row) -> impl Iterator<Item = (&str, &Value)> {
+    let fields = row.fields.iter().map(|(original, value)| (original.as_str(), value));
+    fields.filter(|(_, value)| !matches!(value, Value::Null))
+}
+
+/// The fields of a batch that have a value.
+fn originals(rows: &[Row]) -> BTreeSet<&str> {
+    let seen: HashSet<&str> = rows.iter().flat_map(values).map(|(original, _)| original).collect();
+    seen.into_iter().collect()
+}
+
+/// A JSON object, or nothing where it would be empty.
+fn object(members: &BTreeMap<&str, &Value>) -> Option<String> {
+    if members.is_empty() {
+        return None;
+    }
+    let mut out = String::from("{");
+    for (key, value) in members {
+        if out.len() > 1 {
+            out.push(',');
+        }
+        json::write_string(key, &mut out);
+        out.push(':');
+        value.write_json(false, &mut out);
+    }
+    out.push('}');
+    Some(out)
+}
+
+/// A layout on its way to what a batch needs.
+struct Draft {
+    /// The layout once the changes so far are made.
+    next: Layout,
+    changes: Vec<Change>,
+    taken: HashSet<String>,
+    /// `max_columns`
+    most: usize,
+}
+
+impl Draft {
+    /// Adds the declared columns that never were, and widens those that may be.
+    fn declare(&mut self, originals: &BTreeSet<&str>, layout: &Layout, policy: &Policy) {
+        let index = Index::new(layout);
+        let newcomers = Newcomers::new(originals, &index);
+        for slot in slots(&index, policy) {
+            let ty = slot.declared.ty.column_type();
+            match slot.home {
+                Home::Dropped => {}
+                Home::Column(at) => self.widen(at, ty),
+                Home::Absent => {
+                    let original =
+                        slot.field(originals, &newcomers).unwrap_or(&slot.declared.name).to_owned();
+                    let json = slot.declared.ty == Declared::Json;
+                    let role = if json { Role::MainJson } else { Role::Main };
+                    let doc = slot.declared.doc.clone().unwrap_or_else(|| original.clone());
+                    self.taken.insert(slot.column.clone());
+                    self.add(ty, doc, Owner { name: slot.column, id: None, original, role });
+                }
+            }
+        }
+    }
+
+    /// Adds a column for each field that has none, as far as there is room.
+    fn add_columns(&mut self, rows: &[Row], originals: &BTreeSet<&str>, policy: &Policy) {
+        let targets = resolve(originals, &self.next, policy);
+        let mut samples: BTreeMap<&str, Sample<'_>> = BTreeMap::new();
+        let mut bases: HashMap<&str, String> = HashMap::new();
+        for (original, target) in targets {
+            if target.main == Home::Absent && original.len() <= MAX_ORIGINAL_BYTES {
+                samples.insert(original, Sample::default());
+                bases.insert(original, target.base().to_owned());
+            }
+        }
+        if samples.is_empty() {
+            return;
+        }
+        for (original, value) in rows.iter().flat_map(values) {
+            if let Some(sample) = samples.get_mut(original) {
+                sample.see(value);
+            }
+        }
+        for (original, sample) in samples {
+            if let (Some((ty, role)), Some(base), true) =
+                (sample.column(), bases.get(original), self.has_room())
+            {
+                self.add_inferred(ty, base, original, role);
+            }
+        }
+    }
+
+    /// Adds the siblings that values need and that never were, as far as there is room.
+    fn add_siblings(&mut self, rows: &[Row], originals: &BTreeSet<&str>, policy: &Policy) {
+        let mut missing: BTreeMap<(&str, Role), String> = BTreeMap::new();
+        {
+            let targets = resolve(originals, &self.next, policy);
+            let columns = &self.next.columns;
+            for (original, value) in rows.iter().flat_map(values) {
+                let Some(target) = targets.get(original) else { continue };
+                if target.needs_no_sibling(value, columns) {
+                    continue;
+                }
+                if let Spot::Missing(role) = target.spot(value, columns)
+                    && let Some(kind) = role.kind()
+                {
+                    missing
+                        .entry((original, role))
+                        .or_insert_with(|| name::sibling(Target::base(target), kind));
+                }
+            }
+        }
+        for ((original, role), base) in missing {
+            if self.has_room() && original.len() <= MAX_ORIGINAL_BYTES {
+                self.add_inferred(fit::sibling_type(role), &base, original, role);
+            }
+        }
+    }
+
+    fn has_room(&self) -> bool {
+        self.next.columns.len() < self.most
+    }
+
+    fn add_inferred(&mut self, ty: ColumnType, base: &str, original: &str, role: Role) {
+        let name = free_name(base, original, &mut self.taken);
+        let original = original.to_owned();
+        self.add(ty, original.clone(), Owner { name, id: None, original, role });
+    }
+
+    fn add(&mut self, ty: ColumnType, doc: String, owner: Owner) {
+        let column = Column { id: NO_ID, name: owner.name.clone(), ty: ty.clone() };
+        self.next.columns.push(column);
+        self.next.owners.push(owner.clone());
+        self.changes.push(Change::Add { ty, doc, owner });
+    }
+
+    /// Widens the column at index `at`, where that is legal.
+    fn widen(&mut self, at: usize, to: ColumnType) {
+        if let Some(column) = self.next.columns.get_mut(at)
+            && is_widening(&column.ty, &to)
+        {
+            column.ty = to.clone();
+            self.changes.push(Change::Widen { id: column.id, to });
+        }
+    }
+}
+
+/// The promotions that Iceberg v2 allows (spec, "Schema Evolution").
+fn is_widening(from: &ColumnType, to: &ColumnType) -> bool {
+    match (from, to) {
+        (ColumnType::Int, ColumnType::Long) | (ColumnType::Float, ColumnType::Double) => true,
+        (
+            ColumnType::Decimal { precision: from, scale },
+            ColumnType::Decimal { precision: to, scale: same },
+        ) => from < to && scale == same,
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod support;
+#[cfg(test)]
+mod tests;

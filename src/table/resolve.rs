@@ -1,0 +1,269 @@
+//! Which columns a field's values may go to, in a table as it stands.
+//!
+//! A field is resolved once per batch. No column is given to two fields of a batch.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use crate::name;
+use crate::table::declared::Declared;
+use crate::table::layout::{Column, DeclaredColumn, Layout, Owner, Policy, Role};
+use crate::table::owner::{Home, Index};
+use crate::table::{Cell, ColumnType, fit};
+use crate::value::Value;
+
+/// The roles of sibling columns.
+const SIBLINGS: [Role; 5] = [Role::Double, Role::Decimal, Role::Text, Role::Bool, Role::Json];
+
+/// A declared column and where it is in a layout.
+#[derive(Debug)]
+pub(super) struct Slot<'a> {
+    /// Its column name, also where someone has renamed the column since.
+    pub(super) column: String,
+    /// Its declaration.
+    pub(super) declared: &'a DeclaredColumn,
+    /// Where it is.
+    pub(super) home: Home,
+    /// Who it was made for, where that is recorded.
+    owner: Option<&'a Owner>,
+}
+
+/// Where the values of one field of a batch may go.
+#[derive(Debug)]
+pub(super) struct Target<'a> {
+    /// Its own column.
+    pub(super) main: Home,
+    /// What its siblings are named after.
+    base: String,
+    /// How values enter its own column, where that is as declared.
+    declared: Option<&'a Declared>,
+    /// Its own column is a string that holds JSON text.
+    json: bool,
+    siblings: [Home; SIBLINGS.len()],
+}
+
+/// Where one value goes.
+#[derive(Debug, PartialEq)]
+pub(super) enum Spot {
+    /// Into the column at this index.
+    Column(usize, Cell),
+    /// Into a sibling column that was never made.
+    Missing(Role),
+    /// Into `_lw_extra`.
+    Extra,
+}
+
+/// The declared columns of a table, without those that mean a column another one already means,
+/// or a sibling.
+pub(super) fn slots<'a>(index: &Index<'a>, policy: &'a Policy) -> Vec<Slot<'a>> {
+    let mut slots: Vec<Slot<'a>> = Vec::new();
+    for declared in &policy.columns {
+        let column = column_name(&declared.name);
+        let (owner, home) = match index.owner_of(&column) {
+            Some((owner, _)) if owner.role.kind().is_some() => continue,
+            Some((owner, home)) => (Some(owner), home),
+            None => (None, index.unowned(&column).map_or(Home::Absent, Home::Column)),
+        };
+        let twice = |it: &Slot<'_>| {
+            it.column == column || (it.home == home && matches!(home, Home::Column(_)))
+        };
+        if !slots.iter().any(twice) {
+            slots.push(Slot { column, declared, home, owner });
+        }
+    }
+    slots
+}
+
+/// The name of a declared column: its own, or the short one of the original name it is.
+fn column_name(declared: &str) -> String {
+    let plain = declared.bytes().all(|it| matches!(it, b'a'..=b'z' | b'0'..=b'9' | b'_'))
+        && !declared.starts_with(|it: char| it.is_ascii_digit())
+        && (1..=name::MAX_COLUMN_BYTES).contains(&declared.len());
+    if plain && !name::is_reserved(declared) { declared.to_owned() } else { name::snake(declared) }
+}
+
+/// The fields of a batch by short name, without those that own a column.
+#[derive(Debug)]
+pub(super) struct Newcomers<'r> {
+    by_short: HashMap<String, Vec<&'r str>>,
+}
+
+impl<'r> Newcomers<'r> {
+    /// Sorts out `originals`.
+    pub(super) fn new(originals: &BTreeSet<&'r str>, index: &Index<'_>) -> Self {
+        let mut by_short: HashMap<String, Vec<&'r str>> = HashMap::new();
+        for original in originals.iter().filter(|it| index.main(it).is_none()) {
+            by_short.entry(name::snake(original)).or_default().push(original);
+        }
+        Self { by_short }
+    }
+
+    /// Those of this short name, the one that is called exactly so first, the others in order.
+    fn called(&self, short: &str) -> Vec<&'r str> {
+        let mut found = self.by_short.get(short).cloned().unwrap_or_default();
+        found.sort_by_key(|it| (*it != short, *it));
+        found
+    }
+}
+
+impl Slot<'_> {
+    /// The one field of a batch that fills the column.
+    ///
+    /// The recorded owner, if the batch has it. Else, unless another field is known to own the
+    /// column, the one that is called as declared, or like the column, or first in order. A
+    /// column that was added before any record of it was seen has its own name for an owner.
+    pub(super) fn field<'r>(
+        &self,
+        originals: &BTreeSet<&'r str>,
+        newcomers: &Newcomers<'r>,
+    ) -> Option<&'r str> {
+        if let Some(owner) = self.owner {
+            if let Some(original) = originals.get(owner.original.as_str()) {
+                return Some(original);
+            }
+            let unseen = owner.original == self.declared.name || owner.original == owner.name;
+            if !unseen || owner.name.to_lowercase() != self.column {
+                return None;
+            }
+        }
+        let mut called = newcomers.called(&self.column);
+        if let Some(exact) = originals.get(self.declared.name.as_str()) {
+            let short = name::snake(exact);
+            // An original name that owns another column keeps it.
+            if newcomers.called(&short).contains(exact) {
+                called.insert(0, exact);
+            }
+        }
+        called.first().copied()
+    }
+}
+
+/// Resolves the fields of a batch.
+pub(super) fn resolve<'r, 'a>(
+    originals: &BTreeSet<&'r str>,
+    layout: &'a Layout,
+    policy: &'a Policy,
+) -> HashMap<&'r str, Target<'a>> {
+    let index = Index::new(layout);
+    let newcomers = Newcomers::new(originals, &index);
+    let slots = slots(&index, policy);
+    let mut claimed: HashSet<usize> = slots.iter().filter_map(|it| it.home.column()).collect();
+    let mut targets = HashMap::with_capacity(originals.len());
+    for slot in &slots {
+        if let Some(original) = slot.field(originals, &newcomers)
+            && !targets.contains_key(original)
+        {
+            targets.insert(original, Target::of_slot(slot, original, &index, layout));
+        }
+    }
+    for original in originals {
+        if let Some((owner, home)) = index.main(original)
+            && !targets.contains_key(original)
+        {
+            // Another field's declared column is no home, whoever had it made.
+            let lost = home.column().is_some_and(|it| !claimed.insert(it));
+            let main = if lost { Home::Dropped } else { home };
+            targets.insert(original, Target::of_owner(owner, main, original, &index));
+        }
+    }
+    for short in newcomers.by_short.keys() {
+        let mut column = index.unowned(short).filter(|it| !claimed.contains(it));
+        for original in newcomers.called(short) {
+            if targets.contains_key(original) {
+                continue;
+            }
+            let main = column.take().map_or(Home::Absent, Home::Column);
+            targets.insert(original, Target::of_newcomer(short, main, original, &index));
+        }
+    }
+    targets
+}
+
+impl<'a> Target<'a> {
+    fn of_slot(slot: &Slot<'a>, original: &str, index: &Index<'_>, layout: &Layout) -> Self {
+        let declared_json = slot.declared.ty == Declared::Json;
+        let json = slot.owner.map_or(declared_json, |it| it.role == Role::MainJson);
+        let stored = slot.home.column().and_then(|at| layout.columns.get(at));
+        let as_declared = stored.is_some_and(|it| {
+            same_storage(&slot.declared.ty.column_type(), &it.ty)
+                && (it.ty != ColumnType::String || json == declared_json)
+        });
+        Self {
+            main: slot.home,
+            base: slot.column.clone(),
+            declared: as_declared.then_some(&slot.declared.ty),
+            json,
+            siblings: siblings(original, index),
+        }
+    }
+
+    fn of_owner(owner: &Owner, main: Home, original: &str, index: &Index<'_>) -> Self {
+        Self {
+            main,
+            base: owner.name.clone(),
+            declared: None,
+            json: owner.role == Role::MainJson,
+            siblings: siblings(original, index),
+        }
+    }
+
+    fn of_newcomer(short: &str, main: Home, original: &str, index: &Index<'_>) -> Self {
+        let siblings = siblings(original, index);
+        Self { main, base: short.to_owned(), declared: None, json: false, siblings }
+    }
+
+    /// What the field's columns are named after.
+    pub(super) fn base(&self) -> &str {
+        &self.base
+    }
+
+    /// Whether the value goes to the field's own column or to `_lw_extra` in any case, told
+    /// without making the cell.
+    pub(super) fn needs_no_sibling(&self, value: &Value, columns: &[Column]) -> bool {
+        let Some(column) = self.main.column().and_then(|at| columns.get(at)) else { return true };
+        self.declared.is_some() || fit::surely_fits(value, &column.ty, self.json)
+    }
+
+    /// Where a value that is not null goes.
+    pub(super) fn spot(&self, value: &Value, columns: &[Column]) -> Spot {
+        let Some((at, column)) = find(self.main, columns) else { return Spot::Extra };
+        if let Some(declared) = self.declared {
+            return declared.fit(value).map_or(Spot::Extra, |cell| Spot::Column(at, cell));
+        }
+        if let Some(cell) = fit::cell(value, &column.ty, self.json) {
+            return Spot::Column(at, cell);
+        }
+        let Some(role) = fit::sibling_role(value) else { return Spot::Extra };
+        let home = SIBLINGS.iter().zip(self.siblings).find(|(it, _)| **it == role);
+        let home = home.map_or(Home::Absent, |(_, home)| home);
+        if home == Home::Absent {
+            return Spot::Missing(role);
+        }
+        find(home, columns)
+            .and_then(|(at, it)| Some(Spot::Column(at, fit::sibling_cell(value, role, &it.ty)?)))
+            .unwrap_or(Spot::Extra)
+    }
+}
+
+fn find(home: Home, columns: &[Column]) -> Option<(usize, &Column)> {
+    home.column().and_then(|at| Some((at, columns.get(at)?)))
+}
+
+fn siblings(original: &str, index: &Index<'_>) -> [Home; SIBLINGS.len()] {
+    SIBLINGS.map(|role| index.sibling(original, role))
+}
+
+/// Whether cells of a declared type go into a column of type `stored` as they are.
+fn same_storage(declared: &ColumnType, stored: &ColumnType) -> bool {
+    match (declared, stored) {
+        (ColumnType::Timestamp, ColumnType::Timestamptz) => true,
+        (ColumnType::List(declared), ColumnType::List(stored)) => same_storage(declared, stored),
+        (ColumnType::Struct(declared), ColumnType::Struct(stored)) => {
+            declared.len() == stored.len()
+                && declared
+                    .iter()
+                    .zip(stored)
+                    .all(|((name, ty), (other, as_))| name == other && same_storage(ty, as_))
+        }
+        _ => declared == stored,
+    }
+}
