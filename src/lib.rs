@@ -12,3 +12,5 @@ pub mod value;
 
 pub mod record;
 pub mod table;
+
+pub mod source;

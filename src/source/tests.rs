@@ -1,0 +1,299 @@
+//! Records of each source, whole and damaged.
+
+use super::*;
+use crate::record::{DeletedBy, Op, Payload};
+use crate::value::{Set, Value};
+
+mod damage;
+
+const STREAM: &str =
+    "arn:aws:dynamodb:eu-west-1:123456789012:table/app/stream/2026-01-01T00:00:00.000";
+
+fn one(event: &str) -> Delivery<'_> {
+    let mut deliveries = read(event.as_bytes()).unwrap().deliveries;
+    assert_eq!(deliveries.len(), 1);
+    deliveries.remove(0)
+}
+
+fn change(body: &str) -> String {
+    format!(
+        r#"{{"Records":[{{"eventID":"e1","eventName":"MODIFY","eventSource":"aws:dynamodb",
+        "eventSourceARN":"{STREAM}","dynamodb":{{"SequenceNumber":"111","Keys":{{"pk":{{"S":"a"}}}},{body}}}}}]}}"#
+    )
+}
+
+fn attribute(value: &str) -> Result<Value, &'static str> {
+    let event = change(&format!(r#""NewImage":{{"a":{value}}}"#));
+    match one(&event).record {
+        Ok(Record { payload: Payload::Change { new: Some(mut new), .. }, .. }) => {
+            Ok(new.remove(0).1)
+        }
+        Ok(other) => panic!("{other:?}"),
+        Err(reject) => Err(reject.reason),
+    }
+}
+
+fn number(literal: &str) -> Value {
+    Value::Number(crate::number::Number::parse(literal).unwrap())
+}
+
+#[test]
+fn every_attribute_type_is_read() {
+    let text = |it: &str| Value::Text(it.to_owned());
+    let all = [
+        (r#"{"S":""}"#, text("")),
+        (r#"{"N":"-1.5E3"}"#, number("-1500")),
+        (r#"{"N":7}"#, number("7")),
+        (r#"{"N":" 7 "}"#, number("7")),
+        (r#"{"B":"AP8="}"#, Value::Binary(vec![0, 255])),
+        (r#"{"BOOL":true}"#, Value::Bool(true)),
+        (r#"{"NULL":true}"#, Value::Null),
+        (r#"{"NULL":false}"#, Value::Null),
+        (r#"{"M":{"x":{"S":"y"}}}"#, Value::Map(vec![("x".to_owned(), text("y"))])),
+        (r#"{"L":[{"N":"1"},{"S":"z"}]}"#, Value::List(vec![number("1"), text("z")])),
+        (r#"{"SS":[]}"#, Value::Set(Set::Text(vec![]))),
+        (r#"{"SS":["a"]}"#, Value::Set(Set::Text(vec!["a".to_owned()]))),
+        (r#"{"BS":["AA=="]}"#, Value::Set(Set::Binary(vec![vec![0]]))),
+    ];
+    for (json, value) in all {
+        assert_eq!(attribute(json), Ok(value), "{json}");
+    }
+}
+
+#[test]
+fn a_wrong_attribute_value_rejects_the_record() {
+    for json in [
+        "{}",
+        "[]",
+        "null",
+        r#""a""#,
+        r#"{"S":"a","N":"1"}"#,
+        r#"{"X":"a"}"#,
+        r#"{"S":1}"#,
+        r#"{"N":"0x10"}"#,
+        r#"{"N":"NaN"}"#,
+        r#"{"N":""}"#,
+        r#"{"NULL":"true"}"#,
+        r#"{"B":"AP8"}"#,
+        r#"{"B":"_-8="}"#,
+        r#"{"SS":"a"}"#,
+        r#"{"SS":[1]}"#,
+        r#"{"BOOL":"true"}"#,
+        r#"{"M":[]}"#,
+        r#"{"L":{}}"#,
+        r#"{"L":[{"S":"a"},{"?":1}]}"#,
+    ] {
+        assert_eq!(attribute(json), Err("bad_attribute"), "{json}");
+    }
+}
+
+#[test]
+fn an_absent_image_is_not_an_empty_one() {
+    let images = |body: &str| match one(&change(body)).record.unwrap().payload {
+        Payload::Change { new, old, .. } => (new, old),
+        Payload::Event(_) => panic!("no change"),
+    };
+    assert_eq!(images(r#""NewImage":{},"OldImage":null"#), (Some(vec![]), None));
+    assert_eq!(images(r#""SizeBytes":1"#), (None, None));
+}
+
+#[test]
+fn replication_attributes_are_no_columns() {
+    let event = change(r#""NewImage":{"a":{"S":"x"},"aws:rep:updatetime":{"N":"1.5"}}"#);
+    let row = one(&event).record.unwrap().into_row();
+    assert_eq!(row, [("a".to_owned(), Value::Text("x".to_owned()))]);
+}
+
+#[test]
+fn deletes_by_time_to_live_are_told_in_both_spellings() {
+    let delete = |identity: &str| {
+        let event = change(r#""OldImage":{"a":{"S":"x"}}"#)
+            .replace("MODIFY", "REMOVE")
+            .replace(r#""eventID""#, &format!(r#""userIdentity":{identity},"eventID""#));
+        let record = one(&event).record.unwrap();
+        assert_eq!(record.op, Op::Delete);
+        record.deleted_by
+    };
+    let ttl = r#"{"type":"Service","principalId":"dynamodb.amazonaws.com"}"#;
+    assert_eq!(delete(ttl), Some(DeletedBy::Ttl));
+    let model = r#"{"Type":"Service","PrincipalId":"dynamodb.amazonaws.com"}"#;
+    assert_eq!(delete(model), Some(DeletedBy::Ttl));
+    assert_eq!(delete("null"), Some(DeletedBy::User));
+    let other = r#"{"type":"Service","principalId":"replication.dynamodb.amazonaws.com"}"#;
+    assert_eq!(delete(other), Some(DeletedBy::User));
+}
+
+#[test]
+fn a_record_that_can_not_be_read_is_still_known_by_its_numbers() {
+    let event = change(r#""NewImage":{"a":{"S":"x"},"a":{"S":"y"}}"#);
+    let delivery = one(&event);
+    assert_eq!(delivery.record.unwrap_err().reason, "malformed_record");
+    assert_eq!(delivery.receipt.unwrap().as_str(), "111");
+    assert_eq!(delivery.origin.id.as_deref(), Some("e1"));
+    assert_eq!(delivery.origin.position, Some(format!("{:060}", 111)));
+    assert_eq!(delivery.origin.source, "arn:aws:dynamodb:eu-west-1:123456789012:table/app");
+}
+
+#[test]
+fn events_of_nobody_fail_as_a_whole() {
+    let no_event =
+        ["", "[]", "1", r#"{"key1":"value1"}"#, r#"{"Records":null}"#, r#"{"Records":{}}"#];
+    for event in no_event {
+        let error = read(event.as_bytes()).unwrap_err();
+        assert!(matches!(error, EventError::NotAnEvent(_)), "{event}: {error}");
+    }
+    for event in [
+        r#"{"Records":[],"Records":[]}"#,
+        r#"{"Records":[],"window":{},"window":{}}"#,
+        r#"{"Records":[],"window":{},"state":{"n":1},"state":{}}"#,
+    ] {
+        let error = read(event.as_bytes()).unwrap_err().to_string();
+        assert!(error.contains(" twice"), "{event}: {error}");
+    }
+    let strangers = [
+        r#"{"Records":[{"eventSource":"aws:s3","s3":{}}]}"#,
+        r#"{"Records":[{}]}"#,
+        r#"{"Records":[{"eventSource":""}]}"#,
+        r#"{"Records":[{"eventSource":"aws:sqs","eventSourceARN":"nonsense"}]}"#,
+    ];
+    for event in strangers {
+        let error = read(event.as_bytes()).unwrap_err();
+        assert!(matches!(error, EventError::Source(_)), "{event}: {error}");
+    }
+    assert!(read(br#"{"Records":[]}"#).unwrap().deliveries.is_empty());
+}
+
+#[test]
+fn the_state_of_a_window_is_kept_as_it_came() {
+    let state = |event: &str| read(event.as_bytes()).unwrap().window_state.map(<[u8]>::to_vec);
+    let event = r#"{"Records":[],"window":{"start":"x"},"state":{"n": 1.0}}"#;
+    assert_eq!(state(event).as_deref(), Some(&br#"{"n": 1.0}"#[..]));
+    assert_eq!(state(r#"{"Records":[],"window":{}}"#).as_deref(), Some(&b"{}"[..]));
+    assert_eq!(state(r#"{"Records":[],"state":{}}"#), None);
+}
+
+fn kinesis(id: &str, members: &str) -> String {
+    format!(
+        r#"{{"Records":[{{"eventID":{id},"eventSource":"aws:kinesis","kinesis":{{{members}}},
+        "eventSourceARN":"arn:aws:kinesis:eu-west-1:1:stream/clicks/consumer/fan:1700000000"}}]}}"#
+    )
+}
+
+#[test]
+fn a_kinesis_record_says_where_it_stands() {
+    let event = kinesis(
+        r#""shardId-000000000003:42""#,
+        r#""sequenceNumber":"42","partitionKey":"k","approximateArrivalTimestamp":1545084650.98,
+        "encryptionType":null,"data":"77u/eyJhIjoxfQ==""#,
+    );
+    let delivery = one(&event);
+    assert_eq!(delivery.source.as_str(), "arn:aws:kinesis:eu-west-1:1:stream/clicks");
+    assert_eq!(delivery.receipt.unwrap().as_str(), "42");
+    assert_eq!(delivery.origin.id.as_deref(), Some("shardId-000000000003:42"));
+    assert_eq!(delivery.origin.shard.as_deref(), Some("shardId-000000000003"));
+    assert_eq!(delivery.origin.position, Some(format!("{:060}", 42)));
+    let arrived = delivery.origin.arrived_at.unwrap();
+    assert_eq!(arrived.to_string(), "2018-12-17T22:10:50.98");
+    let record = delivery.record.unwrap();
+    assert_eq!(record.key.as_deref(), Some("k"));
+    assert_eq!(record.payload, Payload::Event(vec![("a".to_owned(), number("1"))]));
+}
+
+#[test]
+fn each_wrong_kinesis_record_has_its_reason() {
+    let id = r#""shardId-000000000000:42""#;
+    let data = |data: &str| kinesis(id, &format!(r#""sequenceNumber":"42","data":{data}"#));
+    for (event, reason) in [
+        (data(r#""""#), "no_json"),
+        (data(r#""YQ==""#), "no_json"),
+        (data(r#""MQ==""#), "no_object"),
+        (data(r#""/w==""#), "not_utf8"),
+        (data(r#""eyJhIjoxfQ""#), "bad_base64"),
+        (data(r#""_w==""#), "bad_base64"),
+        (data(r#""e30=\n""#), "bad_base64"),
+        (data("null"), "malformed_record"),
+        (data("{}"), "malformed_record"),
+        (kinesis(id, r#""data":"e30=""#), "malformed_record"),
+        (kinesis(id, r#""data":"e30=","sequenceNumber":"4e1""#), "malformed_record"),
+        (kinesis("null", r#""data":"e30=","sequenceNumber":"42""#), "malformed_record"),
+        (kinesis(r#"":42""#, r#""data":"e30=","sequenceNumber":"42""#), "malformed_record"),
+        (kinesis(r#""42""#, r#""data":"e30=","sequenceNumber":"42""#), "malformed_record"),
+        (data("\"e30=\"").replace("\"kinesis\":", "\"k\":"), "malformed_record"),
+    ] {
+        assert_eq!(one(&event).record.unwrap_err().reason, reason, "{event}");
+    }
+    for key in ["null", r#""""#, "7"] {
+        let members = format!(r#""sequenceNumber":"42","data":"e30=","partitionKey":{key}"#);
+        assert_eq!(one(&kinesis(id, &members)).record.unwrap().key, None, "{key}");
+    }
+}
+
+#[test]
+fn a_message_stands_where_its_queue_counts() {
+    let event = |queue: &str, attributes: &str| {
+        format!(
+            r#"{{"Records":[{{"messageId":"m","body":"{{}}","eventSource":"aws:sqs","attributes":{attributes},
+            "eventSourceARN":"arn:aws:sqs:eu-west-1:1:{queue}"}}]}}"#
+        )
+    };
+    let full = r#"{"SentTimestamp":"1700000000123","MessageGroupId":"g","SequenceNumber":"18"}"#;
+    for (queue, attributes, position, group) in [
+        ("q", full, 1_700_000_000_123_u64, None),
+        ("q", r#"{"SentTimestamp":1700000000123}"#, 1_700_000_000_123, None),
+        ("q", "null", 0, None),
+        ("q", r#"{"SentTimestamp":null}"#, 0, None),
+        ("q.fifo", full, 18, Some("g")),
+        ("q.fifo", r#"{"SequenceNumber":18}"#, 18, None),
+    ] {
+        let event = event(queue, attributes);
+        let delivery = one(&event);
+        assert_eq!(delivery.origin.position, Some(format!("{position:060}")), "{event}");
+        assert_eq!(delivery.origin.shard.as_deref(), group, "{event}");
+        assert_eq!(delivery.group.as_deref(), group, "{event}");
+        assert_eq!(delivery.record.unwrap().key.as_deref(), group, "{event}");
+        let fifo = matches!(read(event.as_bytes()).unwrap().redelivery, Redelivery::RestOfGroup);
+        assert_eq!(fifo, queue == "q.fifo");
+    }
+    let event = event("q.fifo", "{}");
+    assert_eq!(one(&event).record.unwrap_err().reason, "malformed_record");
+}
+
+#[test]
+fn a_dlq_delivers_what_was_born_elsewhere() {
+    let event = r#"{"Records":[{"messageId":"m","body":"{}","eventSource":"aws:sqs",
+        "eventSourceARN":"arn:aws:sqs:eu-west-1:1:q-dlq.fifo","attributes":{
+        "SentTimestamp":"1700000000123","MessageGroupId":"g","SequenceNumber":"18",
+        "DeadLetterQueueSourceArn":"arn:aws:sqs:eu-west-1:1:q.fifo"}}]}"#;
+    let delivery = one(event);
+    assert_eq!(delivery.source.resource(), "q.fifo");
+    assert_eq!(delivery.origin.source, "arn:aws:sqs:eu-west-1:1:q.fifo");
+    assert!(delivery.origin.moved);
+    assert_eq!(delivery.group.as_deref(), Some("g"));
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_bytes_make_reading_panic(bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..200)) {
+        let _outcome = read(&bytes);
+    }
+
+    #[test]
+    fn damage_to_one_record_costs_only_itself(at in 0_usize..400, byte in proptest::prelude::any::<u8>()) {
+        let good = |n: u32| format!(
+            r#"{{"messageId":"m{n}","body":"{{\"n\":{n}}}","eventSource":"aws:sqs","eventSourceARN":"arn:aws:sqs:eu-west-1:1:q","attributes":{{"SentTimestamp":"1700000000123"}}}}"#
+        );
+        let mut middle = good(1).into_bytes();
+        let place = at.min(middle.len() - 2).max(1);
+        // Whatever could end the record early would not be damage to one record.
+        proptest::prop_assume!(!matches!(byte, b'"' | b'\\' | b'{' | b'}' | b'[' | b']'));
+        proptest::prop_assume!(!matches!(middle[place], b'"' | b'\\' | b'{' | b'}'));
+        middle[place] = byte;
+        let event = [br#"{"Records":["#, good(0).as_bytes(), b",", &middle, b",", good(2).as_bytes(), b"]}"].concat();
+        // The one exception: its eventSource may have become a stranger's.
+        if let Ok(event) = read(&event) {
+            proptest::prop_assert_eq!(event.deliveries.len(), 3);
+            proptest::prop_assert!(event.deliveries[0].record.is_ok());
+            proptest::prop_assert!(event.deliveries[2].record.is_ok());
+        }
+    }
+}

@@ -1,0 +1,267 @@
+//! The fixtures' own events, damaged: whatever one record says, it costs only itself.
+
+use std::path::Path;
+use std::sync::LazyLock;
+
+use proptest::prelude::*;
+use proptest::sample::Index;
+use serde_json::value::RawValue;
+
+use crate::record::Delivery;
+use crate::source::{EventError, read};
+
+/// Every event of the cases that has records and can be taken apart.
+static EVENTS: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures");
+    let folders = |path: &Path| -> Vec<_> {
+        let mut found: Vec<_> =
+            std::fs::read_dir(path).unwrap().map(|it| it.unwrap().path()).collect();
+        found.sort();
+        found
+    };
+    let kinds = folders(&root).into_iter().filter(|it| it.is_dir());
+    let cases = kinds.flat_map(|it| folders(&it)).filter(|it| it.is_dir());
+    let files = cases.flat_map(|it| folders(&it)).filter(|it| {
+        let name = it.file_name().unwrap().to_string_lossy();
+        name.starts_with("event") && name.ends_with(".json")
+    });
+    let events = files.map(|it| std::fs::read(it).unwrap());
+    events.filter(|it| read(it).is_ok_and(|it| !it.deliveries.is_empty())).collect()
+});
+
+/// The same as serde_json reads them, which can't read all.
+static TREES: LazyLock<Vec<serde_json::Value>> =
+    LazyLock::new(|| EVENTS.iter().filter_map(|it| serde_json::from_slice(it).ok()).collect());
+
+#[test]
+fn the_fixtures_are_found() {
+    assert!(EVENTS.len() > 80, "only {} events", EVENTS.len());
+    assert!(TREES.len() > 80, "only {} events that serde_json reads", TREES.len());
+}
+
+/// Another reader's opinion of where the records lie.
+#[derive(serde::Deserialize)]
+struct Split<'a> {
+    #[serde(rename = "Records", borrow)]
+    records: Vec<&'a RawValue>,
+}
+
+#[derive(Debug, Clone)]
+enum Blow {
+    Replace(u8),
+    Insert(u8),
+    Remove,
+    /// Copies up to 40 bytes from somewhere else to here.
+    Copy(Index),
+}
+
+fn blow() -> impl Strategy<Value = (Index, Blow)> {
+    let telling = prop::sample::select(br#""\{}[],:0e-. nu"#.to_vec());
+    let byte = prop_oneof![3 => telling, 1 => any::<u8>()];
+    let blow = prop_oneof![
+        byte.clone().prop_map(Blow::Replace),
+        byte.prop_map(Blow::Insert),
+        Just(Blow::Remove),
+        any::<Index>().prop_map(Blow::Copy),
+    ];
+    (any::<Index>(), blow)
+}
+
+fn strike(event: &mut Vec<u8>, at: Index, blow: &Blow) {
+    let at = at.index(event.len());
+    match blow {
+        Blow::Replace(byte) => event[at] = *byte,
+        Blow::Insert(byte) => event.insert(at, *byte),
+        Blow::Remove => drop(event.remove(at)),
+        Blow::Copy(from) => {
+            let from = from.index(event.len());
+            let bytes: Vec<u8> = event[from..].iter().take(40).copied().collect();
+            event.splice(at..at, bytes);
+        }
+    }
+}
+
+/// What a record may hold instead of anything.
+const HOSTILE: [&str; 14] = [
+    "null",
+    "true",
+    "-1",
+    "1e999",
+    r#""""#,
+    r#"" ""#,
+    r#""arn:aws:s3:::bucket""#,
+    r#""\ud800""#,
+    r#""\u0000""#,
+    "[]",
+    "[[]]",
+    "{}",
+    r#"{"a":1,"a":2}"#,
+    "nonsense",
+];
+
+const VALUE: &str = "@value@";
+const NAME: &str = "@name@";
+
+#[derive(Debug, Clone)]
+enum Harm {
+    Remove,
+    Hostile(&'static str),
+    Nest(usize),
+    /// A key that is there already once more.
+    Twice,
+    /// A key that can't be read.
+    BadKey,
+}
+
+fn harm() -> impl Strategy<Value = Harm> {
+    prop_oneof![
+        Just(Harm::Remove),
+        prop::sample::select(HOSTILE.to_vec()).prop_map(Harm::Hostile),
+        (1_usize..50_000).prop_map(Harm::Nest),
+        Just(Harm::Twice),
+        Just(Harm::BadKey),
+    ]
+}
+
+struct Harmed {
+    /// The names on the way to what was harmed.
+    names: Vec<String>,
+    /// A key was added there; else the value itself was replaced.
+    added: bool,
+    event: String,
+}
+
+/// Harms the value that `path` leads to.
+fn harmed(tree: &serde_json::Value, record: usize, path: &[Index], harm: &Harm) -> Harmed {
+    let mut tree = tree.clone();
+    let mut pointer = format!("/Records/{record}");
+    let mut names = Vec::new();
+    for step in path {
+        let name = match tree.pointer(&pointer).unwrap() {
+            serde_json::Value::Object(members) if !members.is_empty() => {
+                members.keys().nth(step.index(members.len())).unwrap().clone()
+            }
+            serde_json::Value::Array(items) if !items.is_empty() => {
+                step.index(items.len()).to_string()
+            }
+            _ => break,
+        };
+        pointer.push('/');
+        pointer.push_str(&name.replace('~', "~0").replace('/', "~1"));
+        names.push(name);
+    }
+    let here = tree.pointer_mut(&pointer).unwrap();
+    let mut added = false;
+    let (mut value, mut name) = ("null".to_owned(), r#""\ud800""#.to_owned());
+    match (harm, here) {
+        (Harm::Twice | Harm::BadKey, serde_json::Value::Object(members)) => {
+            if let (Harm::Twice, Some((first, _))) = (harm, members.iter().next()) {
+                name = serde_json::to_string(first).unwrap();
+            }
+            members.insert(NAME.to_owned(), serde_json::Value::Null);
+            added = true;
+        }
+        (harm, here) => {
+            match harm {
+                Harm::Hostile(text) => value = (*text).to_owned(),
+                Harm::Nest(depth) => {
+                    value = format!("{}{}", "[".repeat(*depth), "]".repeat(*depth));
+                }
+                Harm::Remove | Harm::Twice | Harm::BadKey => {}
+            }
+            *here = VALUE.into();
+        }
+    }
+    let text = serde_json::to_string(&tree).unwrap();
+    let event = text.replace(&format!("\"{VALUE}\""), &value);
+    Harmed { names, added, event: event.replace(&format!("\"{NAME}\""), &name) }
+}
+
+/// Whether a record with this harm is still known by all its numbers and names.
+fn is_still_known(harmed: &Harmed, harm: &Harm) -> bool {
+    let names: Vec<&str> = harmed.names.iter().map(String::as_str).collect();
+    let payload = matches!(
+        names.as_slice(),
+        ["body" | "messageAttributes", ..]
+            | ["kinesis", "data" | "partitionKey"]
+            | ["dynamodb", "Keys" | "NewImage" | "OldImage", ..]
+    );
+    payload || harmed.added && matches!(harm, Harm::BadKey)
+}
+
+fn same_identity(left: &Delivery<'_>, right: &Delivery<'_>) -> bool {
+    left.receipt == right.receipt
+        && left.group == right.group
+        && left.source == right.source
+        && left.origin == right.origin
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1_000))]
+
+    #[test]
+    fn each_record_has_one_delivery_however_the_bytes_are_damaged(
+        event in any::<Index>(),
+        blows in prop::collection::vec(blow(), 1..6),
+    ) {
+        let mut event = event.get(&EVENTS).clone();
+        for (at, blow) in &blows {
+            strike(&mut event, *at, blow);
+        }
+        let ours = read(&event);
+        let Ok(theirs) = serde_json::from_slice::<Split<'_>>(&event) else { return Ok(()) };
+        match ours {
+            Ok(ours) => {
+                let ours: Vec<&[u8]> = ours.deliveries.iter().map(|it| it.raw).collect();
+                let theirs: Vec<&[u8]> =
+                    theirs.records.iter().map(|it| it.get().as_bytes()).collect();
+                prop_assert_eq!(ours, theirs);
+            }
+            // A damaged eventSource may be a stranger's, and the only record's ARN may be gone.
+            Err(EventError::Source(_)) => {}
+            Err(error @ EventError::NotAnEvent(_)) => prop_assert!(false, "{}", error),
+        }
+    }
+
+    #[test]
+    fn whatever_a_record_says_it_costs_only_itself(
+        tree in any::<Index>(),
+        record in any::<Index>(),
+        path in prop::collection::vec(any::<Index>(), 0..6),
+        harm in harm(),
+    ) {
+        let tree = tree.get(&TREES);
+        let record = record.index(tree["Records"].as_array().unwrap().len());
+        let whole = serde_json::to_string(tree).unwrap();
+        let before = read(whole.as_bytes()).unwrap().deliveries;
+        let harmed = harmed(tree, record, &path, &harm);
+        let (names, text) = (&harmed.names, &harmed.event);
+        let after = match read(text.as_bytes()) {
+            Ok(after) => after.deliveries,
+            Err(error) => {
+                // Only who sends the record may fail the event: a name of a stranger, or no name
+                // at all and no other record that has one.
+                let sender = names.is_empty() && !harmed.added
+                    || names.first().is_some_and(|it| it.starts_with("eventSource"));
+                let named = matches!(harm, Harm::Hostile(it) if it.starts_with('"') && it.len() > 2)
+                    && names.first().is_some_and(|it| it == "eventSource");
+                let others =
+                    before.iter().enumerate().any(|(at, it)| at != record && it.record.is_ok());
+                prop_assert!(
+                    matches!(error, EventError::Source(_)) && sender && (named || !others),
+                    "{} at {:?}: {}", error, names, text
+                );
+                return Ok(());
+            }
+        };
+        prop_assert_eq!(after.len(), before.len());
+        for (at, (before, after)) in before.iter().zip(&after).enumerate() {
+            if at != record {
+                prop_assert!(same_identity(before, after), "record {}: {}", at, text);
+                prop_assert_eq!((before.raw, &before.record), (after.raw, &after.record));
+            } else if is_still_known(&harmed, &harm) {
+                prop_assert!(same_identity(before, after), "{:?}: {}", after.origin, text);
+            }
+        }
+    }
+}
