@@ -14,3 +14,6 @@ pub mod record;
 pub mod table;
 
 pub mod source;
+
+pub mod route;
+pub mod transform;

@@ -1,0 +1,141 @@
+//! Which table a record goes to: routes are data, tried in file order, record by record.
+
+mod path;
+mod pattern;
+
+pub use path::{BadPath, Path};
+pub use pattern::Pattern;
+
+use crate::arn::Arn;
+use crate::name::{TableName, snake};
+use crate::record::Record;
+use crate::table::Cell;
+use crate::table::declared::Declared;
+use crate::table::layout::Policy;
+use crate::time::Timestamp;
+use crate::value::{Fields, Value};
+
+/// One `[[route]]` of the config.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Route {
+    /// `name`, by default the table's, or `drop-N` for the N-th route.
+    pub name: String,
+    /// ARN pattern; `*` stands for any run of characters.
+    pub source: Pattern,
+    /// All of them must match.
+    pub when: Vec<When>,
+    /// Where records go.
+    pub target: Target,
+    /// `event_at`: path of the field that says when the event happened; [`event_at`] reads it.
+    pub event_at: Option<Path>,
+    /// `on_reject = "return"`: rejected SQS messages are reported, so that the queue's own DLQ
+    /// takes them, instead of being quarantined.
+    pub return_rejects: bool,
+}
+
+/// Where a route's records go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// Into a table.
+    Table(TableName),
+    /// Discarded on purpose, and counted.
+    Drop,
+}
+
+/// One condition of `when`: the value at `path` is a text that one of `patterns` matches. A
+/// number is matched by the literal it was delivered with, a truth value by `true` or `false`.
+/// An absent field, null and anything that holds several values do not match.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct When {
+    /// Where to look; on an SQS message a path that begins with `attributes.` looks at its message
+    /// attributes, never at its body.
+    pub path: Path,
+    /// Any of them.
+    pub patterns: Vec<Pattern>,
+}
+
+/// Routes whose source pattern matches `arn`, in file order.
+pub fn of_source<'a>(routes: &'a [Route], arn: &Arn) -> Vec<&'a Route> {
+    routes.iter().filter(|route| route.source.matches(arn.as_str())).collect()
+}
+
+/// The first of `routes` whose `when` matches.
+pub fn choose<'a>(routes: &[&'a Route], record: &Record) -> Option<&'a Route> {
+    routes.iter().copied().find(|route| route.when.iter().all(|when| when.matches(record)))
+}
+
+impl When {
+    /// Whether the record, as it was delivered, meets the condition.
+    pub fn matches(&self, record: &Record) -> bool {
+        let found = match (self.path.below_attributes(), &record.attributes) {
+            (Some(rest), Some(attributes)) => path::find(rest, attributes),
+            _ => self.path.find(record.seen()),
+        };
+        let text = match found {
+            Some(Value::Text(text)) => text.as_str(),
+            Some(Value::Number(number)) => number.literal(),
+            Some(Value::Bool(true)) => "true",
+            Some(Value::Bool(false)) => "false",
+            Some(
+                Value::Null | Value::Binary(_) | Value::Set(_) | Value::List(_) | Value::Map(_),
+            )
+            | None => return false,
+        };
+        self.patterns.iter().any(|pattern| pattern.matches(text))
+    }
+
+    /// Whether whatever meets `other` also meets this.
+    fn covers(&self, other: &When) -> bool {
+        self.path == other.path
+            && other.patterns.iter().all(|it| self.patterns.iter().any(|our| our.covers(it)))
+    }
+}
+
+impl Route {
+    /// Whether this route takes every record that `later` could, so that `later` stands idle
+    /// behind it. Never wrong when it says so; several routes that only together cover a later
+    /// one go unnoticed.
+    pub fn covers(&self, later: &Route) -> bool {
+        self.source.covers(&later.source)
+            && self.when.iter().all(|our| later.when.iter().any(|their| our.covers(their)))
+    }
+}
+
+/// When the event happened, by the route's `event_at`: read as the declared type of that field
+/// (`timestamp(…)`, `date`) where the table declares one, else as RFC 3339 text. `None` without
+/// `event_at`, where the field is absent, and where it misfits; numbers are never guessed.
+pub fn event_at(route: &Route, policy: &Policy, fields: &Fields) -> Option<Timestamp> {
+    let path = route.event_at.as_ref()?;
+    let value = path.find(fields)?;
+    match declared(path, policy) {
+        Some(ty @ (Declared::Epoch(_) | Declared::Rfc3339 | Declared::Date)) => {
+            match ty.fit(value)? {
+                Cell::Micros(micros) => Timestamp::from_micros(micros),
+                Cell::Date(days) => {
+                    Timestamp::from_micros(i64::from(days).checked_mul(86_400_000_000)?)
+                }
+                _ => None,
+            }
+        }
+        _ => match value {
+            Value::Text(text) => Timestamp::from_rfc3339(text),
+            _ => None,
+        },
+    }
+}
+
+/// The declared type at `path`: of the column, and within a declared struct of its field.
+fn declared<'a>(path: &Path, policy: &'a Policy) -> Option<&'a Declared> {
+    let (first, rest) = path.parts().split_first()?;
+    let column = policy.columns.iter().find(|it| it.name == *first).or_else(|| {
+        let short = snake(first);
+        policy.columns.iter().find(|it| it.name == short || snake(&it.name) == short)
+    })?;
+    rest.iter().try_fold(&column.ty, |ty, part| match ty {
+        Declared::Struct(fields) => fields.iter().find(|(name, _)| name == part).map(|it| &it.1),
+        _ => None,
+    })
+}
+
+#[cfg(test)]
+mod tests;

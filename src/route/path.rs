@@ -1,0 +1,195 @@
+//! Paths to values: `detail.type`, `"a.b".c`.
+
+use crate::value::{Fields, Value};
+
+/// A path to a value: names joined by dots; a name that holds a dot, a quote or a bracket is
+/// written in double quotes (`"a.b".c`), in which `\"` and `\\` stand for `"` and `\`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Path {
+    parts: Vec<String>,
+}
+
+/// Why a text is no path; says what to write.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct BadPath(String);
+
+impl Path {
+    /// The names on the way, outermost first; never empty.
+    pub fn parts(&self) -> &[String] {
+        &self.parts
+    }
+
+    /// This path, and `inner` below it.
+    pub fn join(&self, inner: &Path) -> Path {
+        Path { parts: self.parts.iter().chain(&inner.parts).cloned().collect() }
+    }
+
+    /// The value at this path; `None` when a name on the way is absent or holds no map.
+    pub fn find<'a>(&self, fields: &'a Fields) -> Option<&'a Value> {
+        find(&self.parts, fields)
+    }
+
+    /// What follows `attributes` in a path that begins with it.
+    pub(super) fn below_attributes(&self) -> Option<&[String]> {
+        match self.parts.split_first() {
+            Some((first, rest)) if first == "attributes" && !rest.is_empty() => Some(rest),
+            _ => None,
+        }
+    }
+}
+
+/// The value at `parts`.
+pub(super) fn find<'a>(parts: &[String], fields: &'a Fields) -> Option<&'a Value> {
+    let (first, rest) = parts.split_first()?;
+    let (_, value) = fields.iter().find(|(name, _)| name == first)?;
+    match value {
+        _ if rest.is_empty() => Some(value),
+        Value::Map(inner) => find(rest, inner),
+        Value::Null
+        | Value::Bool(_)
+        | Value::Number(_)
+        | Value::Text(_)
+        | Value::Binary(_)
+        | Value::Set(_)
+        | Value::List(_) => None,
+    }
+}
+
+impl std::str::FromStr for Path {
+    type Err = BadPath;
+
+    fn from_str(text: &str) -> Result<Self, BadPath> {
+        let mut parts = Vec::new();
+        let mut chars = text.chars().peekable();
+        loop {
+            let quoted = chars.next_if_eq(&'"').is_some();
+            let mut part = String::new();
+            if quoted {
+                loop {
+                    match chars.next() {
+                        Some('"') => break,
+                        Some('\\') => part.extend(chars.next()),
+                        Some(it) => part.push(it),
+                        None => {
+                            return Err(BadPath(format!("the quote in path `{text}` never ends")));
+                        }
+                    }
+                }
+            } else {
+                while let Some(it) = chars.next_if(|it| *it != '.') {
+                    part.push(it);
+                }
+                if part.contains(['[', ']']) {
+                    return Err(BadPath(format!(
+                        "path `{text}` goes into a list, which only transforms can; \
+                         if a bracket belongs to the name, put the name in double quotes"
+                    )));
+                }
+                if part.contains('"') {
+                    return Err(BadPath(format!(
+                        "path `{text}` has a quote inside a name; put the whole name in double \
+                         quotes and write \\\" for a quote"
+                    )));
+                }
+                if part.is_empty() {
+                    return Err(BadPath(format!(
+                        "path `{text}` lacks a name before, between or after its dots"
+                    )));
+                }
+            }
+            parts.push(part);
+            match chars.next() {
+                None => return Ok(Path { parts }),
+                Some('.') => {}
+                Some(_) => {
+                    return Err(BadPath(format!(
+                        "path `{text}` goes on after a closing quote without a dot"
+                    )));
+                }
+            }
+        }
+    }
+}
+
+/// Prints the path so that it reads back as the same one.
+impl std::fmt::Display for Path {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (at, part) in self.parts.iter().enumerate() {
+            f.write_str(if at == 0 { "" } else { "." })?;
+            if part.is_empty() || part.contains(['.', '"', '[', ']']) {
+                write!(f, "\"{}\"", part.replace('\\', "\\\\").replace('"', "\\\""))?;
+            } else {
+                f.write_str(part)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::{any, prop_assert_eq, proptest};
+
+    use super::*;
+
+    fn parts(text: &str) -> Vec<String> {
+        text.parse::<Path>().unwrap().parts
+    }
+
+    #[test]
+    fn reads_names_and_quotes() {
+        assert_eq!(parts("pk"), ["pk"]);
+        assert_eq!(parts("detail.type"), ["detail", "type"]);
+        assert_eq!(parts(r#""a.b".c"#), ["a.b", "c"]);
+        assert_eq!(parts(r#"a."b\"c\\""#), ["a", r#"b"c\"#]);
+        assert_eq!(parts(r#""""#), [""]);
+        assert_eq!(parts("with blank.ü"), ["with blank", "ü"]);
+    }
+
+    #[test]
+    fn says_what_is_wrong() {
+        for (text, expected) in [
+            ("", "lacks a name"),
+            ("a.", "lacks a name"),
+            (".a", "lacks a name"),
+            ("a..b", "lacks a name"),
+            ("items[].card", "only transforms can"),
+            ("a]", "only transforms can"),
+            ("\"a", "never ends"),
+            ("a\"b", "quote inside a name"),
+            ("\"a\"b", "without a dot"),
+        ] {
+            let problem = text.parse::<Path>().unwrap_err().to_string();
+            assert!(problem.contains(expected), "{text}: {problem}");
+        }
+    }
+
+    #[test]
+    fn finds_through_maps_only() {
+        let fields = vec![
+            ("a".to_owned(), Value::Map(vec![("b.c".to_owned(), Value::Bool(true))])),
+            ("l".to_owned(), Value::List(vec![Value::Null])),
+        ];
+        let find = |text: &str| text.parse::<Path>().unwrap().find(&fields).cloned();
+        assert_eq!(find(r#"a."b.c""#), Some(Value::Bool(true)));
+        assert_eq!(find("l"), Some(Value::List(vec![Value::Null])));
+        assert_eq!(find("a.b"), None);
+        assert_eq!(find("l.x"), None);
+        assert_eq!(find("x"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn prints_what_it_reads(parts in vec(any::<String>(), 1..4)) {
+            let path = Path { parts };
+            prop_assert_eq!(path.to_string().parse::<Path>().unwrap(), path);
+        }
+
+        #[test]
+        fn any_text_is_read_or_refused(text in any::<String>()) {
+            drop(text.parse::<Path>());
+        }
+    }
+}

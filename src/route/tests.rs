@@ -1,0 +1,198 @@
+//! Which route takes which record.
+
+use super::*;
+use crate::number::Number;
+use crate::record::{Op, Payload};
+use crate::table::layout::DeclaredColumn;
+
+fn text(it: &str) -> Value {
+    Value::Text(it.to_owned())
+}
+
+fn fields(of: &[(&str, Value)]) -> Fields {
+    of.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect()
+}
+
+fn when(path: &str, patterns: &[&str]) -> When {
+    When {
+        path: path.parse().unwrap(),
+        patterns: patterns.iter().map(|it| Pattern::new(*it)).collect(),
+    }
+}
+
+fn route(name: &str, source: &str, when: Vec<When>) -> Route {
+    Route {
+        name: name.to_owned(),
+        source: Pattern::new(source),
+        when,
+        target: Target::Drop,
+        event_at: None,
+        return_rejects: false,
+    }
+}
+
+fn record(payload: Payload, attributes: Fields) -> Record {
+    let attributes = Some(attributes);
+    Record { key: None, op: Op::Event, deleted_by: None, payload, attributes }
+}
+
+fn event(of: &[(&str, Value)]) -> Record {
+    record(Payload::Event(fields(of)), Vec::new())
+}
+
+#[test]
+fn takes_the_first_route_whose_source_and_when_match() {
+    let routes = [
+        route("queue", "arn:aws:sqs:*", vec![]),
+        route("meta", "arn:aws:kinesis:*", vec![when("pk", &["ORDER#*"]), when("sk", &["META"])]),
+        route("order", "arn:aws:kinesis:*", vec![when("pk", &["ORDER#*", "CART#*"])]),
+    ];
+    let arn = "arn:aws:kinesis:eu-west-1:123456789012:stream/events".parse().unwrap();
+    let known = of_source(&routes, &arn);
+    assert_eq!(known.iter().map(|it| it.name.as_str()).collect::<Vec<_>>(), ["meta", "order"]);
+    let name = |pk: &str, sk: &str| {
+        choose(&known, &event(&[("pk", text(pk)), ("sk", text(sk))])).map(|it| it.name.as_str())
+    };
+    assert_eq!(name("ORDER#1", "META"), Some("meta"));
+    assert_eq!(name("ORDER#1", "LINE"), Some("order"));
+    assert_eq!(name("CART#1", "META"), Some("order"));
+    assert_eq!(name("USER#1", "META"), None);
+}
+
+#[test]
+fn only_single_values_match() {
+    let number = Value::Number(Number::parse("2").unwrap());
+    for (value, pattern, expected) in [
+        (text("2"), "2", true),
+        (number.clone(), "2", true),
+        (number, "3", false),
+        (Value::Bool(true), "true", true),
+        (Value::Bool(false), "true", false),
+        (Value::Null, "*", false),
+        (Value::List(vec![text("a")]), "*", false),
+        (Value::Map(vec![]), "*", false),
+        (Value::Binary(b"a".to_vec()), "*", false),
+    ] {
+        assert_eq!(
+            when("v", &[pattern]).matches(&event(&[("v", value.clone())])),
+            expected,
+            "{pattern} on {value:?}"
+        );
+    }
+    assert!(!when("absent", &["*"]).matches(&event(&[])));
+    assert!(when("d.t", &["x"]).matches(&event(&[("d", Value::Map(fields(&[("t", text("x"))])))])));
+}
+
+#[test]
+fn a_change_shows_its_new_image_else_its_old_one_else_its_keys() {
+    let of = |it: &str| Some(fields(&[("s", text(it))]));
+    let change =
+        |new, old| record(Payload::Change { keys: of("keys").unwrap(), new, old }, Vec::new());
+    assert!(when("s", &["new"]).matches(&change(of("new"), of("old"))));
+    assert!(when("s", &["old"]).matches(&change(None, of("old"))));
+    assert!(when("s", &["keys"]).matches(&change(None, None)));
+    assert!(!when("s", &["*"]).matches(&change(Some(Vec::new()), of("old"))), "empty is an image");
+}
+
+#[test]
+fn attributes_are_those_of_the_message_where_it_can_have_some() {
+    let body = fields(&[("attributes", Value::Map(fields(&[("a", text("body"))])))]);
+    let message = |attributes| record(Payload::Event(body.clone()), attributes);
+    let with = message(fields(&[("a", text("message"))]));
+    assert!(when("attributes.a", &["message"]).matches(&with));
+    assert!(!when("attributes.a", &["body"]).matches(&with));
+    assert!(!when("a", &["message"]).matches(&with));
+    assert!(!when("attributes.a", &["*"]).matches(&message(Vec::new())), "a body can't pose");
+    let elsewhere = Record { attributes: None, ..message(Vec::new()) };
+    assert!(when("attributes.a", &["body"]).matches(&elsewhere));
+}
+
+#[test]
+fn a_route_covers_what_it_takes_away_from_later_ones() {
+    let any = "arn:aws:sqs:*";
+    let one = "arn:aws:sqs:eu-west-1:1:q";
+    for (earlier, later, expected) in [
+        (route("", any, vec![]), route("", one, vec![when("a", &["x"])]), true),
+        (route("", one, vec![]), route("", any, vec![]), false),
+        (route("", any, vec![when("a", &["x"])]), route("", any, vec![]), false),
+        (
+            route("", any, vec![when("a", &["x*", "y"])]),
+            route("", one, vec![when("b", &["z"]), when("a", &["xy", "y"])]),
+            true,
+        ),
+        (
+            route("", any, vec![when("a", &["x*"])]),
+            route("", any, vec![when("a", &["xy", "y"])]),
+            false,
+        ),
+    ] {
+        assert_eq!(earlier.covers(&later), expected, "{earlier:?} {later:?}");
+    }
+}
+
+#[test]
+fn event_time_is_read_by_the_declared_type_and_never_guessed() {
+    let at = Timestamp::from_rfc3339("2026-11-23T10:15:00Z").unwrap();
+    let seconds = Value::Number(Number::parse("1795428900").unwrap());
+    let millis = Value::Number(Number::parse("1795428900000").unwrap());
+    let iso = text("2026-11-23T10:15:00Z");
+    for (path, column, value, expected) in [
+        ("t", None, iso.clone(), Some(at)),
+        ("t", None, seconds.clone(), None),
+        ("t", None, text("today"), None),
+        ("t", Some(("t", "timestamp(s)")), seconds.clone(), Some(at)),
+        ("t", Some(("t", "timestamp(ms)")), millis.clone(), Some(at)),
+        ("t", Some(("t", "timestamp(ms)")), iso.clone(), None),
+        ("t", Some(("t", "timestamp(rfc3339)")), iso.clone(), Some(at)),
+        ("t", Some(("t", "timestamp(rfc3339)")), seconds.clone(), None),
+        ("t", Some(("t", "string")), iso.clone(), Some(at)),
+        ("t", Some(("t", "long")), seconds.clone(), None),
+        ("issuedAt", Some(("issued_at", "timestamp(s)")), seconds.clone(), Some(at)),
+        ("issuedAt", Some(("issuedAt", "timestamp(s)")), seconds.clone(), Some(at)),
+        ("absent", Some(("t", "timestamp(s)")), seconds, None),
+    ] {
+        let policy = Policy {
+            columns: column
+                .iter()
+                .map(|(name, ty)| DeclaredColumn {
+                    name: (*name).to_owned(),
+                    ty: ty.parse().unwrap(),
+                    doc: None,
+                })
+                .collect(),
+            ..Policy::default()
+        };
+        let mut route = route("r", "*", vec![]);
+        route.event_at = Some(path.parse().unwrap());
+        let name = if path == "absent" { "t" } else { path };
+        let fields = fields(&[(name, value.clone())]);
+        assert_eq!(event_at(&route, &policy, &fields), expected, "{path} {column:?} {value:?}");
+    }
+    let mut dated = route("r", "*", vec![]);
+    dated.event_at = Some("d".parse().unwrap());
+    let policy = Policy {
+        columns: vec![DeclaredColumn { name: "d".to_owned(), ty: Declared::Date, doc: None }],
+        ..Policy::default()
+    };
+    assert_eq!(
+        event_at(&dated, &policy, &fields(&[("d", text("2026-11-23"))])),
+        Timestamp::from_rfc3339("2026-11-23T00:00:00Z")
+    );
+    assert_eq!(event_at(&route("r", "*", vec![]), &policy, &Vec::new()), None);
+}
+
+#[test]
+fn event_time_may_lie_in_a_declared_struct() {
+    let policy = Policy {
+        columns: vec![DeclaredColumn {
+            name: "detail".to_owned(),
+            ty: Declared::Struct(vec![("at".to_owned(), Declared::Date)]),
+            doc: None,
+        }],
+        ..Policy::default()
+    };
+    let mut nested = route("r", "*", vec![]);
+    nested.event_at = Some("detail.at".parse().unwrap());
+    let found = fields(&[("detail", Value::Map(fields(&[("at", text("1970-01-02"))])))]);
+    assert_eq!(event_at(&nested, &policy, &found), Timestamp::from_micros(86_400_000_000));
+}
