@@ -17,3 +17,7 @@ pub mod source;
 
 pub mod route;
 pub mod transform;
+
+pub mod quarantine;
+pub mod response;
+pub mod store;

@@ -1,0 +1,75 @@
+//! Records that are no rows, kept whole until someone can make rows of them.
+//!
+//! A quarantined record counts as handled once it is durable here: no stream is ever blocked by
+//! one record.
+
+use sha2::{Digest as _, Sha256};
+
+use crate::record::{Delivery, Lineage, Op, Reject, Row};
+use crate::table::declared::Declared;
+use crate::table::layout::{DeclaredColumn, Policy};
+use crate::value::Value;
+
+/// The columns beside the lineage.
+const COLUMNS: [(&str, Declared, &str); 7] = [
+    ("record", Declared::String, "the record as Lambda delivered it, byte for byte"),
+    ("record_binary", Declared::Binary, "the same where it is not UTF-8"),
+    ("reason", Declared::String, "why it is no row, as a code"),
+    ("detail", Declared::String, "why, as a sentence, without any of its content"),
+    ("route", Declared::String, "the route that should have taken it"),
+    ("binary_version", Declared::String, "version of Lakeward that rejected it"),
+    ("config_hash", Declared::String, "SHA-256 of the config that rejected it"),
+];
+
+/// The policy of the quarantine table.
+pub fn policy() -> Policy {
+    let columns = COLUMNS.map(|(name, ty, doc)| DeclaredColumn {
+        name: name.to_owned(),
+        ty,
+        doc: Some(doc.to_owned()),
+    });
+    Policy { columns: columns.into(), ..Policy::default() }
+}
+
+/// The quarantine row of a record.
+pub fn row(
+    delivery: &Delivery<'_>,
+    reject: &Reject,
+    route: Option<&str>,
+    config_hash: &str,
+) -> Row {
+    let origin = &delivery.origin;
+    let text = |name: &str, it: &str| (name.to_owned(), Value::Text(it.to_owned()));
+    let mut fields = vec![match std::str::from_utf8(delivery.raw) {
+        Ok(record) => text("record", record),
+        Err(_) => ("record_binary".to_owned(), Value::Binary(delivery.raw.to_vec())),
+    }];
+    fields.push(text("reason", reject.reason));
+    fields.push(text("detail", &reject.detail));
+    fields.extend(route.map(|it| text("route", it)));
+    fields.push(text("binary_version", env!("CARGO_PKG_VERSION")));
+    fields.push(text("config_hash", config_hash));
+    Row {
+        lineage: Lineage {
+            id: origin.id.clone().unwrap_or_else(|| digest(delivery.raw)),
+            source: origin.source.clone(),
+            shard: origin.shard.clone(),
+            key: None,
+            position: origin.position.clone(),
+            op: Op::Event,
+            deleted_by: None,
+            event_at: None,
+            arrived_at: origin.arrived_at,
+            digest: None,
+            moved: origin.moved,
+        },
+        fields,
+    }
+}
+
+/// Identity of a record that has none: the same bytes are the same record.
+fn digest(raw: &[u8]) -> String {
+    let hash = Sha256::digest(raw);
+    let hex = hash.iter().map(|byte| format!("{byte:02x}"));
+    hex.fold("sha256:".to_owned(), |text, byte| text + &byte)
+}

@@ -1,0 +1,228 @@
+//! What Lambda is told. Built here and nowhere else, because an answer of another shape is read as
+//! full success, or as "everything again".
+
+use std::cmp::Ordering;
+use std::collections::HashSet;
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use crate::record::Receipt;
+use crate::source::Redelivery;
+
+/// What became of one record.
+#[derive(Debug, Clone, Copy)]
+pub struct Outcome<'a> {
+    /// How to report it.
+    pub receipt: Option<&'a Receipt>,
+    /// Its message group, for FIFO queues.
+    pub group: Option<&'a str>,
+    /// Whether it is in its table or in quarantine, or was dropped on purpose.
+    pub durable: bool,
+}
+
+/// A record that is not durable has no identifier to report: the whole invocation must fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a record that is not durable has no identifier to report it by")]
+pub struct Unreportable;
+
+/// The records to report, for records in batch order.
+///
+/// SQS standard: each that failed. SQS FIFO: each that failed, and what follows it in its group,
+/// because a later message must not be deleted before an earlier one. Streams: the failed one with
+/// the lowest sequence number; Lambda delivers everything from there on again.
+pub fn failures<'a>(
+    redelivery: Redelivery,
+    outcomes: &[Outcome<'a>],
+) -> Result<Vec<&'a Receipt>, Unreportable> {
+    let failed: Vec<&Outcome<'a>> = match redelivery {
+        Redelivery::EachFailure | Redelivery::FromFirstFailure => {
+            outcomes.iter().filter(|it| !it.durable).collect()
+        }
+        Redelivery::RestOfGroup => {
+            let mut closed = HashSet::new();
+            let reported = outcomes.iter().filter(|it| {
+                let failed = !it.durable || it.group.is_some_and(|it| closed.contains(it));
+                if failed {
+                    closed.extend(it.group);
+                }
+                failed
+            });
+            reported.collect()
+        }
+    };
+    let receipts = failed.into_iter().map(|it| it.receipt.ok_or(Unreportable));
+    let receipts = receipts.collect::<Result<Vec<_>, _>>()?;
+    Ok(match redelivery {
+        Redelivery::EachFailure | Redelivery::RestOfGroup => {
+            let mut seen = HashSet::new();
+            receipts.into_iter().filter(|it| seen.insert(*it)).collect()
+        }
+        Redelivery::FromFirstFailure => {
+            let lowest = |a: &&Receipt, b: &&Receipt| by_number(a.as_str(), b.as_str());
+            receipts.into_iter().min_by(lowest).into_iter().collect()
+        }
+    })
+}
+
+/// Compares sequence numbers as integers of any size; as text, `9` would come after `10`.
+fn by_number(a: &str, b: &str) -> Ordering {
+    let (a, b) = (a.trim_start_matches('0'), b.trim_start_matches('0'));
+    a.len().cmp(&b.len()).then_with(|| a.cmp(b))
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Answer<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    state: Option<&'a RawValue>,
+    batch_item_failures: Vec<Failure<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Failure<'a> {
+    item_identifier: &'a str,
+}
+
+/// The answer's JSON text. An event of a tumbling window is answered with its `state`, unchanged.
+pub fn answer(
+    failures: &[&Receipt],
+    window_state: Option<&[u8]>,
+) -> Result<String, serde_json::Error> {
+    let state = window_state.map(serde_json::from_slice::<&RawValue>).transpose()?;
+    let failures = failures.iter().map(|it| Failure { item_identifier: it.as_str() });
+    serde_json::to_string(&Answer { state, batch_item_failures: failures.collect() })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn receipt(text: &str) -> Receipt {
+        Receipt::new(text).unwrap()
+    }
+
+    fn report(redelivery: Redelivery, records: &[(&str, Option<&str>, bool)]) -> Vec<String> {
+        let receipts: Vec<Receipt> = records.iter().map(|(id, ..)| receipt(id)).collect();
+        let outcomes: Vec<Outcome<'_>> = records
+            .iter()
+            .zip(&receipts)
+            .map(|((_, group, durable), receipt)| Outcome {
+                receipt: Some(receipt),
+                group: *group,
+                durable: *durable,
+            })
+            .collect();
+        let failures = failures(redelivery, &outcomes).unwrap();
+        failures.into_iter().map(|it| it.as_str().to_owned()).collect()
+    }
+
+    #[test]
+    fn full_success_is_exactly_this_text() {
+        assert_eq!(answer(&[], None).unwrap(), r#"{"batchItemFailures":[]}"#);
+    }
+
+    #[test]
+    fn failures_are_listed_by_their_identifiers() {
+        let (a, b) = (receipt("a"), receipt("b"));
+        assert_eq!(
+            answer(&[&a, &b], None).unwrap(),
+            r#"{"batchItemFailures":[{"itemIdentifier":"a"},{"itemIdentifier":"b"}]}"#
+        );
+    }
+
+    #[test]
+    fn a_window_keeps_its_state_byte_for_byte() {
+        let state = r#"{"n": 1.50, "x":{"y":[1e400]}}"#;
+        assert_eq!(
+            answer(&[], Some(state.as_bytes())).unwrap(),
+            format!(r#"{{"state":{state},"batchItemFailures":[]}}"#)
+        );
+    }
+
+    #[test]
+    fn the_lowest_sequence_number_is_the_lowest_integer() {
+        let records = [("10", None, false), ("9", None, false), ("008", None, true)];
+        assert_eq!(report(Redelivery::FromFirstFailure, &records), ["9"]);
+        let long = "49590338271490256608559692538361571095921575989136588898";
+        let records = [(long, None, false), ("100000000003498069978", None, false)];
+        assert_eq!(report(Redelivery::FromFirstFailure, &records), ["100000000003498069978"]);
+    }
+
+    #[test]
+    fn a_failed_message_closes_its_group_and_no_other() {
+        let records = [
+            ("1", Some("a"), true),
+            ("2", Some("b"), false),
+            ("3", Some("a"), true),
+            ("4", Some("b"), true),
+            ("5", None, true),
+        ];
+        assert_eq!(report(Redelivery::RestOfGroup, &records), ["2", "4"]);
+        assert_eq!(report(Redelivery::EachFailure, &records), ["2"]);
+    }
+
+    #[test]
+    fn a_failed_record_without_identifier_fails_the_invocation() {
+        let outcome = Outcome { receipt: None, group: None, durable: false };
+        assert_eq!(failures(Redelivery::EachFailure, &[outcome]), Err(Unreportable));
+        let landed = Outcome { durable: true, ..outcome };
+        assert_eq!(failures(Redelivery::EachFailure, &[landed]), Ok(vec![]));
+    }
+
+    #[test]
+    fn ten_thousand_failures_fit_the_response_limit() {
+        let receipts: Vec<Receipt> =
+            (0..10_000).map(|n| receipt(&format!("{n:08}-aaaa-bbbb-cccc-dddddddddddd"))).collect();
+        let all: Vec<&Receipt> = receipts.iter().collect();
+        assert!(answer(&all, None).unwrap().len() < 6 * 1024 * 1024);
+    }
+
+    proptest! {
+        #[test]
+        fn every_answer_keeps_its_promise(
+            records in prop::collection::vec((0_u32..40, 0_usize..4, any::<bool>()), 0..60),
+            kind in 0_usize..3,
+        ) {
+            let redelivery = [
+                Redelivery::EachFailure, Redelivery::RestOfGroup, Redelivery::FromFirstFailure,
+            ][kind];
+            let groups = ["a", "b", "c"];
+            let ids: Vec<String> = records.iter().map(|(id, ..)| format!("{}", id + 1)).collect();
+            let records: Vec<(&str, Option<&str>, bool)> = records
+                .iter()
+                .zip(&ids)
+                .map(|((_, group, durable), id)| (id.as_str(), groups.get(*group).copied(), *durable))
+                .collect();
+            let reported = report(redelivery, &records);
+            let unique: HashSet<&String> = reported.iter().collect();
+            prop_assert_eq!(unique.len(), reported.len(), "no identifier twice");
+            prop_assert!(reported.iter().all(|id| ids.contains(id)), "only what was delivered");
+            let failed: Vec<&str> =
+                records.iter().filter(|it| !it.2).map(|(id, ..)| *id).collect();
+            prop_assert_eq!(failed.is_empty(), reported.is_empty());
+            match redelivery {
+                Redelivery::EachFailure => {
+                    prop_assert!(failed.iter().all(|id| reported.contains(&(*id).to_owned())));
+                }
+                Redelivery::RestOfGroup => {
+                    for group in groups {
+                        let of_group: Vec<_> =
+                            records.iter().filter(|it| it.1 == Some(group)).collect();
+                        let first = of_group.iter().position(|it| !it.2);
+                        let rest = first.map_or(&[][..], |at| &of_group[at..]);
+                        prop_assert!(rest.iter().all(|it| reported.contains(&it.0.to_owned())));
+                    }
+                }
+                Redelivery::FromFirstFailure => {
+                    let lowest = failed.iter().filter_map(|it| it.parse::<u32>().ok()).min();
+                    let told: Vec<u32> = reported.iter().map(|it| it.parse().unwrap()).collect();
+                    prop_assert_eq!(told, lowest.into_iter().collect::<Vec<_>>());
+                }
+            }
+        }
+    }
+}

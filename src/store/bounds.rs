@@ -1,0 +1,259 @@
+//! Lower and upper bounds of a column in a file.
+//!
+//! They are ours, not the Iceberg crate's: it takes them from Parquet statistics and skips row
+//! groups whose statistics are inexact, so that a file with long strings gets bounds that do not
+//! cover it, and a search by bounds misses rows that are there.
+
+use arrow_array::cast::AsArray as _;
+use arrow_array::types::{
+    Date32Type, Decimal128Type, Float32Type, Float64Type, Int32Type, Int64Type,
+    TimestampMicrosecondType,
+};
+use arrow_array::{ArrayRef, ArrowPrimitiveType};
+use iceberg::spec::{Datum, PrimitiveType};
+
+/// Characters, or bytes of binary, that a bound keeps.
+const KEPT: usize = 64;
+
+/// Bounds of a column; each is missing where nothing is known.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Bounds {
+    /// No value is smaller.
+    pub lower: Option<Datum>,
+    /// No value is larger.
+    pub upper: Option<Datum>,
+}
+
+/// The bounds of a column's values. With `exact`, texts are kept whole.
+pub fn of(array: &ArrayRef, ty: &PrimitiveType, exact: bool) -> Bounds {
+    let bytes = |it: [Vec<u8>; 2]| {
+        let [lower, upper] = it;
+        Bounds { lower: datum(&lower, ty), upper: datum(&upper, ty) }
+    };
+    match ty {
+        PrimitiveType::Boolean => {
+            let values = array.as_boolean().iter().flatten();
+            range(values).map(|it| bytes(it.map(|value| vec![u8::from(value)]))).unwrap_or_default()
+        }
+        PrimitiveType::Int => primitive::<Int32Type>(array, |it| it.to_le_bytes().to_vec(), &bytes),
+        PrimitiveType::Long => {
+            primitive::<Int64Type>(array, |it| it.to_le_bytes().to_vec(), &bytes)
+        }
+        PrimitiveType::Date => {
+            primitive::<Date32Type>(array, |it| it.to_le_bytes().to_vec(), &bytes)
+        }
+        PrimitiveType::Timestamp | PrimitiveType::Timestamptz => {
+            primitive::<TimestampMicrosecondType>(array, |it| it.to_le_bytes().to_vec(), &bytes)
+        }
+        PrimitiveType::Float => {
+            primitive::<Float32Type>(array, |it| it.to_le_bytes().to_vec(), &bytes)
+        }
+        PrimitiveType::Double => {
+            primitive::<Float64Type>(array, |it| it.to_le_bytes().to_vec(), &bytes)
+        }
+        PrimitiveType::Decimal { .. } => {
+            primitive::<Decimal128Type>(array, shortest_big_endian, &bytes)
+        }
+        PrimitiveType::String => {
+            let values = array.as_string::<i32>().iter().flatten();
+            range(values).map_or_else(Bounds::default, |[lower, upper]| texts(lower, upper, exact))
+        }
+        PrimitiveType::Binary => {
+            let found = match array.as_binary_opt::<i64>() {
+                Some(array) => range(array.iter().flatten()),
+                None => range(array.as_binary::<i32>().iter().flatten()),
+            };
+            found.map_or_else(Bounds::default, |[lower, upper]| Bounds {
+                lower: datum(lower.get(..KEPT).unwrap_or(lower), ty),
+                upper: upper_bytes(upper).and_then(|it| datum(&it, ty)),
+            })
+        }
+        // Types that Lakeward never writes.
+        _ => Bounds::default(),
+    }
+}
+
+fn datum(bytes: &[u8], ty: &PrimitiveType) -> Option<Datum> {
+    Datum::try_from_bytes(bytes, ty.clone()).ok()
+}
+
+/// Smallest and largest of some values that have a total order here: none of them is NaN.
+fn range<T: PartialOrd + Copy>(mut values: impl Iterator<Item = T>) -> Option<[T; 2]> {
+    let first = values.next()?;
+    Some(values.fold([first, first], |[lower, upper], it| {
+        [if it < lower { it } else { lower }, if it > upper { it } else { upper }]
+    }))
+}
+
+fn primitive<T: ArrowPrimitiveType>(
+    array: &ArrayRef,
+    encode: impl Fn(T::Native) -> Vec<u8>,
+    bounds: impl Fn([Vec<u8>; 2]) -> Bounds,
+) -> Bounds
+where
+    T::Native: PartialOrd,
+{
+    let values = array.as_primitive::<T>().iter().flatten();
+    range(values).map(|it| bounds(it.map(encode))).unwrap_or_default()
+}
+
+fn texts(lower: &str, upper: &str, exact: bool) -> Bounds {
+    if exact {
+        return Bounds { lower: Some(Datum::string(lower)), upper: Some(Datum::string(upper)) };
+    }
+    Bounds { lower: Some(Datum::string(cut(lower))), upper: upper_text(upper).map(Datum::string) }
+}
+
+fn cut(text: &str) -> &str {
+    text.char_indices().nth(KEPT).and_then(|(at, _)| text.get(..at)).unwrap_or(text)
+}
+
+/// A text of at most [`KEPT`] characters that is not smaller; `None` when there is none.
+pub fn upper_text(text: &str) -> Option<String> {
+    let kept = cut(text);
+    if kept.len() == text.len() {
+        return Some(text.to_owned());
+    }
+    let mut characters: Vec<char> = kept.chars().collect();
+    while let Some(last) = characters.pop() {
+        // The successor of a character; surrogates are no characters and are stepped over.
+        let next = match u32::from(last) {
+            0xD7FF => Some('\u{E000}'),
+            code => char::from_u32(code.saturating_add(1)),
+        };
+        if let Some(next) = next {
+            characters.push(next);
+            return Some(characters.into_iter().collect());
+        }
+    }
+    None
+}
+
+/// At most [`KEPT`] bytes that are not smaller; `None` when there are none.
+pub fn upper_bytes(bytes: &[u8]) -> Option<Vec<u8>> {
+    let Some(kept) = bytes.get(..KEPT).filter(|kept| kept.len() < bytes.len()) else {
+        return Some(bytes.to_vec());
+    };
+    let mut kept = kept.to_vec();
+    while let Some(last) = kept.pop() {
+        if let Some(next) = last.checked_add(1) {
+            kept.push(next);
+            return Some(kept);
+        }
+    }
+    None
+}
+
+/// Iceberg's form of a decimal: big-endian two's complement in as few bytes as hold it.
+fn shortest_big_endian(unscaled: i128) -> Vec<u8> {
+    let bytes = unscaled.to_be_bytes();
+    let sign = if unscaled < 0 { 0xFF } else { 0x00 };
+    let mut rest: &[u8] = &bytes;
+    while let [first, next, ..] = rest {
+        // The next byte's top bit must still tell the sign.
+        if *first != sign || (next & 0x80) != (sign & 0x80) {
+            break;
+        }
+        rest = rest.get(1..).unwrap_or_default();
+    }
+    rest.to_vec()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow_array::{BinaryArray, BooleanArray, Decimal128Array, Int64Array, StringArray};
+    use iceberg::spec::PrimitiveLiteral;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn literal(bound: Option<Datum>) -> Option<PrimitiveLiteral> {
+        bound.map(|it| it.literal().clone())
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_lies_outside_its_bounds(
+            values in prop::collection::vec(prop::option::of(".{0,200}"), 0..40),
+            exact in any::<bool>(),
+        ) {
+            let array: ArrayRef = Arc::new(StringArray::from(values.clone()));
+            let bounds = of(&array, &PrimitiveType::String, exact);
+            for value in values.iter().flatten() {
+                if let Some(PrimitiveLiteral::String(lower)) = literal(bounds.lower.clone()) {
+                    prop_assert!(lower.as_str() <= value.as_str());
+                    prop_assert!(exact || lower.chars().count() <= KEPT);
+                }
+                if let Some(PrimitiveLiteral::String(upper)) = literal(bounds.upper.clone()) {
+                    prop_assert!(upper.as_str() >= value.as_str());
+                    prop_assert!(exact || upper.chars().count() <= KEPT);
+                }
+            }
+            let any = values.iter().flatten().next().is_some();
+            prop_assert_eq!(bounds.lower.is_some(), any);
+        }
+
+        #[test]
+        fn no_bytes_lie_outside_their_bounds(
+            values in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..200), 1..20),
+        ) {
+            let array: ArrayRef = Arc::new(BinaryArray::from_iter_values(values.clone()));
+            let bounds = of(&array, &PrimitiveType::Binary, false);
+            for value in &values {
+                if let Some(PrimitiveLiteral::Binary(lower)) = literal(bounds.lower.clone()) {
+                    prop_assert!(lower <= *value);
+                }
+                if let Some(PrimitiveLiteral::Binary(upper)) = literal(bounds.upper.clone()) {
+                    prop_assert!(upper >= *value);
+                }
+            }
+        }
+
+        #[test]
+        fn decimals_keep_their_value_and_are_as_short_as_iceberg_wants(value in any::<i128>()) {
+            let bytes = shortest_big_endian(value);
+            let mut padded = [if value < 0 { 0xFF } else { 0 }; 16];
+            padded[16 - bytes.len()..].copy_from_slice(&bytes);
+            prop_assert_eq!(i128::from_be_bytes(padded), value);
+            if let [first, next, ..] = bytes[..] {
+                let redundant = (first == 0 && next < 0x80) || (first == 0xFF && next >= 0x80);
+                prop_assert!(!redundant);
+            }
+        }
+    }
+
+    #[test]
+    fn a_text_of_the_last_characters_has_no_upper_bound() {
+        assert_eq!(upper_text(&"\u{10FFFF}".repeat(70)), None);
+        let mixed = format!("a{}", "\u{10FFFF}".repeat(70));
+        assert_eq!(upper_text(&mixed).as_deref(), Some("b"));
+        let surrogate = "\u{D7FF}".repeat(70);
+        assert_eq!(upper_text(&surrogate).unwrap().chars().last(), Some('\u{E000}'));
+        assert_eq!(upper_bytes(&[0xFF; 70]), None);
+    }
+
+    #[test]
+    fn a_column_without_values_has_no_bounds() {
+        let array: ArrayRef = Arc::new(Int64Array::from(vec![None, None]));
+        assert_eq!(of(&array, &PrimitiveType::Long, false), Bounds::default());
+    }
+
+    #[test]
+    fn bounds_of_numbers_and_truth_values_are_the_smallest_and_the_largest() {
+        let array: ArrayRef = Arc::new(Int64Array::from(vec![Some(3), None, Some(-7)]));
+        let bounds = of(&array, &PrimitiveType::Long, false);
+        assert_eq!(literal(bounds.lower), Some(PrimitiveLiteral::Long(-7)));
+        assert_eq!(literal(bounds.upper), Some(PrimitiveLiteral::Long(3)));
+        let array: ArrayRef = Arc::new(BooleanArray::from(vec![true, true]));
+        let bounds = of(&array, &PrimitiveType::Boolean, false);
+        assert_eq!(literal(bounds.lower), Some(PrimitiveLiteral::Boolean(true)));
+        let ty = PrimitiveType::Decimal { precision: 38, scale: 2 };
+        let decimals = Decimal128Array::from(vec![-129, 200]).with_precision_and_scale(38, 2);
+        let array: ArrayRef = Arc::new(decimals.unwrap());
+        let bounds = of(&array, &ty, false);
+        assert_eq!(literal(bounds.lower), Some(PrimitiveLiteral::Int128(-129)));
+        assert_eq!(literal(bounds.upper), Some(PrimitiveLiteral::Int128(200)));
+    }
+}

@@ -1,0 +1,133 @@
+//! Which live files may hold records of a batch.
+//!
+//! Only columns that are the same in every delivery of a record decide, and whatever is not known
+//! counts as "may hold": a file that is skipped cannot hold a record of the batch.
+
+use iceberg::spec::{DataFile, Datum, PrimitiveLiteral, Schema};
+
+use crate::record::{Op, Row};
+use crate::store::manifest::Arrivals;
+use crate::table::lineage;
+use crate::time::Timestamp;
+
+/// How much wider the arrival interval is at both ends: some sources report the same arrival with
+/// another resolution when a record is read again.
+const ARRIVAL_SLACK_MICROS: i64 = 2_000_000;
+/// How far back a message may have arrived that came through a DLQ: twice the longest retention.
+const MOVED_SLACK_MICROS: i64 = 28 * 24 * 3_600 * 1_000_000;
+
+/// The values that a batch has in one column.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Span<T> {
+    /// Nothing to go by: a null among them, or no values.
+    Anything,
+    /// Closed interval.
+    Between(T, T),
+}
+
+impl<T: Ord + Clone> Span<T> {
+    fn of(values: impl Iterator<Item = Option<T>>) -> Self {
+        let mut span: Option<(T, T)> = None;
+        for value in values {
+            let Some(value) = value else { return Span::Anything };
+            span = Some(match span {
+                None => (value.clone(), value),
+                Some((from, to)) => (from.min(value.clone()), to.max(value)),
+            });
+        }
+        span.map_or(Span::Anything, |(from, to)| Span::Between(from, to))
+    }
+
+    fn overlaps(&self, lower: Option<T>, upper: Option<T>) -> bool {
+        match (self, lower, upper) {
+            (Span::Between(from, to), Some(lower), Some(upper)) => *from <= upper && lower <= *to,
+            // A bound that is missing says nothing.
+            (Span::Between(from, _), None, Some(upper)) => *from <= upper,
+            (Span::Between(_, to), Some(lower), None) => lower <= *to,
+            _ => true,
+        }
+    }
+}
+
+/// What a batch looks for.
+#[derive(Debug, Clone)]
+pub struct Search {
+    source: Span<String>,
+    shard: Span<String>,
+    position: Span<String>,
+    arrived: Span<i64>,
+}
+
+impl Search {
+    /// The search for `rows`.
+    pub fn of(rows: &[Row]) -> Self {
+        // A message that was moved keeps its id and its source, nothing else.
+        let moved = rows.iter().any(|row| row.lineage.moved);
+        let unless_moved = |it: Span<String>| if moved { Span::Anything } else { it };
+        let slack = if moved { MOVED_SLACK_MICROS } else { ARRIVAL_SLACK_MICROS };
+        let arrivals = rows.iter().map(|row| row.lineage.arrived_at.map(Timestamp::micros));
+        let arrived = match Span::of(arrivals) {
+            Span::Anything => Span::Anything,
+            Span::Between(from, to) => {
+                Span::Between(from.saturating_sub(slack), to.saturating_add(slack))
+            }
+        };
+        // A stream label says which stream of a table was read, not which change it is.
+        let in_shard =
+            |row: &Row| row.lineage.shard.clone().filter(|_| row.lineage.op == Op::Event);
+        let shard = Span::of(rows.iter().map(in_shard));
+        Self {
+            source: Span::of(rows.iter().map(|row| Some(row.lineage.source.clone()))),
+            shard: unless_moved(shard),
+            position: unless_moved(Span::of(rows.iter().map(|row| row.lineage.position.clone()))),
+            arrived,
+        }
+    }
+
+    /// Whether a manifest may name a file that is searched for, by its name alone.
+    pub fn may_be_in_manifest(&self, location: &str) -> bool {
+        Arrivals::of_manifest(location).is_none_or(|it| {
+            let micros = |ms: i64| ms.saturating_mul(1_000);
+            // The name's milliseconds are cut downwards, so the last one reaches to its end.
+            self.arrived.overlaps(Some(micros(it.from)), Some(micros(it.to).saturating_add(999)))
+        })
+    }
+
+    /// Whether a file may hold a record that is searched for.
+    pub fn may_be_in_file(&self, schema: &Schema, file: &DataFile) -> bool {
+        let text = |name: &str, span: &Span<String>| {
+            let [lower, upper] = bounds(schema, file, name).map(|it| it.and_then(text_of));
+            span.overlaps(lower, upper)
+        };
+        let [lower, upper] =
+            bounds(schema, file, lineage::ARRIVED_AT).map(|it| it.and_then(micros_of));
+        self.arrived.overlaps(lower, upper)
+            && text(lineage::SOURCE, &self.source)
+            && text(lineage::POSITION, &self.position)
+            && text(lineage::SHARD, &self.shard)
+    }
+}
+
+/// The bounds of a column, each `None` where the file may hold anything: no bound, a null among
+/// the values, or no count of nulls.
+fn bounds<'a>(schema: &Schema, file: &'a DataFile, name: &str) -> [Option<&'a Datum>; 2] {
+    let Some(id) = schema.field_id_by_name(name) else { return [None, None] };
+    if file.null_value_counts().get(&id) != Some(&0) {
+        return [None, None];
+    }
+    [file.lower_bounds().get(&id), file.upper_bounds().get(&id)]
+}
+
+fn text_of(datum: &Datum) -> Option<String> {
+    match datum.literal() {
+        PrimitiveLiteral::String(it) => Some(it.clone()),
+        _ => None,
+    }
+}
+
+fn micros_of(datum: &Datum) -> Option<i64> {
+    match datum.literal() {
+        PrimitiveLiteral::Long(it) => Some(*it),
+        _ => None,
+    }
+}

@@ -1,0 +1,45 @@
+//! The wall clock of commits, replaceable so that tests can let time pass.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// Tells the time of day. Heads age by it, also while an environment is frozen, which is why no
+/// monotonic clock will do.
+#[derive(Clone)]
+pub struct Clock(Arc<dyn Fn() -> SystemTime + Send + Sync>);
+
+impl Clock {
+    /// The system's clock.
+    #[expect(clippy::disallowed_methods, reason = "this is the one place that reads it")]
+    pub fn system() -> Self {
+        Self(Arc::new(SystemTime::now))
+    }
+
+    /// A clock that tests set.
+    pub fn from_fn(now: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
+        Self(Arc::new(now))
+    }
+
+    /// The time now.
+    pub fn now(&self) -> SystemTime {
+        (self.0)()
+    }
+
+    /// Milliseconds since 1970-01-01T00:00:00Z.
+    pub fn millis(&self) -> i64 {
+        let since = self.now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+        i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+    }
+
+    /// Whether `then` is more than `age` ago, or ahead of this clock (then nothing is known).
+    pub fn is_older(&self, then: SystemTime, age: Duration) -> bool {
+        self.now().duration_since(then).map_or(true, |passed| passed > age)
+    }
+}
+
+impl fmt::Debug for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Clock")
+    }
+}

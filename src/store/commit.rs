@@ -1,0 +1,352 @@
+//! The commit: rows enter a table's head only if that head does not hold their ids.
+//!
+//! The check and the swap use the same metadata, so whatever happens between them (a retry, a
+//! bisected half, a zombie, another committer) makes the swap fail and the check run again.
+
+use std::collections::{HashMap, HashSet};
+use std::iter;
+use std::sync::Arc;
+use std::time::Duration;
+
+use iceberg::spec::{
+    MAIN_BRANCH, ManifestFile, Operation, Snapshot, SnapshotSummaryCollector, Summary,
+    TableMetadata, TableMetadataBuilder,
+};
+use uuid::Uuid;
+
+use crate::deadline::Deadline;
+use crate::record::Row;
+use crate::store::Landed;
+use crate::store::candidates::Search;
+use crate::store::data::{self, Written};
+use crate::store::error::StoreError;
+use crate::store::head::{COMMIT_PROPERTY, Loaded, Swap};
+use crate::store::table::Table;
+use crate::store::{read, schema, trim};
+use crate::table::layout::{Change, Layout, Policy};
+use crate::table::place;
+
+/// Swaps of the schema alone before the batch is placed in the columns there are.
+const SCHEMA_TRIES: u32 = 32;
+/// Swaps of unknown outcome before the batch is given back.
+const UNKNOWN_TRIES: u32 = 8;
+/// Longest pause after a lost swap.
+const LONGEST_PAUSE_MS: u64 = 250;
+
+/// One batch on its way into one table.
+#[derive(Debug)]
+pub struct Commit<'a> {
+    table: &'a Table,
+    policy: &'a Policy,
+    /// Names this commit in all its attempts.
+    id: String,
+    snapshot_id: i64,
+    /// Rows that are not known to be in the table.
+    rows: Vec<Row>,
+    /// Data files that need not be looked into again, and manifests whose files all need not.
+    checked: HashSet<String>,
+    /// Locations of data files that this commit has written.
+    ours: HashSet<String>,
+    written: Option<(Written, ManifestFile)>,
+    landed: Landed,
+}
+
+impl<'a> Commit<'a> {
+    /// A commit of `rows`, of which the first of each id counts.
+    pub fn new(table: &'a Table, policy: &'a Policy, rows: Vec<Row>) -> Self {
+        let read = rows.len();
+        let mut seen = HashSet::with_capacity(read);
+        let keep: Vec<bool> = rows
+            .iter()
+            .map(|row| seen.insert((row.lineage.source.as_str(), row.lineage.id.as_str())))
+            .collect();
+        drop(seen);
+        let mut keep = keep.into_iter();
+        let mut rows = rows;
+        rows.retain(|_| keep.next().unwrap_or(true));
+        let landed = Landed { duplicates: count(read - rows.len()), ..Landed::default() };
+        let unique = Uuid::new_v4();
+        Self {
+            table,
+            policy,
+            id: unique.to_string(),
+            // Positive, and as random as the commit id.
+            snapshot_id: i64::try_from(unique.as_u64_pair().0 >> 1).unwrap_or(i64::MAX),
+            rows,
+            checked: HashSet::new(),
+            ours: HashSet::new(),
+            written: None,
+            landed,
+        }
+    }
+
+    /// Makes the rows durable, each once.
+    pub async fn run(mut self, deadline: &Deadline) -> Result<Landed, StoreError> {
+        let mut lost = 0_u32;
+        while !self.rows.is_empty() {
+            if deadline.passed() {
+                return Err(StoreError::OutOfTime(self.table.name.clone()));
+            }
+            let (head, layout) = self.agree(deadline).await?;
+            let there = match head.metadata.current_snapshot() {
+                Some(snapshot) => self.table.manifests.list(snapshot).await?,
+                None => Vec::new(),
+            };
+            if self.look(&head, &there, deadline).await? {
+                return Ok(self.done());
+            }
+            if self.rows.is_empty() {
+                break;
+            }
+            let manifest = self.write(&head, &layout).await?;
+            let next = self.next(&head, there, manifest).await?;
+            match self.table.head.swap(Some(&head), &next, &self.id).await {
+                Swap::Swapped => return Ok(self.done()),
+                Swap::TooOld => {}
+                // What is in the table decides, at the next look.
+                Swap::Conflict => tracing::debug!(table = %self.table.name, lost, "lost a swap"),
+                Swap::Unknown(error) => {
+                    tracing::warn!(table = %self.table.name, %error, "a swap's outcome is unknown");
+                    if lost >= UNKNOWN_TRIES {
+                        return Err(error);
+                    }
+                }
+            }
+            lost = lost.saturating_add(1);
+            pause(lost).await;
+        }
+        Ok(self.landed)
+    }
+
+    fn done(mut self) -> Landed {
+        self.landed.landed = count(self.rows.len());
+        if let Some((written, _)) = &self.written {
+            self.landed.files = count(written.entries.len());
+            self.landed.extra = written.extra;
+        }
+        self.landed
+    }
+
+    /// Step 1: a head whose schema has what the rows need, and its layout.
+    async fn agree(&mut self, deadline: &Deadline) -> Result<(Loaded, Layout), StoreError> {
+        let table = self.table;
+        let mut tries = 0;
+        loop {
+            let Some(head) = table.head.load().await? else {
+                let changes = place::changes(&self.rows, &Layout::default(), self.policy);
+                let commit = Uuid::new_v4().to_string();
+                let new = table.create(&changes, &commit)?;
+                let swap = table.head.swap(None, &new, &commit).await;
+                self.schema_swapped(swap, &changes, tries)?;
+                tries += 1;
+                continue;
+            };
+            let layout = schema::layout(&table.name, &head.metadata, table.lineage)?;
+            let changes = place::changes(&self.rows, &layout, self.policy);
+            // Placing is total: what still has no column after so many tries goes to _lw_extra.
+            if changes.is_empty() || tries >= SCHEMA_TRIES {
+                return Ok((head, layout));
+            }
+            if deadline.passed() {
+                return Err(StoreError::OutOfTime(table.name.clone()));
+            }
+            let commit = Uuid::new_v4().to_string();
+            let new = table.changed(&head, &layout, &changes, &commit)?;
+            let swap = table.head.swap(Some(&head), &new, &commit).await;
+            self.schema_swapped(swap, &changes, tries)?;
+            tries += 1;
+            if tries > 1 {
+                pause(tries).await;
+            }
+        }
+    }
+
+    fn schema_swapped(
+        &mut self,
+        swap: Swap,
+        changes: &[Change],
+        tries: u32,
+    ) -> Result<(), StoreError> {
+        match swap {
+            Swap::Swapped => {
+                let added = changes.iter().filter_map(|change| match change {
+                    Change::Add { owner, .. } => Some(owner.name.clone()),
+                    Change::Widen { .. } => None,
+                });
+                self.landed.new_columns.extend(added);
+                Ok(())
+            }
+            Swap::Conflict | Swap::TooOld => Ok(()),
+            // The next load shows whether it happened.
+            Swap::Unknown(_) if tries < UNKNOWN_TRIES => Ok(()),
+            Swap::Unknown(error) => Err(error),
+        }
+    }
+
+    /// Step 2: drops the rows that the head holds. `true` when it holds a file of this commit:
+    /// an earlier attempt, whose answer was lost, has landed.
+    async fn look(
+        &mut self,
+        head: &Loaded,
+        there: &[ManifestFile],
+        deadline: &Deadline,
+    ) -> Result<bool, StoreError> {
+        let table = self.table;
+        let schema = head.metadata.current_schema();
+        let search = Search::of(&self.rows);
+        let wanted = index(&self.rows);
+        let mut found = HashSet::new();
+        for manifest in there {
+            let path = &manifest.manifest_path;
+            if self.checked.contains(path) || !search.may_be_in_manifest(path) {
+                continue;
+            }
+            for file in table.manifests.live(manifest).await?.iter() {
+                if self.ours.contains(file.file_path()) {
+                    return Ok(true);
+                }
+                if self.checked.contains(file.file_path()) || !search.may_be_in_file(schema, file) {
+                    continue;
+                }
+                if deadline.passed() {
+                    return Err(StoreError::OutOfTime(table.name.clone()));
+                }
+                read::ids(&table.files, schema, file, |source, id| {
+                    found.extend(wanted.get(&(source, id)));
+                })
+                .await?;
+                self.landed.files_read = self.landed.files_read.saturating_add(1);
+                self.checked.insert(file.file_path().to_owned());
+            }
+            self.checked.insert(path.clone());
+        }
+        self.forget(&found);
+        Ok(false)
+    }
+
+    /// Drops rows that are in the table; what was written with them in it is void.
+    fn forget(&mut self, found: &HashSet<usize>) {
+        if found.is_empty() {
+            return;
+        }
+        let mut at = 0_usize;
+        self.rows.retain(|_| {
+            let keep = !found.contains(&at);
+            at = at.saturating_add(1);
+            keep
+        });
+        self.landed.duplicates = self.landed.duplicates.saturating_add(count(found.len()));
+        self.written = None;
+    }
+
+    /// Writes the rows under the head's schema, unless files of an earlier attempt still fit it.
+    async fn write(&mut self, head: &Loaded, layout: &Layout) -> Result<ManifestFile, StoreError> {
+        if let Some((written, manifest)) = &self.written
+            && written.fits(&head.metadata)
+        {
+            return Ok(manifest.clone());
+        }
+        let table = self.table;
+        let metadata = &head.metadata;
+        let written = data::write(table, metadata, layout, self.policy, &self.rows).await?;
+        self.ours.extend(written.entries.iter().map(|entry| entry.file_path().to_owned()));
+        let spec = metadata.default_partition_spec();
+        let manifest = table
+            .manifests
+            .write(
+                self.snapshot_id,
+                metadata.current_schema(),
+                spec,
+                &written.entries,
+                written.arrivals,
+            )
+            .await?;
+        self.written = Some((written, manifest.clone()));
+        Ok(manifest)
+    }
+
+    /// Step 3's proposal: the head with one more snapshot, and less of the past.
+    async fn next(
+        &self,
+        head: &Loaded,
+        there: Vec<ManifestFile>,
+        manifest: ManifestFile,
+    ) -> Result<TableMetadata, StoreError> {
+        let (table, metadata) = (self.table, &head.metadata);
+        let sequence = metadata.next_sequence_number();
+        let manifests = iter::once(manifest).chain(there).collect();
+        let parent_id = metadata.current_snapshot_id();
+        let list =
+            table.manifests.write_list(self.snapshot_id, parent_id, sequence, manifests).await?;
+        let now = table.time_after(head);
+        let snapshot = Snapshot::builder()
+            .with_snapshot_id(self.snapshot_id)
+            .with_parent_snapshot_id(parent_id)
+            .with_sequence_number(sequence)
+            .with_timestamp_ms(now)
+            .with_manifest_list(list)
+            .with_schema_id(metadata.current_schema_id())
+            .with_summary(self.summary(metadata))
+            .build();
+        let trim = trim::trim(metadata, now)?;
+        let failed = StoreError::metadata("make the next version of a table");
+        table
+            .builder(head)?
+            .remove_snapshots(&trim.snapshots)
+            .set_branch_snapshot(snapshot, MAIN_BRANCH)
+            .and_then(|it| it.remove_schemas(&trim.schemas))
+            .and_then(|it| it.set_properties(commit_property(&self.id)))
+            .and_then(TableMetadataBuilder::build)
+            .map(|it| it.metadata)
+            .map_err(failed)
+    }
+
+    fn summary(&self, metadata: &TableMetadata) -> Summary {
+        let mut collector = SnapshotSummaryCollector::default();
+        for entry in self.written.iter().flat_map(|(written, _)| &written.entries) {
+            let (schema, spec) = (metadata.current_schema(), metadata.default_partition_spec());
+            collector.add_file(entry, Arc::clone(schema), Arc::clone(spec));
+        }
+        let mut properties = collector.build();
+        let before = metadata.current_snapshot().map(|it| it.summary());
+        for (total, added) in [
+            ("total-records", "added-records"),
+            ("total-data-files", "added-data-files"),
+            ("total-files-size", "added-files-size"),
+        ] {
+            let number = |it: Option<&String>| it.and_then(|it| it.parse::<u64>().ok());
+            let old = match before {
+                // An unknown total stays unknown.
+                Some(before) => number(before.additional_properties.get(total)),
+                None => Some(0),
+            };
+            if let (Some(old), Some(new)) = (old, number(properties.get(added))) {
+                properties.insert(total.to_owned(), old.saturating_add(new).to_string());
+            }
+        }
+        properties.insert(COMMIT_PROPERTY.to_owned(), self.id.clone());
+        properties.insert("lakeward.version".to_owned(), env!("CARGO_PKG_VERSION").to_owned());
+        properties.insert("lakeward.config".to_owned(), self.table.config_hash.clone());
+        Summary { operation: Operation::Append, additional_properties: properties }
+    }
+}
+
+/// The property that names a commit.
+pub fn commit_property(commit: &str) -> HashMap<String, String> {
+    HashMap::from([(COMMIT_PROPERTY.to_owned(), commit.to_owned())])
+}
+
+fn index(rows: &[Row]) -> HashMap<(&str, &str), usize> {
+    let names = rows.iter().map(|row| (row.lineage.source.as_str(), row.lineage.id.as_str()));
+    names.enumerate().map(|(at, name)| (name, at)).collect()
+}
+
+fn count(n: usize) -> u64 {
+    u64::try_from(n).unwrap_or(u64::MAX)
+}
+
+/// Waits a random while, longer after each lost swap, so that contenders spread out.
+async fn pause(lost: u32) {
+    let most = 4_u64.saturating_mul(2_u64.saturating_pow(lost)).min(LONGEST_PAUSE_MS);
+    tokio::time::sleep(Duration::from_millis(fastrand::u64(0..=most))).await;
+}

@@ -1,0 +1,194 @@
+//! The data files of a batch: one for each partition, under the head's schema and spec.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow_array::RecordBatch;
+use iceberg::arrow::RecordBatchPartitionSplitter;
+use iceberg::spec::{DataFile, Literal, Schema, Struct, TableMetadata, Transform};
+use uuid::Uuid;
+
+use crate::name;
+use crate::record::Row;
+use crate::store::encode::{self, FileColumn, Place};
+use crate::store::error::StoreError;
+use crate::store::manifest::Arrivals;
+use crate::store::table::Table;
+use crate::table::Cell;
+use crate::table::layout::{Layout, Policy};
+use crate::table::lineage;
+use crate::table::place::{self, Placed};
+use crate::time::Timestamp;
+
+/// Data files that are durable and in no snapshot yet.
+#[derive(Debug)]
+pub struct Written {
+    /// Their manifest entries.
+    pub entries: Vec<DataFile>,
+    /// First and last arrival; `None` when some row has none, or once had another.
+    pub arrivals: Option<Arrivals>,
+    /// Rows with something in `_lw_extra`.
+    pub extra: u64,
+    /// Partition spec they were written with.
+    spec_id: i32,
+    /// Columns they were written with.
+    fields: Vec<iceberg::spec::NestedFieldRef>,
+}
+
+impl Written {
+    /// Whether a head still has all their columns under the same ids, names and types, and their
+    /// spec. Readers resolve columns by id: a file that does not fit shows values under wrong
+    /// names.
+    pub fn fits(&self, metadata: &TableMetadata) -> bool {
+        let schema = metadata.current_schema();
+        self.spec_id == metadata.default_partition_spec_id()
+            && self.fields.iter().all(|field| {
+                schema
+                    .field_by_id(field.id)
+                    .is_some_and(|it| it.name == field.name && it.field_type == field.field_type)
+            })
+    }
+}
+
+/// Rows laid out in cells, by column.
+struct Cells {
+    /// Field id and a cell for each row.
+    columns: Vec<(i32, Vec<Cell>)>,
+}
+
+impl Cells {
+    fn of(table: &Table, schema: &Schema, layout: &Layout, rows: &[Row], placed: Placed) -> Self {
+        let mut columns = Vec::new();
+        for column in table.lineage {
+            let Some(id) = schema.field_id_by_name(column.name) else { continue };
+            let extras = placed.extra.iter().map(Option::as_deref);
+            let cells =
+                rows.iter().zip(extras).map(|(row, extra)| column.cell(&row.lineage, extra));
+            columns.push((id, cells.collect()));
+        }
+        for (at, cells) in placed.columns {
+            columns.extend(layout.columns.get(at).map(|column| (column.id, cells)));
+        }
+        // In schema order, so that every file of a table looks the same.
+        let place = |id: &i32| schema.as_struct().fields().iter().position(|it| it.id == *id);
+        columns.sort_by_key(|(id, _)| place(id));
+        Self { columns }
+    }
+
+    /// The columns of some rows. Optional columns without any value are left out: what a file
+    /// does not have reads as null and costs nothing.
+    fn select(&self, schema: &Schema, rows: &[usize]) -> Vec<FileColumn<'_>> {
+        let mut selected = Vec::with_capacity(self.columns.len());
+        for (id, cells) in &self.columns {
+            let cells: Vec<&Cell> = rows.iter().filter_map(|row| cells.get(*row)).collect();
+            let lineage = schema.name_by_field_id(*id).is_some_and(name::is_lineage);
+            if lineage || cells.iter().any(|cell| **cell != Cell::Null) {
+                selected.push(FileColumn { id: *id, cells });
+            }
+        }
+        selected
+    }
+
+    /// All columns of the schema for all rows.
+    fn all(&self, schema: &Schema, rows: usize) -> Vec<FileColumn<'_>> {
+        let fields = schema.as_struct().fields().iter();
+        let columns = fields.map(|field| {
+            let found = self.columns.iter().find(|(id, _)| *id == field.id);
+            let cells = match found {
+                Some((_, cells)) => cells.iter().collect(),
+                None => vec![&Cell::Null; rows],
+            };
+            FileColumn { id: field.id, cells }
+        });
+        columns.collect()
+    }
+}
+
+/// Writes `rows` and makes them durable.
+pub async fn write(
+    table: &Table,
+    metadata: &TableMetadata,
+    layout: &Layout,
+    policy: &Policy,
+    rows: &[Row],
+) -> Result<Written, StoreError> {
+    let schema = metadata.current_schema();
+    let spec = metadata.default_partition_spec();
+    let placed = place::place(rows, layout, policy);
+    let extra = placed.extra.iter().flatten().count();
+    let cells = Cells::of(table, schema, layout, rows, placed);
+    let moved = rows.iter().any(|row| row.lineage.moved);
+    let mut entries = Vec::new();
+    for (partition, batch) in partitions(metadata, &cells, rows)? {
+        let folder = spec.partition_to_path(&partition, Arc::clone(schema));
+        let slash = if folder.is_empty() { "" } else { "/" };
+        let location = format!("{}/data/{folder}{slash}{}.parquet", table.location, Uuid::new_v4());
+        let place = Place { location: &location, spec_id: spec.spec_id(), partition, moved };
+        let file = encode::parquet(schema, &batch, place)?;
+        let stored = table.files.write(&location, file.bytes).await;
+        stored.map_err(StoreError::files("write", &location))?;
+        entries.push(file.entry);
+    }
+    let fields = schema.as_struct().fields();
+    let used = fields.iter().filter(|field| cells.columns.iter().any(|(id, _)| *id == field.id));
+    Ok(Written {
+        entries,
+        arrivals: arrivals(rows).filter(|_| !moved),
+        extra: u64::try_from(extra).unwrap_or(u64::MAX),
+        spec_id: spec.spec_id(),
+        fields: used.cloned().collect(),
+    })
+}
+
+fn arrivals(rows: &[Row]) -> Option<Arrivals> {
+    let millis =
+        rows.iter().map(|row| row.lineage.arrived_at.map(|it| it.micros().div_euclid(1_000)));
+    let millis = millis.collect::<Option<Vec<_>>>()?;
+    Some(Arrivals { from: *millis.iter().min()?, to: *millis.iter().max()? })
+}
+
+/// The rows by partition of the head's default spec.
+fn partitions(
+    metadata: &TableMetadata,
+    cells: &Cells,
+    rows: &[Row],
+) -> Result<Vec<(Struct, RecordBatch)>, StoreError> {
+    let (schema, spec) = (metadata.current_schema(), metadata.default_partition_spec());
+    let arrived = schema.field_id_by_name(lineage::ARRIVED_AT);
+    let by_day = match spec.fields() {
+        [field] => field.transform == Transform::Day && Some(field.source_id) == arrived,
+        _ => false,
+    };
+    if !by_day {
+        return foreign_partitions(metadata, cells, rows.len());
+    }
+    let mut days: BTreeMap<Option<i32>, Vec<usize>> = BTreeMap::new();
+    for (at, row) in rows.iter().enumerate() {
+        days.entry(row.lineage.arrived_at.map(Timestamp::day)).or_default().push(at);
+    }
+    let each = days.into_iter().map(|(day, rows)| {
+        let partition = Struct::from_iter([day.map(Literal::date)]);
+        Ok((partition, encode::batch(schema, &cells.select(schema, &rows))?))
+    });
+    each.collect()
+}
+
+/// Partitions of a spec that someone else gave the table.
+fn foreign_partitions(
+    metadata: &TableMetadata,
+    cells: &Cells,
+    rows: usize,
+) -> Result<Vec<(Struct, RecordBatch)>, StoreError> {
+    let (schema, spec) = (metadata.current_schema(), metadata.default_partition_spec());
+    let batch = encode::batch(schema, &cells.all(schema, rows))?;
+    if spec.is_unpartitioned() {
+        return Ok(vec![(Struct::empty(), batch)]);
+    }
+    let splitter = RecordBatchPartitionSplitter::try_new_with_computed_values(
+        Arc::clone(schema),
+        Arc::clone(spec),
+    );
+    let parts = splitter.and_then(|it| it.split(&batch));
+    let parts = parts.map_err(StoreError::metadata("split a batch by the table's partitions"))?;
+    Ok(parts.into_iter().map(|(key, batch)| (key.data().clone(), batch)).collect())
+}

@@ -1,0 +1,213 @@
+//! A lake in a local directory.
+//!
+//! Calls block: a local disk answers in microseconds to milliseconds, and the function that waits
+//! for it has nothing else to do.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use uuid::Uuid;
+
+use crate::store::files::{Call, Created, Files, Tagged};
+
+const SCHEME: &str = "file://";
+
+/// Files of a local directory, synced to disk before a write is called done: the file first, then
+/// the directory that names it.
+#[derive(Debug, Clone, Default)]
+pub struct LocalFiles;
+
+impl LocalFiles {
+    /// The location of a directory: `file://` and its absolute path. The directory need not exist.
+    pub fn location(directory: &str) -> io::Result<String> {
+        let absolute = std::path::absolute(directory.strip_prefix(SCHEME).unwrap_or(directory))?;
+        let text = absolute.to_str().ok_or_else(|| {
+            io::Error::new(io::ErrorKind::InvalidInput, "the lake's path is not UTF-8")
+        })?;
+        Ok(format!("{SCHEME}{}", text.trim_end_matches('/')))
+    }
+}
+
+fn path(location: &str) -> PathBuf {
+    PathBuf::from(location.strip_prefix(SCHEME).unwrap_or(location))
+}
+
+fn parent(path: &Path) -> io::Result<&Path> {
+    path.parent().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "no parent folder"))
+}
+
+fn sync_directory(directory: &Path) -> io::Result<()> {
+    File::open(directory)?.sync_all()
+}
+
+/// Folders whose own names this process has made durable.
+static DURABLE: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+
+/// Makes a folder and the folders above it, and syncs their names. A folder that is there already
+/// may have been made a moment ago by another process, which has not synced it yet.
+fn make_folder(folder: &Path) -> io::Result<()> {
+    if durable().contains(folder) && folder.is_dir() {
+        return Ok(());
+    }
+    let Some(above) = folder.parent() else { return Ok(()) };
+    let made = match fs::create_dir(folder) {
+        Ok(()) => true,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            make_folder(above)?;
+            match fs::create_dir(folder) {
+                Ok(()) => true,
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => false,
+                Err(error) => return Err(error),
+            }
+        }
+        Err(_) if folder.is_dir() => false,
+        Err(error) => return Err(error),
+    };
+    match sync_directory(above) {
+        // Above the lake there may be folders that we may pass, and not read.
+        Err(error) if made || error.kind() != io::ErrorKind::PermissionDenied => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    if !made {
+        make_folder(above)?;
+    }
+    durable().insert(folder.to_owned());
+    Ok(())
+}
+
+fn durable() -> MutexGuard<'static, BTreeSet<PathBuf>> {
+    DURABLE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+fn missing_is_none<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+    match result {
+        Ok(it) => Ok(Some(it)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Names a finished file `target` unless that name is taken: by hard link, or on file systems
+/// without links (exFAT, some network mounts) by a rename that does not replace.
+fn publish(finished: &Path, target: &Path) -> io::Result<Created> {
+    let linked = fs::hard_link(finished, target);
+    let outcome = match linked {
+        Ok(()) => Ok(Created::Done),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(Created::Exists),
+        Err(_) => rename_without_replacing(finished, target),
+    };
+    // After a link the other name goes; after a rename it is gone. A leftover is harmless.
+    match fs::remove_file(finished) {
+        Ok(()) => {}
+        Err(error) => tracing::debug!(%error, "a temporary file was left behind"),
+    }
+    outcome
+}
+
+fn rename_without_replacing(finished: &Path, target: &Path) -> io::Result<Created> {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    match renameat_with(CWD, finished, CWD, target, RenameFlags::NOREPLACE) {
+        Ok(()) => Ok(Created::Done),
+        Err(rustix::io::Errno::EXIST) => Ok(Created::Exists),
+        Err(errno) => Err(io::Error::other(format!(
+            "this file system can neither link a file nor rename it without replacing ({errno}): \
+             put the lake on another one"
+        ))),
+    }
+}
+
+fn create(location: &str, bytes: &[u8]) -> io::Result<Created> {
+    let target = path(location);
+    let folder = parent(&target)?;
+    make_folder(folder)?;
+    let finished = folder.join(format!(".tmp-{}", Uuid::new_v4()));
+    write_synced(&finished, bytes)?;
+    let created = publish(&finished, &target)?;
+    sync_directory(folder)?;
+    Ok(created)
+}
+
+fn replace(location: &str, expected: Option<&str>, bytes: &[u8]) -> io::Result<bool> {
+    let target = path(location);
+    let folder = parent(&target)?;
+    make_folder(folder)?;
+    let finished = folder.join(format!(".tmp-{}", Uuid::new_v4()));
+    write_synced(&finished, bytes)?;
+    let found = missing_is_none(fs::read(&target))?.map(|it| tag(&it));
+    if found.as_deref() != expected {
+        fs::remove_file(&finished)?;
+        return Ok(false);
+    }
+    fs::rename(&finished, &target)?;
+    sync_directory(folder)?;
+    Ok(true)
+}
+
+/// A local tag is the content itself: the only object that is ever replaced is a short number.
+fn tag(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+impl Files for LocalFiles {
+    fn read<'a>(&'a self, location: &'a str) -> Call<'a, Option<Bytes>> {
+        Box::pin(async move { Ok(missing_is_none(fs::read(path(location)))?.map(Bytes::from)) })
+    }
+
+    fn exists<'a>(&'a self, location: &'a str) -> Call<'a, bool> {
+        Box::pin(async move { fs::exists(path(location)) })
+    }
+
+    fn write<'a>(&'a self, location: &'a str, bytes: Bytes) -> Call<'a, ()> {
+        Box::pin(async move {
+            let target = path(location);
+            let folder = parent(&target)?;
+            make_folder(folder)?;
+            write_synced(&target, &bytes)?;
+            sync_directory(folder)
+        })
+    }
+
+    fn create<'a>(&'a self, location: &'a str, bytes: Bytes) -> Call<'a, Created> {
+        Box::pin(async move { create(location, &bytes) })
+    }
+
+    fn read_tagged<'a>(&'a self, location: &'a str) -> Call<'a, Option<Tagged>> {
+        Box::pin(async move {
+            Ok(missing_is_none(fs::read(path(location)))?
+                .map(|it| Tagged { tag: tag(&it), bytes: Bytes::from(it) }))
+        })
+    }
+
+    fn replace<'a>(
+        &'a self,
+        location: &'a str,
+        expected: Option<&'a str>,
+        bytes: Bytes,
+    ) -> Call<'a, bool> {
+        Box::pin(async move { replace(location, expected, &bytes) })
+    }
+
+    fn list<'a>(&'a self, folder: &'a str) -> Call<'a, Vec<String>> {
+        Box::pin(async move {
+            let Some(entries) = missing_is_none(fs::read_dir(path(folder)))? else {
+                return Ok(Vec::new());
+            };
+            let mut names = Vec::new();
+            for entry in entries {
+                // A name that is not UTF-8 is not one of ours.
+                names.extend(entry?.file_name().into_string());
+            }
+            Ok(names)
+        })
+    }
+}

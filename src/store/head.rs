@@ -1,0 +1,63 @@
+//! The head of a table: which metadata is current, and the one conditional write that changes it.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use iceberg::spec::TableMetadata;
+
+use crate::store::error::StoreError;
+
+pub mod versions;
+
+/// A head older than this is loaded again instead of swapped: together with the day that old
+/// versions are kept, no version number is ever free again while a swap could still try it.
+pub const MAX_HEAD_AGE: Duration = Duration::from_secs(5 * 60);
+
+/// Table property that names the commit which wrote this metadata.
+pub const COMMIT_PROPERTY: &str = "lakeward.commit";
+
+/// A head as it was loaded.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// The current metadata.
+    pub metadata: Arc<TableMetadata>,
+    /// Where that metadata is stored.
+    pub location: String,
+    /// Catalog's proof that the head is still this one; a version number for `files`.
+    pub token: u64,
+    /// When it was loaded, by the wall clock.
+    pub at: SystemTime,
+}
+
+/// What became of a swap.
+#[derive(Debug)]
+pub enum Swap {
+    /// The new metadata is the head, or was until later commits built on it.
+    Swapped,
+    /// Another commit took this head's place; it was read and is not ours.
+    Conflict,
+    /// The head was loaded too long ago; nothing was sent.
+    TooOld,
+    /// Nobody knows yet. Whether the rows are there must be looked up in the table.
+    Unknown(StoreError),
+}
+
+/// A call to the catalog that is under way.
+pub type HeadCall<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// A catalog's view of one table.
+pub trait Head: std::fmt::Debug + Send + Sync {
+    /// The current head, `None` when the table does not exist.
+    fn load(&self) -> HeadCall<'_, Result<Option<Loaded>, StoreError>>;
+
+    /// Makes `new` the head if the head is still `base` (`None`: if there is no table yet).
+    /// `new` carries `commit` in [`COMMIT_PROPERTY`], by which a lost answer is recognised.
+    fn swap<'a>(
+        &'a self,
+        base: Option<&'a Loaded>,
+        new: &'a TableMetadata,
+        commit: &'a str,
+    ) -> HeadCall<'a, Swap>;
+}

@@ -1,0 +1,200 @@
+//! What people look at: which tables there are, how large, and their newest rows.
+
+use iceberg::spec::{DataFile, NestedField, PrimitiveLiteral, Schema, Type};
+
+use crate::name::TableName;
+use crate::store::error::StoreError;
+use crate::store::head::Loaded;
+use crate::store::schema::column_type;
+use crate::store::table::Table;
+use crate::store::{Lake, read};
+use crate::table::lineage;
+use crate::table::{Cell, ColumnType};
+use crate::time::Timestamp;
+
+/// A table as `tables` shows it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Description {
+    /// Its name.
+    pub name: TableName,
+    /// Where it is, `file://…`.
+    pub location: String,
+    /// Live rows.
+    pub rows: u64,
+    /// Live data files.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Kept snapshots.
+    pub snapshots: u64,
+    /// Newest `_lw_arrived_at`, from file bounds.
+    pub last_arrival: Option<Timestamp>,
+    /// Columns in schema order.
+    pub columns: Vec<DescribedColumn>,
+}
+
+/// A column as `tables TABLE` shows it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DescribedColumn {
+    /// Its name.
+    pub name: String,
+    /// Its type.
+    pub ty: ColumnType,
+    /// Its doc.
+    pub doc: Option<String>,
+    /// Nulls among the live rows; `None` where a file has the column and does not count them.
+    pub nulls: Option<u64>,
+}
+
+/// Rows read back from a table.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ReadRows {
+    /// Name and type of each column, in schema order.
+    pub columns: Vec<(String, ColumnType)>,
+    /// A cell for each column.
+    pub rows: Vec<Vec<Cell>>,
+}
+
+impl Lake {
+    /// Names of all tables, sorted. Folders that are no tables are passed over.
+    pub async fn tables(&self) -> Result<Vec<TableName>, StoreError> {
+        let mut tables = Vec::new();
+        for namespace in self.folders(&self.location).await? {
+            for name in self.folders(&format!("{}/{namespace}", self.location)).await? {
+                let metadata = format!("{}/{namespace}/{name}/metadata", self.location);
+                if self.folders(&metadata).await?.is_empty() {
+                    continue;
+                }
+                tables.extend(format!("{namespace}.{name}").parse::<TableName>());
+            }
+        }
+        tables.sort();
+        Ok(tables)
+    }
+
+    async fn folders(&self, folder: &str) -> Result<Vec<String>, StoreError> {
+        match self.files.list(folder).await {
+            Ok(names) => Ok(names),
+            // A file lies among the folders.
+            Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => Ok(Vec::new()),
+            Err(error) => Err(StoreError::files("list", folder)(error)),
+        }
+    }
+
+    /// Describes a table; `None` where there is none.
+    pub async fn describe(&self, table: &TableName) -> Result<Option<Description>, StoreError> {
+        let table = self.table(table);
+        let Some(head) = table.head.load().await? else { return Ok(None) };
+        let files = live(&table, &head).await?;
+        let schema = head.metadata.current_schema();
+        let sum = |of: fn(&DataFile) -> u64| files.iter().map(of).fold(0, u64::saturating_add);
+        let columns = schema.as_struct().fields().iter().map(|field| DescribedColumn {
+            name: field.name.clone(),
+            ty: column_type(&field.field_type),
+            doc: field.doc.clone(),
+            nulls: nulls(&files, field),
+        });
+        Ok(Some(Description {
+            name: table.name.clone(),
+            location: table.location.clone(),
+            rows: sum(DataFile::record_count),
+            files: u64::try_from(files.len()).unwrap_or(u64::MAX),
+            bytes: sum(DataFile::file_size_in_bytes),
+            snapshots: u64::try_from(head.metadata.snapshots().len()).unwrap_or(u64::MAX),
+            last_arrival: files.iter().filter_map(|file| last_arrival(schema, file)).max(),
+            columns: columns.collect(),
+        }))
+    }
+
+    /// The newest `limit` rows by arrival, then position; newest first. `None` where there is no
+    /// such table. Files that can't hold one of them are not read.
+    pub async fn newest(
+        &self,
+        table: &TableName,
+        limit: usize,
+    ) -> Result<Option<ReadRows>, StoreError> {
+        let table = self.table(table);
+        let Some(head) = table.head.load().await? else { return Ok(None) };
+        let schema = head.metadata.current_schema();
+        let mut files = live(&table, &head).await?;
+        files.sort_by_key(|file| std::cmp::Reverse(last_arrival(schema, file)));
+
+        let fields = schema.as_struct().fields();
+        let place = |name: &str| fields.iter().position(|field| field.name == name);
+        let order = [place(lineage::ARRIVED_AT), place(lineage::POSITION), place(lineage::ID)];
+        let mut newest: Vec<Vec<Cell>> = Vec::new();
+        for file in &files {
+            let oldest = newest.last().filter(|_| newest.len() >= limit);
+            let reach = oldest.and_then(|row| micros(row, order[0]));
+            if let (Some(reach), Some(last)) = (reach, last_arrival(schema, file))
+                && last.micros() < reach
+            {
+                break;
+            }
+            newest.extend(read::rows(&table.files, schema, file).await?);
+            newest.sort_by_cached_key(|row| std::cmp::Reverse(sort_key(row, order)));
+            newest.truncate(limit);
+        }
+        let columns = fields.iter().map(|it| (it.name.clone(), column_type(&it.field_type)));
+        Ok(Some(ReadRows { columns: columns.collect(), rows: newest }))
+    }
+}
+
+async fn live(table: &Table, head: &Loaded) -> Result<Vec<DataFile>, StoreError> {
+    let Some(snapshot) = head.metadata.current_snapshot() else { return Ok(Vec::new()) };
+    let mut files = Vec::new();
+    for manifest in table.manifests.list(snapshot).await? {
+        files.extend(table.manifests.live(&manifest).await?.iter().cloned());
+    }
+    Ok(files)
+}
+
+/// Nulls of a column over all files; a file without the column has nothing but nulls.
+fn nulls(files: &[DataFile], field: &NestedField) -> Option<u64> {
+    let leaves = leaves(field);
+    files.iter().try_fold(0_u64, |sum, file| {
+        let stored = leaves.iter().any(|id| file.column_sizes().contains_key(id));
+        let nulls = match file.null_value_counts().get(&field.id) {
+            Some(nulls) => *nulls,
+            None if !stored => file.record_count(),
+            None => return None,
+        };
+        Some(sum.saturating_add(nulls))
+    })
+}
+
+/// Field ids that a file stores for a column: its own, or those of what is nested in it.
+fn leaves(field: &NestedField) -> Vec<i32> {
+    match field.field_type.as_ref() {
+        Type::Primitive(_) => vec![field.id],
+        Type::Struct(it) => it.fields().iter().flat_map(|field| leaves(field)).collect(),
+        Type::List(it) => leaves(&it.element_field),
+        Type::Map(it) => [leaves(&it.key_field), leaves(&it.value_field)].concat(),
+    }
+}
+
+fn last_arrival(schema: &Schema, file: &DataFile) -> Option<Timestamp> {
+    let id = schema.field_id_by_name(lineage::ARRIVED_AT)?;
+    match file.upper_bounds().get(&id)?.literal() {
+        PrimitiveLiteral::Long(micros) => Timestamp::from_micros(*micros),
+        _ => None,
+    }
+}
+
+fn micros(row: &[Cell], at: Option<usize>) -> Option<i64> {
+    match row.get(at?)? {
+        Cell::Micros(it) => Some(*it),
+        _ => None,
+    }
+}
+
+fn sort_key(
+    row: &[Cell],
+    [arrived, position, id]: [Option<usize>; 3],
+) -> (Option<i64>, Option<String>, Option<String>) {
+    let text = |at: Option<usize>| match row.get(at?)? {
+        Cell::Text(it) => Some(it.clone()),
+        _ => None,
+    };
+    (micros(row, arrived), text(position), text(id))
+}

@@ -1,0 +1,136 @@
+//! The lake: Iceberg tables that hold each record once.
+//!
+//! [`Lake::land`] is the promise: when it returns `Ok`, every row is durable in its table, once.
+//! An error means that nothing is known, and that offering the rows again is harmless.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::deadline::Deadline;
+use crate::name::TableName;
+use crate::record::Row;
+use crate::store::clock::Clock;
+use crate::store::commit::Commit;
+use crate::store::files::Files;
+use crate::store::files::local::LocalFiles;
+use crate::store::head::versions::VersionFiles;
+use crate::store::manifest::Manifests;
+use crate::store::table::Table;
+use crate::table::layout::Policy;
+use crate::table::lineage;
+
+pub use crate::store::error::StoreError;
+pub use crate::store::look::{DescribedColumn, Description, ReadRows};
+
+pub mod bounds;
+pub mod candidates;
+pub mod clock;
+pub mod commit;
+pub mod data;
+pub mod encode;
+pub mod error;
+pub mod files;
+pub mod head;
+pub mod look;
+pub mod manifest;
+pub mod read;
+pub mod schema;
+pub mod table;
+pub mod trim;
+
+/// Where the lake is and how its commits are named.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Directory of the lake (`./lake`).
+    pub location: String,
+    /// SHA-256 of the config, hex; goes into snapshot summaries.
+    pub config_hash: String,
+}
+
+/// A lake.
+#[derive(Debug)]
+pub struct Lake {
+    location: String,
+    config_hash: String,
+    files: Arc<dyn Files>,
+    clock: Clock,
+    /// Tables keep what they have seen: heads to start from and manifests, which never change.
+    tables: Mutex<HashMap<TableName, Arc<Table>>>,
+}
+
+/// What became of a batch that is durable now.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Landed {
+    /// Rows that this batch added.
+    pub landed: u64,
+    /// Rows that the table, or an earlier row of the batch, already held.
+    pub duplicates: u64,
+    /// Data files added.
+    pub files: u64,
+    /// Data files whose ids were read to find duplicates.
+    pub files_read: u64,
+    /// Names of columns added.
+    pub new_columns: Vec<String>,
+    /// Landed rows with something in `_lw_extra`.
+    pub extra: u64,
+}
+
+impl Lake {
+    /// Opens the lake of a local directory; nothing is created until a row lands.
+    pub fn open(settings: Settings) -> Result<Self, StoreError> {
+        let location = LocalFiles::location(&settings.location)
+            .map_err(StoreError::files("open", &settings.location))?;
+        Ok(Self::with(Arc::new(LocalFiles), location, settings.config_hash, Clock::system()))
+    }
+
+    /// A lake on other files, by another clock.
+    pub fn with(
+        files: Arc<dyn Files>,
+        location: String,
+        config_hash: String,
+        clock: Clock,
+    ) -> Self {
+        Self { location, config_hash, files, clock, tables: Mutex::default() }
+    }
+
+    /// Where the lake is, `file://…`.
+    pub fn location(&self) -> &str {
+        &self.location
+    }
+
+    /// Makes `rows` durable in `table`, each once, creating and widening the table as needed.
+    pub async fn land(
+        &self,
+        table: &TableName,
+        policy: &Policy,
+        rows: Vec<Row>,
+        deadline: &Deadline,
+    ) -> Result<Landed, StoreError> {
+        let table = self.table(table);
+        Commit::new(&table, policy, rows).run(deadline).await
+    }
+
+    fn table(&self, name: &TableName) -> Arc<Table> {
+        let mut tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(tables.entry(name.clone()).or_insert_with(|| Arc::new(self.open_table(name))))
+    }
+
+    fn open_table(&self, name: &TableName) -> Table {
+        let location = format!("{}/{}/{}", self.location, name.namespace(), name.table());
+        let quarantine = *name == TableName::quarantine();
+        Table {
+            name: name.clone(),
+            lineage: if quarantine { &lineage::QUARANTINE } else { &lineage::RECORD },
+            head: Box::new(VersionFiles::new(
+                Arc::clone(&self.files),
+                self.clock.clone(),
+                &location,
+            )),
+            manifests: Manifests::new(Arc::clone(&self.files), &location),
+            files: Arc::clone(&self.files),
+            clock: self.clock.clone(),
+            config_hash: self.config_hash.clone(),
+            location,
+        }
+    }
+}

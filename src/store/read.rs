@@ -1,0 +1,185 @@
+//! Rows of data files: the ids that a commit checks, and whole rows for people.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arrow_array::cast::AsArray as _;
+use arrow_array::types::{
+    Date32Type, Decimal128Type, Float32Type, Float64Type, Int32Type, Int64Type,
+    TimestampMicrosecondType,
+};
+use arrow_array::{Array, ArrayRef, RecordBatch};
+use bytes::Bytes;
+use iceberg::spec::{DataFile, Schema};
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
+
+use crate::store::error::StoreError;
+use crate::store::files::Files;
+use crate::store::schema::column_type;
+use crate::table::lineage;
+use crate::table::{Cell, ColumnType};
+
+/// Rows that are decoded at a time.
+const BATCH: usize = 8192;
+
+/// Record batches of the columns with `ids`, by field id, and for each batch which of its columns
+/// has which id. Columns that the file does not have are left out.
+async fn batches(
+    files: &Arc<dyn Files>,
+    file: &DataFile,
+    ids: &[i32],
+) -> Result<Vec<HashMap<i32, ArrayRef>>, StoreError> {
+    let location = file.file_path();
+    let bytes = files.read(location).await.map_err(StoreError::files("read", location))?;
+    let bytes =
+        bytes.ok_or_else(|| StoreError::damaged(location)("the table names it, and it is gone"))?;
+    decode(bytes, ids).map_err(StoreError::damaged(location))
+}
+
+fn decode(
+    bytes: Bytes,
+    ids: &[i32],
+) -> Result<Vec<HashMap<i32, ArrayRef>>, parquet::errors::ParquetError> {
+    // The types are Iceberg's, not those of an Arrow schema that a writer may have left.
+    let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
+    let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(bytes, options)?;
+    let roots = builder.parquet_schema().root_schema().get_fields();
+    let id = |at: usize| {
+        let info = roots.get(at)?.get_basic_info();
+        info.has_id().then(|| info.id()).filter(|it| ids.contains(it))
+    };
+    let wanted: Vec<usize> = (0..roots.len()).filter(|at| id(*at).is_some()).collect();
+    let found: Vec<i32> = wanted.iter().filter_map(|at| id(*at)).collect();
+    let mask = ProjectionMask::roots(builder.parquet_schema(), wanted);
+    let reader = builder.with_projection(mask).with_batch_size(BATCH).build()?;
+    let by_id = |batch: RecordBatch| found.iter().copied().zip(batch.columns().to_vec()).collect();
+    reader.map(|batch| Ok(by_id(batch?))).collect()
+}
+
+/// Calls `each` with the source and id of every row of a file.
+pub async fn ids(
+    files: &Arc<dyn Files>,
+    schema: &Schema,
+    file: &DataFile,
+    mut each: impl FnMut(&str, &str),
+) -> Result<(), StoreError> {
+    let id_of = |name: &str| schema.field_id_by_name(name).unwrap_or(-1);
+    let (source, id) = (id_of(lineage::SOURCE), id_of(lineage::ID));
+    for batch in batches(files, file, &[source, id]).await? {
+        let column = |id: i32| {
+            let found = batch.get(&id).and_then(|it| it.as_string_opt::<i32>());
+            found.ok_or_else(|| {
+                StoreError::damaged(file.file_path())("it has no _lw_source or no _lw_id")
+            })
+        };
+        let (sources, ids) = (column(source)?, column(id)?);
+        for pair in sources.iter().zip(ids) {
+            if let (Some(source), Some(id)) = pair {
+                each(source, id);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The rows of a file in the columns of `schema`; a column that the file lacks is null.
+pub async fn rows(
+    files: &Arc<dyn Files>,
+    schema: &Schema,
+    file: &DataFile,
+) -> Result<Vec<Vec<Cell>>, StoreError> {
+    let fields = schema.as_struct().fields();
+    let ids: Vec<i32> = fields.iter().map(|field| field.id).collect();
+    let mut rows = Vec::new();
+    for batch in batches(files, file, &ids).await? {
+        let length = batch.values().next().map_or(0, Array::len);
+        let first = rows.len();
+        rows.resize_with(first.saturating_add(length), || Vec::with_capacity(fields.len()));
+        for field in fields {
+            let cells = match batch.get(&field.id) {
+                Some(array) => cells(array, &column_type(&field.field_type))
+                    .ok_or_else(|| unreadable(file, &field.name))?,
+                None => vec![Cell::Null; length],
+            };
+            rows.iter_mut().skip(first).zip(cells).for_each(|(row, cell)| row.push(cell));
+        }
+    }
+    Ok(rows)
+}
+
+fn unreadable(file: &DataFile, column: &str) -> StoreError {
+    let problem = format!("column {column} is not of the table's type");
+    StoreError::damaged(file.file_path())(problem)
+}
+
+/// The values of an array as cells of `ty`, widened where the file is older than the type.
+fn cells(array: &ArrayRef, ty: &ColumnType) -> Option<Vec<Cell>> {
+    fn some<T>(
+        values: impl Iterator<Item = Option<T>>,
+        cell: impl Fn(T) -> Cell,
+    ) -> Option<Vec<Cell>> {
+        Some(values.map(|it| it.map_or(Cell::Null, &cell)).collect())
+    }
+    match ty {
+        ColumnType::Bool => some(array.as_boolean_opt()?.iter(), Cell::Bool),
+        ColumnType::Int => some(array.as_primitive_opt::<Int32Type>()?.iter(), Cell::Int),
+        ColumnType::Long => match array.as_primitive_opt::<Int64Type>() {
+            Some(array) => some(array.iter(), Cell::Long),
+            None => {
+                let narrow = array.as_primitive_opt::<Int32Type>()?.iter();
+                some(narrow, |it| Cell::Long(i64::from(it)))
+            }
+        },
+        ColumnType::Float => some(array.as_primitive_opt::<Float32Type>()?.iter(), Cell::Float),
+        ColumnType::Double => match array.as_primitive_opt::<Float64Type>() {
+            Some(array) => some(array.iter(), Cell::Double),
+            None => {
+                let narrow = array.as_primitive_opt::<Float32Type>()?.iter();
+                some(narrow, |it| Cell::Double(f64::from(it)))
+            }
+        },
+        ColumnType::Decimal { .. } => {
+            some(array.as_primitive_opt::<Decimal128Type>()?.iter(), Cell::Decimal)
+        }
+        ColumnType::Date => some(array.as_primitive_opt::<Date32Type>()?.iter(), Cell::Date),
+        ColumnType::Timestamp | ColumnType::Timestamptz => {
+            some(array.as_primitive_opt::<TimestampMicrosecondType>()?.iter(), Cell::Micros)
+        }
+        ColumnType::String => {
+            some(array.as_string_opt::<i32>()?.iter(), |it| Cell::Text(it.to_owned()))
+        }
+        ColumnType::Binary => match array.as_binary_opt::<i32>() {
+            Some(array) => some(array.iter(), |it| Cell::Binary(it.to_vec())),
+            None => some(array.as_binary_opt::<i64>()?.iter(), |it| Cell::Binary(it.to_vec())),
+        },
+        ColumnType::List(element) => {
+            let lists = array.as_list_opt::<i32>()?;
+            let each = lists.iter().map(|list| match list {
+                Some(list) => Some(Cell::List(cells(&list, element)?)),
+                None => Some(Cell::Null),
+            });
+            each.collect()
+        }
+        ColumnType::Struct(fields) => {
+            let structs = array.as_struct_opt()?;
+            let columns = fields.iter().map(|(name, ty)| match structs.column_by_name(name) {
+                Some(column) => cells(column, ty),
+                None => Some(vec![Cell::Null; structs.len()]),
+            });
+            let mut columns: Vec<_> =
+                columns.collect::<Option<Vec<_>>>()?.into_iter().map(Vec::into_iter).collect();
+            let each = (0..structs.len()).map(|at| {
+                let parts: Option<Vec<Cell>> = columns.iter_mut().map(Iterator::next).collect();
+                if structs.is_null(at) { Some(Cell::Null) } else { parts.map(Cell::Struct) }
+            });
+            each.collect()
+        }
+        // Made by someone else; people see that there is something.
+        ColumnType::Other(name) => Some(
+            (0..array.len())
+                .map(|at| if array.is_null(at) { Cell::Null } else { Cell::Text(name.clone()) })
+                .collect(),
+        ),
+    }
+}

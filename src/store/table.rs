@@ -1,0 +1,116 @@
+//! One table of the lake: its head, its files, and the metadata that changes it.
+
+use std::sync::Arc;
+
+use iceberg::spec::{TableMetadata, TableMetadataBuilder};
+use serde_json::Value;
+
+use crate::name::TableName;
+use crate::store::clock::Clock;
+use crate::store::commit::commit_property;
+use crate::store::error::StoreError;
+use crate::store::files::Files;
+use crate::store::head::{Head, Loaded};
+use crate::store::manifest::Manifests;
+use crate::store::schema;
+use crate::table::layout::{Change, Layout};
+use crate::table::lineage::LineageColumn;
+
+/// How far clocks may differ before times are brought back. Iceberg allows a minute.
+const CLOCKS_DIFFER_MS: i64 = 30_000;
+
+/// A table, whether it exists yet or not.
+#[derive(Debug)]
+pub struct Table {
+    /// Its name.
+    pub name: TableName,
+    /// `<lake>/<namespace>/<table>`
+    pub location: String,
+    /// Its lineage columns.
+    pub lineage: &'static [LineageColumn],
+    /// Which metadata is current.
+    pub head: Box<dyn Head>,
+    /// Where its bytes are.
+    pub files: Arc<dyn Files>,
+    /// Its manifests.
+    pub manifests: Manifests,
+    /// The time.
+    pub clock: Clock,
+    /// Goes into every snapshot's summary.
+    pub config_hash: String,
+}
+
+impl Table {
+    /// The time of a commit after `head`: a clock that is a little behind must not make a snapshot
+    /// older than its parent, and one that was far ahead does not count.
+    pub(crate) fn time_after(&self, head: &Loaded) -> i64 {
+        let now = self.clock.millis();
+        let last = head.metadata.last_updated_ms();
+        if last > now.saturating_add(CLOCKS_DIFFER_MS) { now } else { now.max(last) }
+    }
+
+    /// A builder of the version after `head`.
+    ///
+    /// Where another clock was ahead, the head's times are brought back to ours: Iceberg refuses
+    /// metadata whose times go backwards, and a commit must not wait for the day to come.
+    pub(crate) fn builder(&self, head: &Loaded) -> Result<TableMetadataBuilder, StoreError> {
+        let now = self.clock.millis();
+        let metadata = if head.metadata.last_updated_ms() > now.saturating_add(CLOCKS_DIFFER_MS) {
+            not_after(&head.metadata, now)?
+        } else {
+            TableMetadata::clone(&head.metadata)
+        };
+        Ok(metadata.into_builder(Some(head.location.clone())))
+    }
+
+    /// Metadata of the new table with `changes` made.
+    pub(crate) fn create(
+        &self,
+        changes: &[Change],
+        commit: &str,
+    ) -> Result<TableMetadata, StoreError> {
+        let empty = schema::create(&self.location, self.lineage, commit)?;
+        let builder = empty.clone().into_builder(None);
+        let builder = schema::change(builder, &empty, &Layout::default(), changes)?;
+        built(builder)
+    }
+
+    /// The head's metadata with `changes` made and nothing else.
+    pub(crate) fn changed(
+        &self,
+        head: &Loaded,
+        layout: &Layout,
+        changes: &[Change],
+        commit: &str,
+    ) -> Result<TableMetadata, StoreError> {
+        let failed = StoreError::metadata("change the schema");
+        let builder = self.builder(head)?;
+        let builder = schema::change(builder, &head.metadata, layout, changes)?;
+        built(builder.set_properties(commit_property(commit)).map_err(failed)?)
+    }
+}
+
+/// The metadata with no time of an update after `now`.
+fn not_after(metadata: &TableMetadata, now: i64) -> Result<TableMetadata, StoreError> {
+    let failed = StoreError::encode("bring back the times of a table");
+    let mut json = serde_json::to_value(metadata).map_err(&failed)?;
+    let clamp = |time: Option<&mut Value>| {
+        if let Some(time) = time
+            && time.as_i64().is_some_and(|it| it > now)
+        {
+            *time = Value::from(now);
+        }
+    };
+    clamp(json.get_mut("last-updated-ms"));
+    for log in ["snapshot-log", "metadata-log"] {
+        let entries = json.get_mut(log).and_then(Value::as_array_mut);
+        for entry in entries.into_iter().flatten() {
+            clamp(entry.get_mut("timestamp-ms"));
+        }
+    }
+    serde_json::from_value(json).map_err(failed)
+}
+
+fn built(builder: TableMetadataBuilder) -> Result<TableMetadata, StoreError> {
+    builder.build().map(|it| it.metadata).map_err(StoreError::metadata("change the schema"))
+}
