@@ -21,3 +21,10 @@ pub mod transform;
 pub mod quarantine;
 pub mod response;
 pub mod store;
+
+pub mod config;
+pub mod handler;
+
+pub mod lambda;
+
+pub mod cli;

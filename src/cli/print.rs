@@ -1,0 +1,177 @@
+//! Aligned columns and readable cells.
+
+use std::io::{self, Write};
+
+use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+
+use crate::table::{Cell, ColumnType};
+
+/// Most characters of a cell in a table.
+const MOST_CHARS: usize = 40;
+
+/// Aligned columns without borders; those at `right` are numbers.
+pub(super) fn aligned(header: &[&str], rows: &[Vec<String>], right: &[usize]) -> String {
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+    table.set_header(header);
+    for row in rows {
+        table.add_row(row);
+    }
+    for (at, column) in table.column_iter_mut().enumerate() {
+        column.set_padding((0, 2));
+        if right.contains(&at) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    table.trim_fmt()
+}
+
+/// Prints aligned columns.
+pub(super) fn table(
+    out: &mut dyn Write,
+    header: &[&str],
+    rows: &[Vec<String>],
+    right: &[usize],
+) -> io::Result<()> {
+    writeln!(out, "{}", aligned(header, rows, right))
+}
+
+/// Which part of a long cell a table shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Keep {
+    /// Where texts begin.
+    Start,
+    /// Where ARNs, ids and positions differ.
+    End,
+}
+
+/// A cell for a table: cut, and safe for a terminal, because strangers wrote it.
+pub(super) fn short(cell: &Cell, ty: &ColumnType, keep: Keep) -> String {
+    let whole = text(cell, ty).unwrap_or_default();
+    match keep {
+        Keep::Start => match cut(whole.chars()) {
+            (kept, false) => kept.concat(),
+            (kept, true) => format!("{}…", kept.concat()),
+        },
+        Keep::End => {
+            let (mut kept, is_cut) = cut(whole.chars().rev());
+            kept.reverse();
+            format!("{}{}", if is_cut { "…" } else { "" }, kept.concat())
+        }
+    }
+}
+
+/// The first characters as they are shown, and whether there were more than a cell holds.
+fn cut(chars: impl Iterator<Item = char>) -> (Vec<String>, bool) {
+    let (mut kept, mut width) = (Vec::new(), 0_usize);
+    for it in chars {
+        let shown = escape(it);
+        width = width.saturating_add(shown.chars().count());
+        if width >= MOST_CHARS {
+            return (kept, true);
+        }
+        kept.push(shown);
+    }
+    (kept, false)
+}
+
+/// A text that is safe for a terminal.
+pub(super) fn safe(text: &str) -> String {
+    text.chars().map(escape).collect()
+}
+
+/// A character as a terminal may show it: control characters and those that turn the writing
+/// direction around are spelt out.
+fn escape(it: char) -> String {
+    match it {
+        '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
+            it.escape_unicode().to_string()
+        }
+        _ if it.is_control() => it.escape_default().to_string(),
+        _ => it.to_string(),
+    }
+}
+
+/// A cell as bare text: no quotes around what JSON would quote; `None` for null.
+pub(super) fn text(cell: &Cell, ty: &ColumnType) -> Option<String> {
+    match cell {
+        Cell::Null => None,
+        Cell::Text(text) => Some(text.clone()),
+        Cell::Bool(_)
+        | Cell::Int(_)
+        | Cell::Long(_)
+        | Cell::Float(_)
+        | Cell::Double(_)
+        | Cell::Decimal(_)
+        | Cell::Date(_)
+        | Cell::Micros(_)
+        | Cell::Binary(_)
+        | Cell::List(_)
+        | Cell::Struct(_) => {
+            let mut json = String::new();
+            cell.write_json(ty, &mut json);
+            // What is quoted here holds nothing that JSON escapes: digits, times, base64.
+            let bare = json.strip_prefix('"').and_then(|it| it.strip_suffix('"'));
+            Some(bare.map(str::to_owned).unwrap_or(json))
+        }
+    }
+}
+
+/// Bytes for people: `1.4 MiB`.
+pub(super) fn bytes(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
+    if bytes < 1024 {
+        return format!("{bytes} B");
+    }
+    // Tenths of the unit; whole numbers keep the last digit honest.
+    let mut tenths = u128::from(bytes).saturating_mul(10) / 1024;
+    let mut units = UNITS.iter();
+    let mut unit = units.next().copied().unwrap_or_default();
+    while tenths >= 10_240 {
+        let Some(larger) = units.next() else { break };
+        (tenths, unit) = (tenths / 1024, larger);
+    }
+    format!("{}.{} {unit}", tenths / 10, tenths % 10)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_readable() {
+        for (number, expected) in [
+            (0, "0 B"),
+            (1023, "1023 B"),
+            (1024, "1.0 KiB"),
+            (1536, "1.5 KiB"),
+            (1_048_575, "1023.9 KiB"),
+            (1_048_576, "1.0 MiB"),
+            (u64::MAX, "16383.9 PiB"),
+        ] {
+            assert_eq!(bytes(number), expected);
+        }
+    }
+
+    #[test]
+    fn cells_are_cut_and_harmless() {
+        let both = |it: &str, keep| short(&Cell::Text(it.to_owned()), &ColumnType::String, keep);
+        let short = |it: &str| both(it, Keep::Start);
+        assert_eq!(short("plain ü"), "plain ü");
+        assert_eq!(short("a\nb\u{1b}[31m"), "a\\nb\\u{1b}[31m");
+        assert_eq!(short("\u{202e}evil"), "\\u{202e}evil");
+        let cut = short(&"x".repeat(100));
+        assert_eq!((cut.chars().count(), cut.ends_with('…')), (MOST_CHARS, true));
+        let arn = format!("arn:{}/clicks", "x".repeat(100));
+        let cut = both(&arn, Keep::End);
+        assert_eq!(cut.chars().count(), MOST_CHARS);
+        assert!(cut.starts_with('…') && cut.ends_with("x/clicks"), "{cut}");
+        assert_eq!(both("short", Keep::End), "short");
+    }
+
+    #[test]
+    fn numbers_stand_right_and_lines_end_with_text() {
+        let rows = [vec!["a".to_owned(), "1".to_owned()], vec!["bc".to_owned(), "10".to_owned()]];
+        assert_eq!(aligned(&["name", "n"], &rows, &[1]), "name   n\na      1\nbc    10");
+    }
+}

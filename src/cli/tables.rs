@@ -1,0 +1,95 @@
+//! `lakeward tables`
+
+use std::io::Write;
+
+use crate::cli::{DONE, Failure, no_such_table, print, shown};
+use crate::name::TableName;
+use crate::store::{DescribedColumn, Description, Lake};
+
+/// Lists every table of the lake.
+pub(super) async fn all(lake: &Lake, location: &str, out: &mut dyn Write) -> Result<u8, Failure> {
+    let mut found = Vec::new();
+    for name in lake.tables().await? {
+        // A table may go between the two looks; nothing is wrong then.
+        if let Some(it) = lake.describe(&name).await? {
+            found.push(it);
+        }
+    }
+    if found.is_empty() {
+        writeln!(out, "the lake {} has no tables yet", shown(location).display())?;
+        return Ok(DONE);
+    }
+    let rows: Vec<Vec<String>> = found.iter().map(row).collect();
+    let header = ["table", "rows", "files", "size", "snapshots", "last arrival"];
+    print::table(out, &header, &rows, &[1, 2, 3, 4])?;
+    Ok(DONE)
+}
+
+/// Lists the columns of a table.
+pub(super) async fn one(lake: &Lake, name: &TableName, out: &mut dyn Write) -> Result<u8, Failure> {
+    let Some(found) = lake.describe(name).await? else {
+        return Err(no_such_table(lake, name).await);
+    };
+    let rows: Vec<Vec<String>> = found.columns.iter().map(|it| column(it, found.rows)).collect();
+    print::table(out, &["column", "type", "null", "doc"], &rows, &[2])?;
+    let last = found.last_arrival.map(|it| format!(", last arrival {it}")).unwrap_or_default();
+    writeln!(
+        out,
+        "\n{}: {} rows in {} files, {}, {} snapshots{last}",
+        found.name,
+        found.rows,
+        found.files,
+        print::bytes(found.bytes),
+        found.snapshots
+    )?;
+    Ok(DONE)
+}
+
+fn row(of: &Description) -> Vec<String> {
+    vec![
+        of.name.to_string(),
+        of.rows.to_string(),
+        of.files.to_string(),
+        print::bytes(of.bytes),
+        of.snapshots.to_string(),
+        of.last_arrival.map(|it| it.to_string()).unwrap_or_default(),
+    ]
+}
+
+fn column(of: &DescribedColumn, rows: u64) -> Vec<String> {
+    let nulls = of.nulls.map(|nulls| share(nulls, rows)).unwrap_or_default();
+    // Docs are original names, which strangers chose.
+    let doc = print::safe(of.doc.as_deref().unwrap_or_default());
+    vec![print::safe(&of.name), of.ty.to_string(), nulls, doc]
+}
+
+/// A share in percent that says 0 and 100 only when it is so.
+fn share(part: u64, of: u64) -> String {
+    if part == 0 || of == 0 {
+        return "0 %".to_owned();
+    }
+    if part >= of {
+        return "100 %".to_owned();
+    }
+    let percent = u128::from(part).saturating_mul(100) / u128::from(of);
+    format!("{} %", percent.clamp(1, 99))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_is_whole_only_when_it_is() {
+        for (part, of, expected) in [
+            (0, 0, "0 %"),
+            (0, 9, "0 %"),
+            (1, 1000, "1 %"),
+            (1, 3, "33 %"),
+            (999, 1000, "99 %"),
+            (9, 9, "100 %"),
+        ] {
+            assert_eq!(share(part, of), expected);
+        }
+    }
+}

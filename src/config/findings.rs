@@ -1,0 +1,184 @@
+//! What is wrong, or worth a second look, only when the parts of a config are seen together.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::config::Problem;
+use crate::config::read::Draft;
+use crate::config::routes::{DraftRoute, may_be_dynamodb};
+use crate::config::tables::DraftTable;
+use crate::name::{MAX_COLUMN_BYTES, is_lineage, is_reserved, snake};
+use crate::route::{Target, When};
+
+/// Adds what keeps the config from being used.
+pub(super) fn problems(draft: &mut Draft<'_>) {
+    let mut found = Vec::new();
+    same_names(&draft.routes, &mut found);
+    unreachable(&draft.routes, &mut found);
+    for table in &draft.tables {
+        columns(table, &mut found);
+    }
+    draft.problems.list.append(&mut found);
+}
+
+/// What may well be meant.
+pub(super) fn notes(routes: &[DraftRoute], tables: &[DraftTable]) -> Vec<Problem> {
+    let mut found = Vec::new();
+    if routes.is_empty() {
+        found.push(Problem {
+            line: None,
+            what: "there is no [[route]], so every event fails".to_owned(),
+            remedy: "write one for each stream and queue".to_owned(),
+        });
+    }
+    unrouted(routes, tables, &mut found);
+    renamed(tables, &mut found);
+    never_keys(routes, &mut found);
+    several_places(routes, &mut found);
+    found
+}
+
+fn problem(line: usize, what: String, remedy: impl Into<String>) -> Problem {
+    Problem { line: Some(line), what, remedy: remedy.into() }
+}
+
+fn same_names(routes: &[DraftRoute], found: &mut Vec<Problem>) {
+    let mut seen: BTreeMap<&str, &DraftRoute> = BTreeMap::new();
+    for draft in routes {
+        let name = draft.route.name.as_str();
+        let Some(first) = seen.get(name) else {
+            seen.insert(name, draft);
+            continue;
+        };
+        // Routes that fill one table and were given no name share the table's.
+        if draft.named || first.named {
+            found.push(problem(
+                draft.line,
+                format!("the route on line {} is called `{name}` too", first.line),
+                "give one of them another `name`",
+            ));
+        }
+    }
+}
+
+fn unreachable(routes: &[DraftRoute], found: &mut Vec<Problem>) {
+    for (at, draft) in routes.iter().enumerate() {
+        let earlier = routes.iter().take(at).find(|it| it.route.covers(&draft.route));
+        if let Some(earlier) = earlier {
+            found.push(problem(
+                draft.line,
+                format!(
+                    "route `{}` never gets a record: route `{}` on line {} takes them all",
+                    draft.route.name, earlier.route.name, earlier.line
+                ),
+                "move it before that route, or narrow that route's `when`",
+            ));
+        }
+    }
+}
+
+fn columns(table: &DraftTable, found: &mut Vec<Problem>) {
+    let mut seen: BTreeMap<String, (&str, usize)> = BTreeMap::new();
+    for (column, line) in table.policy.columns.iter().zip(&table.column_lines) {
+        let name = column.name.as_str();
+        if name.is_empty() {
+            found.push(problem(*line, "a column has no name".to_owned(), "give it one"));
+            continue;
+        }
+        if is_lineage(name) {
+            found.push(problem(
+                *line,
+                format!("column `{name}` has a name that is Lakeward's own"),
+                format!("a record's field of that name lands in `{}`: write that", snake(name)),
+            ));
+            continue;
+        }
+        let stored = stored_as(name);
+        match seen.get(&stored) {
+            Some((other, first)) => found.push(problem(
+                *line,
+                format!(
+                    "columns `{name}` and `{other}` (line {first}) are both stored as `{stored}`"
+                ),
+                "declare one of them",
+            )),
+            None => {
+                seen.insert(stored, (name, *line));
+            }
+        }
+    }
+}
+
+/// The column that a declared name stands for: itself, or the one that an original name maps to.
+fn stored_as(name: &str) -> String {
+    let is_column = name.len() <= MAX_COLUMN_BYTES
+        && name.starts_with(|it: char| it.is_ascii_lowercase() || it == '_')
+        && name.chars().all(|it| matches!(it, 'a'..='z' | '0'..='9' | '_'))
+        && !is_reserved(name);
+    if is_column { name.to_owned() } else { snake(name) }
+}
+
+fn unrouted(routes: &[DraftRoute], tables: &[DraftTable], found: &mut Vec<Problem>) {
+    let routed: BTreeSet<_> = routes
+        .iter()
+        .filter_map(|it| match &it.route.target {
+            Target::Table(table) => Some(table),
+            Target::Drop => None,
+        })
+        .collect();
+    for table in tables.iter().filter(|it| !routed.contains(&it.name)) {
+        found.push(problem(
+            table.line,
+            format!("no route fills table `{}`", table.name),
+            "write a [[route]] for it, or take it out",
+        ));
+    }
+}
+
+fn renamed(tables: &[DraftTable], found: &mut Vec<Problem>) {
+    for table in tables {
+        for (column, line) in table.policy.columns.iter().zip(&table.column_lines) {
+            let stored = stored_as(&column.name);
+            if stored != column.name {
+                found.push(problem(
+                    *line,
+                    format!("column `{}` is stored as `{stored}`", column.name),
+                    format!("write `{stored}`, the name that queries use"),
+                ));
+            }
+        }
+    }
+}
+
+fn never_keys(routes: &[DraftRoute], found: &mut Vec<Problem>) {
+    let nested = |when: &&When| when.path.parts().len() > 1;
+    for draft in routes.iter().filter(|it| may_be_dynamodb(&it.route.source)) {
+        for when in draft.route.when.iter().filter(nested) {
+            found.push(problem(
+                draft.line,
+                format!("`when` looks at `{}`, which can be no key", when.path),
+                "make sure that the stream carries images: with keys alone this route takes nothing",
+            ));
+        }
+    }
+}
+
+/// One note for all of them: most configs mean it.
+fn several_places(routes: &[DraftRoute], found: &mut Vec<Problem>) {
+    let anywhere: Vec<&DraftRoute> = routes
+        .iter()
+        .filter(|it| matches!(it.route.target, Target::Table(_)))
+        .filter(|it| {
+            let parts: Vec<&str> = it.route.source.as_str().splitn(6, ':').collect();
+            parts.len() < 6 || parts.iter().skip(3).take(2).any(|it| it.contains('*'))
+        })
+        .collect();
+    let Some(first) = anywhere.first() else { return };
+    let mut names: Vec<&str> = anywhere.iter().map(|it| it.route.name.as_str()).collect();
+    names.dedup();
+    found.push(problem(
+        first.line,
+        format!("routes that match sources of any region or account: {}", names.join(", ")),
+        "where that is not meant, write region and account into `source`; rows tell their source \
+         in `_lw_source`",
+    ));
+}

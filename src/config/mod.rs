@@ -1,0 +1,208 @@
+//! `lakeward.toml`: read once, whole, at start; every mistake is named at once, with its line and
+//! what to do about it.
+//!
+//! What [`check`] calls a problem keeps the binary from starting; what it calls a note does not.
+//! Only this module and `main.rs` read the environment.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest as _, Sha256};
+
+use crate::name::TableName;
+use crate::route::Route;
+use crate::store::Settings;
+use crate::table::layout::Policy;
+
+mod document;
+mod findings;
+mod keys;
+mod overrides;
+mod read;
+mod routes;
+mod tables;
+
+pub use overrides::Overrides;
+
+/// Name of the file, in the current directory or beside the binary.
+pub const FILE_NAME: &str = "lakeward.toml";
+
+/// Where the lake is when nothing says otherwise.
+pub const DEFAULT_LOCATION: &str = "./lake";
+
+/// A checked config.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// `[lake]`
+    pub lake: Settings,
+    /// `[[route]]` in file order.
+    pub routes: Vec<Route>,
+    /// `[table."…"]`
+    pub tables: BTreeMap<TableName, Policy>,
+    /// `[quarantine] reject_limit`: share of rejected records above which an invocation of at
+    /// least 100 fails as a whole.
+    pub reject_limit: f64,
+}
+
+/// One thing that is wrong with a config, or that its author may not have meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// Line in the file, from 1; `None` when it belongs to no line.
+    pub line: Option<usize>,
+    /// What is wrong.
+    pub what: String,
+    /// What to do about it.
+    pub remedy: String,
+}
+
+/// A config that was read as far as it could be.
+#[derive(Debug, Clone)]
+pub struct Checked {
+    /// The config; `None` when there are problems.
+    pub config: Option<Config>,
+    /// What must be put right, in line order.
+    pub problems: Vec<Problem>,
+    /// What is worth a second look, in line order.
+    pub notes: Vec<Problem>,
+}
+
+/// Why there is no config; prints one line for each problem.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigError {
+    /// The file.
+    pub path: PathBuf,
+    /// What is wrong with it; never empty.
+    pub problems: Vec<Problem>,
+}
+
+impl std::error::Error for ConfigError {}
+
+impl std::fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (at, problem) in self.problems.iter().enumerate() {
+            let newline = if at == 0 { "" } else { "\n" };
+            write!(f, "{newline}{}", problem.at(&self.path))?;
+        }
+        Ok(())
+    }
+}
+
+impl Problem {
+    /// The problem as a line that names its file: `lakeward.toml:3: what: remedy`.
+    pub fn at(&self, path: &Path) -> String {
+        let Problem { line, what, remedy } = self;
+        match line {
+            Some(line) => format!("{}:{line}: {what}: {remedy}", path.display()),
+            None => format!("{what}: {remedy}"),
+        }
+    }
+}
+
+impl Config {
+    /// Reads the file at `path` and the environment's `LAKEWARD_LAKE__…` over it.
+    ///
+    /// # Errors
+    /// With every problem there is.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        load(path).into_config(path)
+    }
+
+    /// What holds without a file: the default lake, no routes, and the environment's
+    /// `LAKEWARD_LAKE__…`.
+    ///
+    /// # Errors
+    /// With every problem of the environment.
+    pub fn without_file() -> Result<Self, ConfigError> {
+        check("version = 1", &Overrides::from_environment()).into_config(Path::new(FILE_NAME))
+    }
+
+    /// Reads the file that a Lambda function has: at `LAKEWARD_CONFIG`, else beside the binary.
+    ///
+    /// # Errors
+    /// With every problem there is.
+    pub fn load_in_lambda() -> Result<Self, ConfigError> {
+        let path = overrides::lambda_path();
+        if path.to_str().is_some_and(|it| it.contains("://")) {
+            let problems = vec![Problem {
+                line: None,
+                what: "LAKEWARD_CONFIG is a URL, which this release does not read yet".to_owned(),
+                remedy: format!("ship {FILE_NAME} beside the binary, or name a path"),
+            }];
+            return Err(ConfigError { path, problems });
+        }
+        Self::load(&path)
+    }
+}
+
+/// Reads and checks the file at `path`, with the environment's `LAKEWARD_LAKE__…` over it.
+pub fn load(path: &Path) -> Checked {
+    match read_text(path) {
+        Ok(text) => check(&text, &Overrides::from_environment()),
+        Err(problem) => Checked { config: None, problems: vec![problem], notes: Vec::new() },
+    }
+}
+
+/// Reads and checks the text of a config, with `overrides` over its `[lake]`.
+pub fn check(text: &str, overrides: &Overrides) -> Checked {
+    let mut draft = read::read(text, overrides);
+    findings::problems(&mut draft);
+    let mut problems = draft.problems.list;
+    problems.sort_by_key(|it| it.line);
+    if !problems.is_empty() {
+        return Checked { config: None, problems, notes: Vec::new() };
+    }
+    draft.problems.list = Vec::new();
+    let mut notes = findings::notes(&draft.routes, &draft.tables);
+    notes.sort_by_key(|it| it.line);
+    let config = Config {
+        lake: Settings { location: draft.location, config_hash: hash(text) },
+        routes: draft.routes.into_iter().map(|it| it.route).collect(),
+        tables: draft.tables.into_iter().map(|it| (it.name, it.policy)).collect(),
+        reject_limit: draft.reject_limit,
+    };
+    Checked { config: Some(config), problems, notes }
+}
+
+/// Whether a lake can be at `location`, which is held to what `location` of `[lake]` is.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check_location(location: &str) -> Result<(), Problem> {
+    read::set_location(&mut String::new(), location).map_err(|(what, remedy)| Problem {
+        line: None,
+        what,
+        remedy,
+    })
+}
+
+impl Checked {
+    fn into_config(self, path: &Path) -> Result<Config, ConfigError> {
+        let Checked { config, problems, notes: _ } = self;
+        config.ok_or_else(|| ConfigError { path: path.to_owned(), problems })
+    }
+}
+
+fn read_text(path: &Path) -> Result<String, Problem> {
+    let bytes = std::fs::read(path).map_err(|error| Problem {
+        line: None,
+        what: format!("can't read the config {}: {error}", path.display()),
+        remedy: "name one with --config, or write version = 1 and a [[route]] into it".to_owned(),
+    })?;
+    String::from_utf8(bytes).map_err(|error| Problem {
+        line: None,
+        what: format!(
+            "the config {} is no UTF-8 from byte {} on",
+            path.display(),
+            error.utf8_error().valid_up_to()
+        ),
+        remedy: "save it as UTF-8".to_owned(),
+    })
+}
+
+/// SHA-256 in hex.
+fn hash(text: &str) -> String {
+    Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,180 @@
+//! From the text of a config to a draft of it and its problems.
+
+use toml::de::{DeTable, DeValue};
+
+use crate::config::document::{Problems, kind};
+use crate::config::keys::{LAKE, QUARANTINE, ROOT, nearest, not_yet};
+use crate::config::overrides::{Overrides, PREFIX};
+use crate::config::routes::{self, DraftRoute};
+use crate::config::tables::{self, DraftTable};
+use crate::config::{DEFAULT_LOCATION, Problem};
+
+/// Share of rejected records above which an invocation fails, unless the config says otherwise.
+const DEFAULT_REJECT_LIMIT: f64 = 0.5;
+
+/// What could be read, and what could not. Routes and tables with problems are left out.
+pub(super) struct Draft<'t> {
+    pub location: String,
+    pub routes: Vec<DraftRoute>,
+    pub tables: Vec<DraftTable>,
+    pub reject_limit: f64,
+    pub problems: Problems<'t>,
+}
+
+/// Reads the whole text. Where it is no TOML, nothing else is looked at.
+pub(super) fn read<'t>(text: &'t str, overrides: &Overrides) -> Draft<'t> {
+    let mut draft = Draft {
+        location: DEFAULT_LOCATION.to_owned(),
+        routes: Vec::new(),
+        tables: Vec::new(),
+        reject_limit: DEFAULT_REJECT_LIMIT,
+        problems: Problems::new(text),
+    };
+    // A byte order mark that an editor left is no part of the text.
+    let (root, errors) = DeTable::parse_recoverable(text);
+    for error in &errors {
+        // The error's own print would quote the line, and with it what may be a secret.
+        let line = error.span().map(|it| draft.problems.line(it.start));
+        let what = format!("this is no TOML: {}", error.message());
+        let remedy = "see https://toml.io for its syntax".to_owned();
+        draft.problems.list.push(Problem { line, what, remedy });
+    }
+    if errors.is_empty() {
+        let root = root.get_ref();
+        version(&mut draft.problems, root);
+        draft.problems.keys(&ROOT, root);
+        lake(&mut draft, root);
+        draft.routes = routes::read(&mut draft.problems, root);
+        draft.tables = tables::read(&mut draft.problems, root);
+        quarantine(&mut draft, root);
+    }
+    overridden(&mut draft, overrides);
+    draft
+}
+
+fn version(problems: &mut Problems<'_>, root: &DeTable<'_>) {
+    let Some(item) = root.get("version") else {
+        problems.add(
+            &(0..0),
+            "the config does not say which version of its language it is in",
+            "write version = 1 as the first line",
+        );
+        return;
+    };
+    match item.get_ref() {
+        DeValue::Integer(it) if it.radix() == 10 && it.as_str() == "1" => {}
+        DeValue::Integer(it) => {
+            let what = format!("this release does not read configs of version {it}");
+            problems.add(&item.span(), what, "write version = 1, or use a newer release");
+        }
+        other => {
+            let what = format!("`version` is {}, not a whole number", kind(other));
+            problems.add(&item.span(), what, "write version = 1");
+        }
+    }
+}
+
+fn lake(draft: &mut Draft<'_>, root: &DeTable<'_>) {
+    let Some(item) = root.get("lake") else { return };
+    let remedy = "write [lake] and its keys below it";
+    let Some(table) = draft.problems.table("`lake`", item, remedy) else { return };
+    draft.problems.keys(&LAKE, table);
+    for key in LAKE.keys {
+        let Some((value, span)) = draft.problems.text(&LAKE, table, key) else { continue };
+        if let Err((what, remedy)) = set(&mut draft.location, key, value) {
+            draft.problems.add(&span, what, remedy);
+        }
+    }
+}
+
+/// Sets a key of `[lake]`, or says what is wrong with its value and what to do.
+fn set(location: &mut String, key: &str, value: &str) -> Result<(), (String, String)> {
+    let (known, later): (&[&str], &[&str]) = match key {
+        "location" => return set_location(location, value),
+        "catalog" => (&["files"], &["glue", "s3tables"]),
+        _ => (&["auto", "direct"], &["queue"]),
+    };
+    if known.contains(&value) {
+        return Ok(());
+    }
+    if later.contains(&value) {
+        return Err(not_yet(&format!("{key} = \"{value}\"")));
+    }
+    let remedy = match nearest(value, known) {
+        Some(meant) => format!("did you mean \"{meant}\"?"),
+        None => format!("write {key} = \"{}\"", known.join("\" or \"")),
+    };
+    Err((format!("unknown {key} \"{value}\""), remedy))
+}
+
+pub(super) fn set_location(location: &mut String, value: &str) -> Result<(), (String, String)> {
+    if let Some((scheme, _)) = value.split_once("://") {
+        return Err((
+            format!("this release does not know lakes at {scheme}:// yet"),
+            format!("write the path of a local directory, such as {DEFAULT_LOCATION}"),
+        ));
+    }
+    if value.trim().is_empty() {
+        return Err((
+            "the lake's location is empty".to_owned(),
+            format!("write the path of a directory, such as {DEFAULT_LOCATION}"),
+        ));
+    }
+    if value == "~" || value.starts_with("~/") {
+        return Err((
+            "`~` in the lake's location stands for no home directory".to_owned(),
+            "write the whole path".to_owned(),
+        ));
+    }
+    value.clone_into(location);
+    Ok(())
+}
+
+fn overridden(draft: &mut Draft<'_>, overrides: &Overrides) {
+    for (name, value) in &overrides.variables {
+        let Some(value) = value else {
+            draft.problems.add_nowhere(
+                format!("environment variable {name} is no UTF-8"),
+                "give it a readable value, or unset it",
+            );
+            continue;
+        };
+        let key = name.strip_prefix(PREFIX).unwrap_or_default();
+        let known = LAKE.keys.iter().find(|it| it.to_uppercase() == key);
+        let outcome = match known {
+            Some(known) => set(&mut draft.location, known, value),
+            None => {
+                let names: Vec<String> =
+                    LAKE.keys.iter().map(|it| format!("{PREFIX}{}", it.to_uppercase())).collect();
+                Err((
+                    "it overrides no key of [lake]".to_owned(),
+                    format!("unset it; there are {}", names.join(", ")),
+                ))
+            }
+        };
+        if let Err((what, remedy)) = outcome {
+            draft.problems.add_nowhere(format!("environment variable {name}: {what}"), remedy);
+        }
+    }
+}
+
+fn quarantine(draft: &mut Draft<'_>, root: &DeTable<'_>) {
+    let Some(item) = root.get("quarantine") else { return };
+    let remedy = "write [quarantine] and its keys below it";
+    let Some(table) = draft.problems.table("`quarantine`", item, remedy) else { return };
+    draft.problems.keys(&QUARANTINE, table);
+    let Some(limit) = table.get("reject_limit") else { return };
+    let share = match limit.get_ref() {
+        DeValue::Integer(it) => it.as_str().parse().ok(),
+        DeValue::Float(it) => it.as_str().parse().ok(),
+        _ => None,
+    };
+    match share {
+        Some(share) if (0.0..=1.0).contains(&share) => draft.reject_limit = share,
+        _ => draft.problems.add(
+            &limit.span(),
+            "`reject_limit` in [quarantine] is no number between 0 and 1",
+            "write the share of rejected records that is still normal, such as 0.5; 1.0 is no limit",
+        ),
+    }
+}
