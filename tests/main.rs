@@ -1,1 +1,21 @@
 //! All integration tests, one binary.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    clippy::cast_possible_truncation,
+    clippy::type_complexity,
+    unreachable_pub,
+    reason = "a test may panic, reads the environment and the clock, and is nobody's interface"
+)]
+
+mod commit;
+mod golden;
+mod lambda;
+mod processes;
+mod pruning;
+mod quickstart;
+mod runtime_api;
+mod support;
+mod tidy;

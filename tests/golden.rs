@@ -1,0 +1,201 @@
+//! The cases of `fixtures/`, and the ones that are too large to keep as files.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use serde_json::json;
+
+use crate::support::fixture::{Case, Contents, app, contents, deliver, fixtures, walk};
+use crate::support::lake::fresh_folder;
+
+/// Fewer means that the walk lost its way.
+const LEAST_CASES: usize = 80;
+
+/// Cases are independent and wait for the disk most of the time.
+const THREADS: usize = 4;
+
+const ALL_GOOD: &str = r#"{"batchItemFailures":[]}"#;
+
+fn run<T>(test: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(test)
+}
+
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|it| !it.is_empty())
+}
+
+/// `UPDATE_FIXTURES=1` makes the cases say what happened; review the diff. `FIXTURE=text` runs
+/// only the cases with the text in their name.
+#[test]
+fn every_case_ends_as_it_says() {
+    let update = variable("UPDATE_FIXTURES").is_some();
+    let only = variable("FIXTURE");
+    let mut cases = walk();
+    assert!(cases.len() >= LEAST_CASES, "only {} cases", cases.len());
+    cases.retain(|it| only.as_ref().is_none_or(|only| it.name.contains(only)));
+
+    let (next, failures) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    std::thread::scope(|scope| {
+        for _ in 0..THREADS {
+            scope.spawn(|| {
+                while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let differences = check(case, update);
+                    if !differences.is_empty() {
+                        failures.lock().unwrap().push((case.name.clone(), differences));
+                    }
+                }
+            });
+        }
+    });
+    let mut failures = failures.into_inner().unwrap();
+    failures.sort();
+    let text: String = failures
+        .iter()
+        .map(|(name, differences)| format!("\n\n  {name}\n    {}", differences.join("\n    ")))
+        .collect();
+    let (failed, of) = (failures.len(), cases.len());
+    assert!(failures.is_empty(), "{failed} of {of} cases differ from what they say:{text}\n");
+}
+
+/// A case that panics is a case that differs, not the end of the walk.
+fn check(case: &Case, update: bool) -> Vec<String> {
+    catch_unwind(AssertUnwindSafe(|| run(case.check(update)))).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+        vec![format!("panics: {}", text.unwrap_or("?"))]
+    })
+}
+
+/// A record of each source, good or bad, by number.
+type Record = fn(usize, &str) -> String;
+
+const GOOD: &str = r#"{\"n\":1,\"text\":\"all fine\"}"#;
+const BAD: &str = "not even json";
+
+fn sqs(n: usize, body: &str) -> String {
+    format!(
+        r#"{{"messageId":"00000000-0000-4000-8000-{n:012}","receiptHandle":"AQEB{n}","body":"{body}","attributes":{{"ApproximateReceiveCount":"1","SentTimestamp":"{sent}","SenderId":"AIDAIENQZJOLO23YVJ4VO","ApproximateFirstReceiveTimestamp":"{sent}"}},"messageAttributes":{{}},"md5OfBody":"e4e68fb7bd0e697a0ae8f1bb342846b3","eventSource":"aws:sqs","eventSourceARN":"arn:aws:sqs:eu-central-1:123456789012:notes","awsRegion":"eu-central-1"}}"#,
+        sent = 1_795_428_900_000 + n,
+    )
+}
+
+fn kinesis(n: usize, data: &str) -> String {
+    use base64::Engine as _;
+    let data = base64::engine::general_purpose::STANDARD.encode(data.replace('\\', ""));
+    let number = 49_590_338_271_490_256_608_559_692_538_361_571_u128 + n as u128;
+    format!(
+        r#"{{"kinesis":{{"kinesisSchemaVersion":"1.0","partitionKey":"user-{n}","sequenceNumber":"{number}","data":"{data}","approximateArrivalTimestamp":1795428900.{n:05}}},"eventSource":"aws:kinesis","eventVersion":"1.0","eventID":"shardId-000000000000:{number}","eventName":"aws:kinesis:record","invokeIdentityArn":"arn:aws:iam::123456789012:role/lakeward","awsRegion":"eu-central-1","eventSourceARN":"arn:aws:kinesis:eu-central-1:123456789012:stream/clicks"}}"#,
+    )
+}
+
+fn dynamodb(n: usize, content: &str) -> String {
+    let value = if content == BAD { r#"{"Q":"?"}"# } else { r#"{"N":"1"}"# };
+    let number = 4_421_584_500_000_000_017_450_439_091_u128 + n as u128;
+    format!(
+        r#"{{"eventID":"{n:032x}","eventName":"INSERT","eventVersion":"1.1","eventSource":"aws:dynamodb","awsRegion":"eu-central-1","dynamodb":{{"ApproximateCreationDateTime":{at},"Keys":{{"pk":{{"S":"T#{n}"}}}},"NewImage":{{"pk":{{"S":"T#{n}"}},"n":{value}}},"SequenceNumber":"{number}","SizeBytes":59,"StreamViewType":"NEW_IMAGE"}},"eventSourceARN":"arn:aws:dynamodb:eu-central-1:123456789012:table/things/stream/2026-01-15T08:30:00.000"}}"#,
+        at = 1_795_428_900 + n / 1_000,
+    )
+}
+
+const SOURCES: [(&str, &str, Record); 3] = [
+    ("dynamodb", "lab.things", dynamodb),
+    ("kinesis", "web.clicks", kinesis),
+    ("sqs", "office.notes", sqs),
+];
+
+fn event(records: impl Iterator<Item = String>) -> Vec<u8> {
+    format!(r#"{{"Records":[{}]}}"#, records.collect::<Vec<_>>().join(",")).into_bytes()
+}
+
+/// Delivers events to a fresh lake; returns answers and what each table holds then.
+fn delivered(
+    name: &str,
+    events: &[Vec<u8>],
+) -> (Vec<Result<String, String>>, std::collections::BTreeMap<String, Contents>) {
+    let folder: PathBuf = fresh_folder(&format!("golden/{name}"));
+    let config = fixtures().join("lakeward.toml");
+    let (answers, tables) = run(async {
+        let mut answers = Vec::new();
+        for event in events {
+            answers.push(deliver(&app(&config, &folder), event).await);
+        }
+        (answers, contents(&app(&config, &folder).lake).await)
+    });
+    let rows = tables.iter().map(|(table, it)| (table.clone(), json!({"rows": it.rows.len()})));
+    let expected = json!({"tables": rows.collect::<serde_json::Map<_, _>>()});
+    std::fs::write(folder.join("expected.json"), expected.to_string()).unwrap();
+    (answers, tables)
+}
+
+fn rows(tables: &std::collections::BTreeMap<String, Contents>, table: &str) -> usize {
+    tables.get(table).map_or(0, |it| it.rows.len())
+}
+
+#[test]
+fn ten_thousand_records_of_each_source_land_once() {
+    for (name, table, record) in SOURCES {
+        let all = event((0..10_000).map(|n| record(n, GOOD)));
+        let half = event((5_000..15_000).map(|n| record(n, GOOD)));
+        let (answers, tables) =
+            delivered(&format!("ten-thousand-{name}"), &[all.clone(), half, all]);
+        assert_eq!(answers, [(); 3].map(|()| Ok(ALL_GOOD.to_owned())), "{name}");
+        let ids: std::collections::BTreeSet<String> =
+            tables[table].rows.iter().map(|row| row["_lw_id"].to_string()).collect();
+        assert_eq!((rows(&tables, table), ids.len()), (15_000, 15_000), "{name}");
+        assert_eq!(tables.len(), 1, "{name}: {:?}", tables.keys());
+    }
+}
+
+#[test]
+fn a_message_of_one_mebibyte_lands_whole() {
+    let frame = r#"{"text":""}"#.len();
+    let text: String = ('a'..='z').cycle().take((1 << 20) - frame).collect();
+    let body = format!(r#"{{\"text\":\"{text}\"}}"#);
+    let events = [event([sqs(1, &body)].into_iter()), event([sqs(1, &body)].into_iter())];
+    let (answers, tables) = delivered("one-mebibyte", &events);
+    assert_eq!(answers, [(); 2].map(|()| Ok(ALL_GOOD.to_owned())));
+    assert_eq!(rows(&tables, "office.notes"), 1);
+    assert!(tables["office.notes"].rows[0]["text"] == text.as_str(), "the text came out different");
+}
+
+/// A bad record of one mebibyte is kept whole too.
+#[test]
+fn a_bad_message_of_one_mebibyte_is_quarantined_whole() {
+    let record = sqs(1, &"x".repeat(1 << 20));
+    let (answers, tables) = delivered("one-bad-mebibyte", &[event([record.clone()].into_iter())]);
+    assert_eq!(answers, [Ok(ALL_GOOD.to_owned())]);
+    assert!(tables["lakeward.quarantine"].rows[0]["record"] == record.as_str());
+}
+
+#[test]
+fn more_rejects_than_the_limit_fail_the_invocation() {
+    // Records, bad ones among them, and whether the invocation fails.
+    let table =
+        [(100, 50, false), (100, 51, true), (99, 99, false), (200, 101, true), (1_000, 500, false)];
+    for (source, name, record) in SOURCES {
+        for (records, bad, fails) in table {
+            let batch = event((0..records).map(|n| record(n, if n < bad { BAD } else { GOOD })));
+            let label = format!("reject-limit-{source}-{bad}-of-{records}");
+            let (answers, tables) = delivered(&label, &[batch]);
+            if fails {
+                let error = answers[0].as_ref().unwrap_err();
+                assert!(error.contains("reject_limit"), "{label}: {error}");
+                assert!(tables.is_empty(), "{label}: {:?}", tables.keys());
+            } else {
+                assert_eq!(answers, [Ok(ALL_GOOD.to_owned())], "{label}");
+                assert_eq!(rows(&tables, "lakeward.quarantine"), bad, "{label}");
+                assert_eq!(rows(&tables, name), records - bad, "{label}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_missing_route_is_no_reject() {
+    let stray = |n| dynamodb(n, GOOD).replace("table/things", "table/app");
+    let (answers, tables) = delivered("no-route-is-no-reject", &[event((0..150).map(stray))]);
+    assert_eq!(answers, [Ok(ALL_GOOD.to_owned())]);
+    assert_eq!(rows(&tables, "lakeward.quarantine"), 150);
+}

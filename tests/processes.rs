@@ -1,0 +1,210 @@
+//! Several processes on one lake, and processes that die: what other tests can only imitate.
+//!
+//! What the lakes hold is also counted by the independent readers, from `expected.json`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::support::compare::Object;
+use crate::support::fixture::fixtures;
+use crate::support::lake::fresh_folder;
+use crate::support::lambda_events::{event, kinesis_id, kinesis_record};
+use crate::support::process::{Killed, by_id, printed, replay, rows, run};
+
+const CONFIG: &str = r#"
+version = 1
+
+[[route]]
+source = "arn:aws:kinesis:*:*:stream/clicks"
+table = "web.clicks"
+"#;
+
+/// A lake of its own, with its config, and room for events beside it.
+struct Place {
+    folder: PathBuf,
+    config: PathBuf,
+    lake: PathBuf,
+}
+
+impl Place {
+    fn new(name: &str) -> Self {
+        let folder = fresh_folder(&format!("processes-{name}"));
+        let config = folder.join("lakeward.toml");
+        fs::write(&config, CONFIG).unwrap();
+        Self { lake: folder.join("lake"), config, folder }
+    }
+
+    /// Starts a process that replays events, one file each.
+    fn replay(&self, name: &str, events: &[Value]) -> Killed {
+        let events: Vec<String> = events.iter().map(Value::to_string).collect();
+        let file = self.folder.join(format!("{name}.jsonl"));
+        fs::write(&file, events.join("\n")).unwrap();
+        let mut command = replay(&self.config, &self.lake);
+        command.arg(file).stdout(Stdio::piped()).stderr(Stdio::piped());
+        Killed::start(&mut command)
+    }
+
+    fn expect(&self, rows: usize) {
+        let expected = json!({"tables": {"web.clicks": {"rows": rows}}}).to_string();
+        fs::write(self.folder.join("expected.json"), expected).unwrap();
+    }
+}
+
+/// Waits for all of them; each must have done its work.
+fn finish(processes: Vec<Killed>) {
+    for mut process in processes {
+        let status = process.0.wait().unwrap();
+        let mut text = String::new();
+        for pipe in [
+            process.0.stdout.take().map(std::io::read_to_string),
+            process.0.stderr.take().map(std::io::read_to_string),
+        ] {
+            text += &pipe.unwrap().unwrap();
+        }
+        assert!(status.success(), "{status}: {text}");
+    }
+}
+
+/// A click whose fields depend on nothing but its number: some fields only some clicks have, and
+/// the amount is now whole, now not, so that processes disagree about the schema.
+fn click(n: u32) -> Value {
+    let mut payload = json!({"n": n, "amount": Value::from(n)});
+    if n % 3 == 1 {
+        payload["amount"] = json!(f64::from(n) + 0.25);
+    }
+    payload[format!("only_{}", n % 5)] = json!(format!("text {n}"));
+    kinesis_record(n, &payload)
+}
+
+/// Fails unless the table holds exactly these clicks, each with its own values.
+fn assert_clicks(place: &Place, numbers: std::ops::Range<u32>) {
+    let found = by_id(rows(&place.lake, "web.clicks"));
+    let ids: BTreeSet<String> = found.keys().cloned().collect();
+    assert_eq!(ids, numbers.clone().map(kinesis_id).collect());
+    for n in numbers {
+        let row = &found[&kinesis_id(n)];
+        assert_eq!(row["n"], json!(n), "{row:?}");
+        assert_eq!(row[&format!("only_{}", n % 5)], json!(format!("text {n}")), "{row:?}");
+        // Whoever added the column decided between long and double.
+        let amounts: Vec<f64> =
+            ["amount", "amount__double"].iter().filter_map(|it| row.get(*it)?.as_f64()).collect();
+        let expected = f64::from(n) + if n % 3 == 1 { 0.25 } else { 0.0 };
+        assert_eq!(amounts, [expected], "{row:?}");
+        let own = row.keys().filter(|name| !name.starts_with("_lw_")).count();
+        assert_eq!(own, 3, "values of another row in {row:?}");
+    }
+}
+
+#[test]
+fn eight_processes_replay_overlapping_events_into_one_lake() {
+    let place = Place::new("eight");
+    let mut processes = Vec::new();
+    for process in 0..8_u32 {
+        // Each begins elsewhere and cuts its batches differently; most clicks come several times.
+        let (from, size) = (process * 15, 11 + process);
+        let batches: Vec<Value> = (0..5)
+            .map(|at| from + at * size)
+            .map(|from| event((from..from + size + 4).map(click)))
+            .collect();
+        processes.push(place.replay(&process.to_string(), &batches));
+    }
+    finish(processes);
+    let last = 7 * 15 + 5 * (11 + 7) + 4;
+    assert_clicks(&place, 0..last);
+    place.expect(last as usize);
+}
+
+#[test]
+fn five_processes_create_one_table_at_once() {
+    for round in 0..3 {
+        let place = Place::new(&format!("five-{round}"));
+        let processes = (0..5_u32)
+            .map(|process| {
+                let numbers = process * 6..process * 6 + 10;
+                place.replay(&process.to_string(), &[event(numbers.map(click))])
+            })
+            .collect();
+        finish(processes);
+        assert_clicks(&place, 0..34);
+        place.expect(34);
+    }
+}
+
+/// The shop's first hours: all three sources, retries among them.
+fn shop_files() -> Vec<PathBuf> {
+    let folder = fixtures().join("shop/events");
+    let mut files: Vec<PathBuf> =
+        fs::read_dir(folder).unwrap().map(|it| it.unwrap().path()).collect();
+    files.sort();
+    files.truncate(11);
+    files
+}
+
+fn shop_config() -> PathBuf {
+    fixtures().join("shop/lakeward.toml")
+}
+
+/// All that a lake of the shop holds, by table and id.
+fn shop_tables(lake: &Path) -> BTreeMap<&'static str, BTreeMap<String, Object>> {
+    let tables = [
+        "billing.invoices",
+        "lakeward.quarantine",
+        "shop.customers_changes",
+        "shop.orders_changes",
+        "web.clicks",
+    ];
+    tables.map(|table| (table, by_id(rows(lake, table)))).into()
+}
+
+#[test]
+fn killed_replays_leave_what_a_clean_one_leaves() {
+    let files = shop_files();
+    let clean = fresh_folder("processes-clean").join("lake");
+    let start = Instant::now();
+    let output = run(replay(&shop_config(), &clean).args(&files));
+    assert!(output.status.success(), "{}", printed(&output));
+    let whole = u64::try_from(start.elapsed().as_millis()).unwrap().max(1);
+    let expected = shop_tables(&clean);
+    assert!(expected.values().filter(|rows| !rows.is_empty()).count() >= 4, "{expected:?}");
+
+    let mut moments = fastrand::Rng::with_seed(11);
+    // Short enough that a lake meets several kills on its way.
+    let within = (whole / 3).max(1);
+    let killed = fresh_folder("processes-killed");
+    let (mut kills, mut round) = (0, 0);
+    while kills < 20 {
+        round += 1;
+        assert!(round <= 20, "only {kills} processes were hit in {round} rounds");
+        let folder = killed.join(format!("round-{round}"));
+        let lake = folder.join("lake");
+        for _ in 0..12 {
+            let mut command = replay(&shop_config(), &lake);
+            command.args(&files).stdout(Stdio::null()).stderr(Stdio::null());
+            let mut process = Killed::start(&mut command);
+            std::thread::sleep(Duration::from_millis(moments.u64(0..within)));
+            if !process.kill() {
+                // It came to its end: this lake has nothing left to interrupt.
+                break;
+            }
+            kills += 1;
+            // Whatever is there can be read, and nothing is there twice.
+            let table = moments.choice(["shop.orders_changes", "web.clicks"]).unwrap();
+            by_id(rows(&lake, table));
+        }
+        let output = run(replay(&shop_config(), &lake).args(&files));
+        assert!(output.status.success(), "{}", printed(&output));
+        assert_eq!(shop_tables(&lake), expected, "{}", lake.display());
+        let counts = expected
+            .iter()
+            .filter(|(_, rows)| !rows.is_empty())
+            .map(|(table, rows)| ((*table).to_owned(), json!({"rows": rows.len()})));
+        let counts: serde_json::Map<String, Value> = counts.collect();
+        let counts = json!({"tables": counts}).to_string();
+        fs::write(folder.join("expected.json"), counts).unwrap();
+    }
+}

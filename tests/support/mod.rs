@@ -1,0 +1,9 @@
+//! What several tests need.
+
+pub mod compare;
+pub mod fixture;
+pub mod lake;
+pub mod lambda_events;
+pub mod process;
+pub mod runtime_api;
+pub mod store;

@@ -1,0 +1,262 @@
+//! Stand-ins for the store that can fail in every way the real one can.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use lakeward::store::files::{Call, Created, Files, Tagged};
+
+/// Files in memory: quick enough for thousands of commits.
+#[derive(Debug, Default)]
+pub struct Memory {
+    objects: Mutex<BTreeMap<String, Bytes>>,
+}
+
+impl Memory {
+    /// Names and sizes of the objects under a location.
+    pub fn sizes(&self, under: &str) -> Vec<(String, usize)> {
+        let objects = self.objects.lock().unwrap();
+        let found = objects.iter().filter(|(name, _)| name.starts_with(under));
+        found.map(|(name, bytes)| (name.clone(), bytes.len())).collect()
+    }
+
+    /// Removes an object, as a lifecycle rule or a person would.
+    pub fn remove(&self, location: &str) {
+        self.objects.lock().unwrap().remove(location);
+    }
+
+    /// Puts an object, whatever was there.
+    pub fn put(&self, location: &str, bytes: impl Into<Bytes>) {
+        self.objects.lock().unwrap().insert(location.to_owned(), bytes.into());
+    }
+
+    /// An object.
+    pub fn get(&self, location: &str) -> Option<Bytes> {
+        self.objects.lock().unwrap().get(location).cloned()
+    }
+}
+
+fn tag(bytes: &Bytes) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+impl Files for Memory {
+    fn read<'a>(&'a self, location: &'a str) -> Call<'a, Option<Bytes>> {
+        Box::pin(async move { Ok(self.get(location)) })
+    }
+
+    fn exists<'a>(&'a self, location: &'a str) -> Call<'a, bool> {
+        Box::pin(async move { Ok(self.get(location).is_some()) })
+    }
+
+    fn write<'a>(&'a self, location: &'a str, bytes: Bytes) -> Call<'a, ()> {
+        Box::pin(async move {
+            self.put(location, bytes);
+            Ok(())
+        })
+    }
+
+    fn create<'a>(&'a self, location: &'a str, bytes: Bytes) -> Call<'a, Created> {
+        Box::pin(async move {
+            let mut objects = self.objects.lock().unwrap();
+            if objects.contains_key(location) {
+                return Ok(Created::Exists);
+            }
+            objects.insert(location.to_owned(), bytes);
+            Ok(Created::Done)
+        })
+    }
+
+    fn read_tagged<'a>(&'a self, location: &'a str) -> Call<'a, Option<Tagged>> {
+        Box::pin(
+            async move { Ok(self.get(location).map(|it| Tagged { tag: tag(&it), bytes: it })) },
+        )
+    }
+
+    fn replace<'a>(
+        &'a self,
+        location: &'a str,
+        expected: Option<&'a str>,
+        bytes: Bytes,
+    ) -> Call<'a, bool> {
+        Box::pin(async move {
+            let mut objects = self.objects.lock().unwrap();
+            if objects.get(location).map(tag).as_deref() != expected {
+                return Ok(false);
+            }
+            objects.insert(location.to_owned(), bytes);
+            Ok(true)
+        })
+    }
+
+    fn list<'a>(&'a self, folder: &'a str) -> Call<'a, Vec<String>> {
+        Box::pin(async move {
+            let prefix = format!("{folder}/");
+            let objects = self.objects.lock().unwrap();
+            let below = objects.keys().filter_map(|name| name.strip_prefix(&prefix));
+            let mut names: Vec<String> =
+                below.map(|it| it.split('/').next().unwrap_or(it).to_owned()).collect();
+            names.dedup();
+            Ok(names)
+        })
+    }
+}
+
+/// What is about to be done to the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    Read,
+    Write,
+    Create,
+    ReplaceHint,
+}
+
+/// What goes wrong with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// Nothing.
+    None,
+    /// It is not done, and says so.
+    Refuse,
+    /// It is done, and the answer is lost.
+    LoseAnswer,
+    /// It is done; a retry below us then found its own object: "exists".
+    ExistsThoughDone,
+    /// It says "exists", and nothing is there (S3's 409).
+    ExistsThoughNot,
+}
+
+type Script = Box<dyn FnMut(Step, &str) -> Fault + Send>;
+
+/// Files that follow a script, and let other tasks run between any two steps.
+pub struct Scripted {
+    inner: Arc<dyn Files>,
+    script: Mutex<Script>,
+    /// Other tasks get up to so many turns before and after each step.
+    turns: usize,
+}
+
+impl std::fmt::Debug for Scripted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Scripted")
+    }
+}
+
+impl Scripted {
+    pub fn new(
+        inner: Arc<dyn Files>,
+        script: impl FnMut(Step, &str) -> Fault + Send + 'static,
+    ) -> Self {
+        Self { inner, script: Mutex::new(Box::new(script)), turns: 3 }
+    }
+
+    fn fault(&self, step: Step, location: &str) -> Fault {
+        (self.script.lock().unwrap())(step, location)
+    }
+
+    async fn others(&self) {
+        for _ in 0..fastrand::usize(0..=self.turns) {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+fn lost() -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, "the answer was lost")
+}
+
+fn refused() -> io::Error {
+    io::Error::new(io::ErrorKind::ConnectionRefused, "refused")
+}
+
+impl Files for Scripted {
+    fn read<'a>(&'a self, location: &'a str) -> Call<'a, Option<Bytes>> {
+        Box::pin(async move {
+            self.others().await;
+            match self.fault(Step::Read, location) {
+                Fault::None => self.inner.read(location).await,
+                _ => Err(refused()),
+            }
+        })
+    }
+
+    fn exists<'a>(&'a self, location: &'a str) -> Call<'a, bool> {
+        Box::pin(async move {
+            self.others().await;
+            match self.fault(Step::Read, location) {
+                Fault::None => self.inner.exists(location).await,
+                _ => Err(refused()),
+            }
+        })
+    }
+
+    fn write<'a>(&'a self, location: &'a str, bytes: Bytes) -> Call<'a, ()> {
+        Box::pin(async move {
+            self.others().await;
+            let fault = self.fault(Step::Write, location);
+            if fault == Fault::Refuse {
+                return Err(refused());
+            }
+            self.inner.write(location, bytes).await?;
+            self.others().await;
+            if fault == Fault::None { Ok(()) } else { Err(lost()) }
+        })
+    }
+
+    fn create<'a>(&'a self, location: &'a str, bytes: Bytes) -> Call<'a, Created> {
+        Box::pin(async move {
+            self.others().await;
+            match self.fault(Step::Create, location) {
+                Fault::Refuse => Err(refused()),
+                Fault::ExistsThoughNot => Ok(Created::Exists),
+                fault => {
+                    let created = self.inner.create(location, bytes).await?;
+                    self.others().await;
+                    match fault {
+                        Fault::LoseAnswer => Err(lost()),
+                        Fault::ExistsThoughDone => Ok(Created::Exists),
+                        _ => Ok(created),
+                    }
+                }
+            }
+        })
+    }
+
+    fn read_tagged<'a>(&'a self, location: &'a str) -> Call<'a, Option<Tagged>> {
+        Box::pin(async move {
+            self.others().await;
+            self.inner.read_tagged(location).await
+        })
+    }
+
+    /// A rename of a local directory compares and replaces in two steps; others may come between.
+    fn replace<'a>(
+        &'a self,
+        location: &'a str,
+        expected: Option<&'a str>,
+        bytes: Bytes,
+    ) -> Call<'a, bool> {
+        Box::pin(async move {
+            let fault = self.fault(Step::ReplaceHint, location);
+            if fault == Fault::Refuse {
+                return Err(refused());
+            }
+            let found = self.inner.read_tagged(location).await?.map(|it| it.tag);
+            if found.as_deref() != expected {
+                return Ok(false);
+            }
+            self.others().await;
+            let now = self.inner.read_tagged(location).await?.map(|it| it.tag);
+            let replaced = self.inner.replace(location, now.as_deref(), bytes).await?;
+            if fault == Fault::None { Ok(replaced) } else { Err(lost()) }
+        })
+    }
+
+    fn list<'a>(&'a self, folder: &'a str) -> Call<'a, Vec<String>> {
+        Box::pin(async move {
+            self.others().await;
+            self.inner.list(folder).await
+        })
+    }
+}
