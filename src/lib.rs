@@ -1,4 +1,4 @@
-//! Lakeward copies DynamoDB streams, Kinesis streams and SQS queues into Apache Iceberg tables.
+#![doc = include_str!("ARCHITECTURE.md")]
 // Modules stand in flow order: a file uses only what is declared above its own.
 
 pub mod deadline;
