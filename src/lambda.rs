@@ -14,7 +14,6 @@ use tracing_subscriber::filter::LevelFilter;
 use crate::config::{Config, ConfigError};
 use crate::deadline::Deadline;
 use crate::handler::{self, App, Handled};
-use crate::store::Lake;
 use crate::store::clock::Clock;
 
 /// Most time for telling Lambda that the function can't start.
@@ -54,9 +53,9 @@ pub fn serve(runtime_api: &str, config: Result<Config, ConfigError>) -> ExitCode
 
 fn start(config: Result<Config, ConfigError>) -> Result<(App, Runtime), lambda_runtime::Error> {
     let config = config?;
-    let lake = Lake::open(config.lake.clone())?;
+    let app = App::open(config)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    Ok((App { config, lake }, runtime))
+    Ok((app, runtime))
 }
 
 /// Posts an init error, which `lambda_runtime` can't: it has no client before it has a handler.

@@ -15,6 +15,8 @@ pub mod table;
 
 pub mod source;
 
+pub mod secret;
+
 pub mod route;
 pub mod transform;
 

@@ -42,6 +42,18 @@ const RESERVED: [&str; 13] = [
     "arrived_day",
 ];
 
+/// `names`: how columns are named.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Names {
+    /// `createdAt` → `created_at`, see [`snake`].
+    #[default]
+    Snake,
+    /// `createdAt` → `createdat`
+    Lower,
+    /// `createdAt`
+    Keep,
+}
+
 /// The column name of an original name under `names = "snake"`: lower snake_case, foreign runs
 /// become one `_`, a leading digit gets `n`, at most 120 bytes (cut with a hash), reserved names
 /// get `_field`. Total: any text has a name.

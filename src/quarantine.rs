@@ -5,7 +5,7 @@
 
 use sha2::{Digest as _, Sha256};
 
-use crate::record::{Delivery, Lineage, Op, Reject, Row};
+use crate::record::{Lineage, Op, Origin, Reject, Row};
 use crate::table::declared::Declared;
 use crate::table::layout::{DeclaredColumn, Policy};
 use crate::value::Value;
@@ -31,19 +31,33 @@ pub fn policy() -> Policy {
     Policy { columns: columns.into(), ..Policy::default() }
 }
 
-/// The quarantine row of a record.
+/// How much of a record is kept; `payload` of `[quarantine]`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Keep {
+    /// All of it.
+    #[default]
+    Raw,
+    /// Where it is from and what is wrong with it: enough to find it at its source.
+    None,
+}
+
+/// The quarantine row of a record, of which it holds as much as `keep` says.
 pub fn row(
-    delivery: &Delivery<'_>,
+    raw: &[u8],
+    keep: Keep,
+    origin: &Origin,
     reject: &Reject,
     route: Option<&str>,
     config_hash: &str,
 ) -> Row {
-    let origin = &delivery.origin;
     let text = |name: &str, it: &str| (name.to_owned(), Value::Text(it.to_owned()));
-    let mut fields = vec![match std::str::from_utf8(delivery.raw) {
-        Ok(record) => text("record", record),
-        Err(_) => ("record_binary".to_owned(), Value::Binary(delivery.raw.to_vec())),
-    }];
+    let mut fields = match (keep, std::str::from_utf8(raw)) {
+        (Keep::None, _) => Vec::new(),
+        (Keep::Raw, Ok(record)) => vec![text("record", record)],
+        (Keep::Raw, Err(_)) => {
+            vec![("record_binary".to_owned(), Value::Binary(raw.to_vec()))]
+        }
+    };
     fields.push(text("reason", reject.reason));
     fields.push(text("detail", &reject.detail));
     fields.extend(route.map(|it| text("route", it)));
@@ -51,7 +65,7 @@ pub fn row(
     fields.push(text("config_hash", config_hash));
     Row {
         lineage: Lineage {
-            id: origin.id.clone().unwrap_or_else(|| digest(delivery.raw)),
+            id: origin.id.clone().unwrap_or_else(|| digest(raw)),
             source: origin.source.clone(),
             shard: origin.shard.clone(),
             key: None,
@@ -62,6 +76,8 @@ pub fn row(
             arrived_at: origin.arrived_at,
             digest: None,
             moved: origin.moved,
+            id_window: None,
+            before: None,
         },
         fields,
     }

@@ -1,8 +1,10 @@
 //! The nouns that travel from an event to its answer.
 
+use std::borrow::Cow;
+
 use crate::arn::Arn;
 use crate::time::Timestamp;
-use crate::value::Fields;
+use crate::value::{self, Fields, Value};
 
 /// What Lambda must be told when a record is not durable: a stream's sequence number or an
 /// SQS message id. Never empty, because an empty identifier makes Lambda retry everything.
@@ -25,8 +27,6 @@ impl Receipt {
 /// One record of an event: every record yields exactly one, decoded or not.
 #[derive(Debug)]
 pub struct Delivery<'a> {
-    /// The record as Lambda delivered it, byte for byte.
-    pub raw: &'a [u8],
     /// How to report it; `None` when the record carries no usable identifier.
     pub receipt: Option<Receipt>,
     /// Message group, for records of a FIFO queue.
@@ -34,6 +34,28 @@ pub struct Delivery<'a> {
     /// Where the record was born: messages of a DLQ carry the queue they came from. This ARN is
     /// what routes match.
     pub source: Arn,
+    /// What it holds.
+    pub content: Content<'a>,
+}
+
+/// What a delivered record holds.
+#[derive(Debug)]
+pub enum Content<'a> {
+    /// Nearly always one part. Several where a producer packed several records into one (KPL
+    /// aggregates, arrays, JSON lines). None where it is known to carry no data (the test message
+    /// of an S3 notification).
+    Parts(Vec<Part<'a>>),
+    /// Not taken apart: what the event's records unpack to is more than one invocation should
+    /// hold. It is reported and comes again, in a smaller batch.
+    Deferred,
+}
+
+/// One record in the sense of a table: what becomes one row, or is quarantined by itself.
+#[derive(Debug)]
+pub struct Part<'a> {
+    /// The record as Lambda delivered it, byte for byte; of several parts, each as Lambda would
+    /// have delivered it alone.
+    pub raw: Cow<'a, [u8]>,
     /// What is known of its identity even when it can't be decoded.
     pub origin: Origin,
     /// The decoded record, or why there is none.
@@ -73,6 +95,10 @@ pub struct Record {
     /// SQS message attributes, reachable as `attributes.NAME` by `when`; no columns. `None` for
     /// other sources, where such a path is one of the record's own.
     pub attributes: Option<Fields>,
+    /// What the record was wrapped in: fields of the SNS notification, the EventBridge event or the
+    /// change record it came in, reachable as `envelope.NAME`; no columns. `None` where it came
+    /// without, and such a path is one of the record's own.
+    pub envelope: Option<Fields>,
 }
 
 /// What a record says.
@@ -161,6 +187,23 @@ impl Record {
         }
     }
 
+    /// The value at a path of [`Record::seen`], or below `attributes.` and `envelope.` of what came
+    /// with the record.
+    pub fn find(&self, path: &[String]) -> Option<&Value> {
+        let beside = path.split_first().and_then(|(first, rest)| {
+            let fields = match first.as_str() {
+                "attributes" => self.attributes.as_ref(),
+                "envelope" => self.envelope.as_ref(),
+                _ => None,
+            };
+            fields.filter(|_| !rest.is_empty()).map(|it| (rest, it))
+        });
+        match beside {
+            Some((rest, fields)) => value::find(rest, fields),
+            None => value::find(path, self.seen()),
+        }
+    }
+
     /// What the row holds: the new image, else for a delete the old one, else the keys. Old
     /// values never pose as new ones.
     pub fn into_row(self) -> Fields {
@@ -200,6 +243,11 @@ pub struct Lineage {
     pub digest: Option<String>,
     /// Whether the record came through a DLQ, see [`Origin::moved`].
     pub moved: bool,
+    /// Where the route has an `id`: how far apart, in microseconds, two records of the same `id`
+    /// may have arrived and still be one. Such a row has a digest.
+    pub id_window: Option<i64>,
+    /// `_lw_before`: the old image as JSON, where the table asks for it.
+    pub before: Option<String>,
 }
 
 /// One row on its way to a table, before its values have columns.

@@ -112,6 +112,22 @@ pub fn get<'a>(fields: &'a Fields, name: &str) -> Option<&'a Value> {
     fields.iter().find(|(it, _)| it == name).map(|(_, value)| value)
 }
 
+/// The value at a path of names; `None` when a name on the way is absent or holds no map.
+pub fn find<'a>(path: &[String], fields: &'a Fields) -> Option<&'a Value> {
+    let (first, rest) = path.split_first()?;
+    match get(fields, first)? {
+        value if rest.is_empty() => Some(value),
+        Value::Map(inner) => find(rest, inner),
+        Value::Null
+        | Value::Bool(_)
+        | Value::Number(_)
+        | Value::Text(_)
+        | Value::Binary(_)
+        | Value::Set(_)
+        | Value::List(_) => None,
+    }
+}
+
 fn write_base64(bytes: &[u8], out: &mut String) {
     out.push('"');
     BASE64.encode_string(bytes, out);

@@ -10,7 +10,6 @@ use crate::cli::{Failure, Summary, Terminal};
 use crate::config::Config;
 use crate::deadline::Deadline;
 use crate::handler::{self, App, InvocationError};
-use crate::store::Lake;
 
 /// Handles the events of every file at `paths`, prints what became of them, and returns the exit
 /// code. What is wrong with one file or event does not keep others from landing.
@@ -19,8 +18,7 @@ pub(super) async fn run(
     paths: &[PathBuf],
     terminal: &mut Terminal<'_>,
 ) -> Result<u8, Failure> {
-    let lake = Lake::open(config.lake.clone())?;
-    let app = App { config, lake };
+    let app = App::open(config)?;
     let mut summary = Summary::default();
     let mut troubles = Vec::new();
     let files = events::find(paths, &mut troubles);
@@ -76,6 +74,7 @@ fn remedy(error: &InvocationError) -> &'static str {
         InvocationError::Event(_) => {
             "replay takes what Lambda hands to a function: {\"Records\": [ … ]} of one source"
         }
+        InvocationError::Key(_) => "then replay it again",
         InvocationError::NoRoute { .. } => "then replay it again",
         InvocationError::RejectLimit { .. } => {
             "if not, raise reject_limit in [quarantine] and replay it again"

@@ -122,7 +122,7 @@ fn unrouted(routes: &[DraftRoute], tables: &[DraftTable], found: &mut Vec<Proble
         .iter()
         .filter_map(|it| match &it.route.target {
             Target::Table(table) => Some(table),
-            Target::Drop => None,
+            Target::Tables(..) | Target::Drop => None,
         })
         .collect();
     for table in tables.iter().filter(|it| !routed.contains(&it.name)) {
@@ -166,7 +166,7 @@ fn never_keys(routes: &[DraftRoute], found: &mut Vec<Problem>) {
 fn several_places(routes: &[DraftRoute], found: &mut Vec<Problem>) {
     let anywhere: Vec<&DraftRoute> = routes
         .iter()
-        .filter(|it| matches!(it.route.target, Target::Table(_)))
+        .filter(|it| it.route.target != Target::Drop)
         .filter(|it| {
             let parts: Vec<&str> = it.route.source.as_str().splitn(6, ':').collect();
             parts.len() < 6 || parts.iter().skip(3).take(2).any(|it| it.contains('*'))

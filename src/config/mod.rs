@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest as _, Sha256};
 
 use crate::name::TableName;
-use crate::route::Route;
+use crate::quarantine;
+use crate::route::{Route, Target};
 use crate::store::Settings;
 use crate::table::layout::Policy;
 
@@ -39,8 +40,23 @@ pub struct Config {
     pub routes: Vec<Route>,
     /// `[table."…"]`
     pub tables: BTreeMap<TableName, Policy>,
-    /// `[quarantine] reject_limit`: share of rejected records above which an invocation of at
-    /// least 100 fails as a whole.
+    /// `[table."events.{type}"]`, by the name as it is written.
+    pub templates: BTreeMap<String, Policy>,
+    /// What holds for a table that no section is about.
+    pub undeclared: Policy,
+    /// `[quarantine]`
+    pub quarantine: Quarantine,
+}
+
+/// `[quarantine]`
+#[derive(Debug, Clone, PartialEq)]
+pub struct Quarantine {
+    /// `location`, where it is not in the lake itself.
+    pub lake: Option<Settings>,
+    /// `payload`
+    pub keep: quarantine::Keep,
+    /// `reject_limit`: share of rejected records above which an invocation of at least 100 fails
+    /// as a whole.
     pub reject_limit: f64,
 }
 
@@ -99,6 +115,16 @@ impl Problem {
 }
 
 impl Config {
+    /// What the config says of a table that a route to `target` fills: the table's own section,
+    /// else that of the name with its placeholders.
+    pub fn policy(&self, table: &TableName, target: &Target) -> &Policy {
+        let template = || match target {
+            Target::Tables(template, _) => self.templates.get(template.as_str()),
+            Target::Table(_) | Target::Drop => None,
+        };
+        self.tables.get(table).or_else(template).unwrap_or(&self.undeclared)
+    }
+
     /// Reads the file at `path` and the environment's `LAKEWARD_LAKE__…` over it.
     ///
     /// # Errors
@@ -158,7 +184,13 @@ pub fn check(text: &str, overrides: &Overrides) -> Checked {
         lake: Settings { location: draft.location, config_hash: hash(text) },
         routes: draft.routes.into_iter().map(|it| it.route).collect(),
         tables: draft.tables.into_iter().map(|it| (it.name, it.policy)).collect(),
-        reject_limit: draft.reject_limit,
+        templates: BTreeMap::new(),
+        undeclared: Policy::default(),
+        quarantine: Quarantine {
+            lake: None,
+            keep: quarantine::Keep::default(),
+            reject_limit: draft.reject_limit,
+        },
     };
     Checked { config: Some(config), problems, notes }
 }

@@ -88,9 +88,20 @@ fn read_one(
     let named = name.is_some();
     let name = name.unwrap_or_else(|| match &target {
         Target::Table(table) => table.to_string(),
+        Target::Tables(template, _) => template.as_str().to_owned(),
         Target::Drop => format!("drop-{nth}"),
     });
-    let route = Route { name, source, when, target, event_at, return_rejects };
+    let route = Route {
+        name,
+        source,
+        when,
+        unwrap: None,
+        target,
+        steps: Vec::new(),
+        id: None,
+        event_at,
+        return_rejects,
+    };
     // A route that was read in part must not be held against the others.
     let whole = problems.list.len() == before;
     whole.then(|| DraftRoute { route, line: problems.line(item.span().start), named })

@@ -63,7 +63,7 @@ fn reads_what_it_says() {
     let config = checked.config.unwrap();
     assert_eq!(config.lake.location, "./lake");
     assert_eq!(config.lake.config_hash, hash(WHOLE));
-    assert_eq!(config.reject_limit.to_string(), "1");
+    assert_eq!(config.quarantine.reject_limit.to_string(), "1");
     let names: Vec<&str> = config.routes.iter().map(|it| it.name.as_str()).collect();
     assert_eq!(names, ["orders", "drop-2", "billing.invoices"]);
     let when: Vec<(String, Vec<&str>)> = config.routes[0]

@@ -2,13 +2,20 @@
 
 mod path;
 mod pattern;
+mod selector;
+mod step;
+mod template;
 
 pub use path::{BadPath, Path};
 pub use pattern::Pattern;
+pub use selector::{Selector, Step as Way};
+pub use step::Step;
+pub use template::Template;
 
 use crate::arn::Arn;
 use crate::name::{TableName, snake};
 use crate::record::Record;
+use crate::source::Unwrap;
 use crate::table::Cell;
 use crate::table::declared::Declared;
 use crate::table::layout::Policy;
@@ -24,8 +31,14 @@ pub struct Route {
     pub source: Pattern,
     /// All of them must match.
     pub when: Vec<When>,
+    /// `unwrap`, where the route says it; all routes of a source that do agree.
+    pub unwrap: Option<Unwrap>,
     /// Where records go.
     pub target: Target,
+    /// `transform`, in file order.
+    pub steps: Vec<Step>,
+    /// `id`: the field that names the event, whichever record or message it comes in.
+    pub id: Option<Id>,
     /// `event_at`: path of the field that says when the event happened; [`event_at`] reads it.
     pub event_at: Option<Path>,
     /// `on_reject = "return"`: rejected SQS messages are reported, so that the queue's own DLQ
@@ -33,11 +46,28 @@ pub struct Route {
     pub return_rejects: bool,
 }
 
+/// A route's own identity of events.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Id {
+    /// Path of the field, after transforms.
+    pub field: Path,
+    /// `id_window` in microseconds: how far apart two arrivals of one event may be.
+    pub window: i64,
+}
+
+/// Days that `id_window` spans unless the route says otherwise; SQS keeps messages for 14.
+pub const DEFAULT_ID_WINDOW_DAYS: i64 = 15;
+
+/// Tables that a placeholder may fill unless the route says otherwise.
+pub const DEFAULT_MAX_TABLES: usize = 50;
+
 /// Where a route's records go.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target {
     /// Into a table.
     Table(TableName),
+    /// Into the table that each record names, of which there may be so many.
+    Tables(Template, usize),
     /// Discarded on purpose, and counted.
     Drop,
 }
@@ -59,6 +89,11 @@ pub fn of_source<'a>(routes: &'a [Route], arn: &Arn) -> Vec<&'a Route> {
     routes.iter().filter(|route| route.source.matches(arn.as_str())).collect()
 }
 
+/// What messages of a source are wrapped in, by its routes.
+pub fn unwrap_of(routes: &[Route], arn: &Arn) -> Unwrap {
+    of_source(routes, arn).iter().find_map(|it| it.unwrap).unwrap_or_default()
+}
+
 /// The first of `routes` whose `when` matches.
 pub fn choose<'a>(routes: &[&'a Route], record: &Record) -> Option<&'a Route> {
     routes.iter().copied().find(|route| route.when.iter().all(|when| when.matches(record)))
@@ -67,11 +102,7 @@ pub fn choose<'a>(routes: &[&'a Route], record: &Record) -> Option<&'a Route> {
 impl When {
     /// Whether the record, as it was delivered, meets the condition.
     pub fn matches(&self, record: &Record) -> bool {
-        let found = match (self.path.below_attributes(), &record.attributes) {
-            (Some(rest), Some(attributes)) => path::find(rest, attributes),
-            _ => self.path.find(record.seen()),
-        };
-        let text = match found {
+        let text = match record.find(self.path.parts()) {
             Some(Value::Text(text)) => text.as_str(),
             Some(Value::Number(number)) => number.literal(),
             Some(Value::Bool(true)) => "true",

@@ -1,6 +1,6 @@
 //! Paths to values: `detail.type`, `"a.b".c`.
 
-use crate::value::{Fields, Value};
+use crate::value::{self, Fields, Value};
 
 /// A path to a value: names joined by dots; a name that holds a dot, a quote or a bracket is
 /// written in double quotes (`"a.b".c`), in which `\"` and `\\` stand for `"` and `\`.
@@ -27,32 +27,7 @@ impl Path {
 
     /// The value at this path; `None` when a name on the way is absent or holds no map.
     pub fn find<'a>(&self, fields: &'a Fields) -> Option<&'a Value> {
-        find(&self.parts, fields)
-    }
-
-    /// What follows `attributes` in a path that begins with it.
-    pub(super) fn below_attributes(&self) -> Option<&[String]> {
-        match self.parts.split_first() {
-            Some((first, rest)) if first == "attributes" && !rest.is_empty() => Some(rest),
-            _ => None,
-        }
-    }
-}
-
-/// The value at `parts`.
-pub(super) fn find<'a>(parts: &[String], fields: &'a Fields) -> Option<&'a Value> {
-    let (first, rest) = parts.split_first()?;
-    let (_, value) = fields.iter().find(|(name, _)| name == first)?;
-    match value {
-        _ if rest.is_empty() => Some(value),
-        Value::Map(inner) => find(rest, inner),
-        Value::Null
-        | Value::Bool(_)
-        | Value::Number(_)
-        | Value::Text(_)
-        | Value::Binary(_)
-        | Value::Set(_)
-        | Value::List(_) => None,
+        value::find(&self.parts, fields)
     }
 }
 

@@ -25,7 +25,10 @@ fn route(name: &str, source: &str, when: Vec<When>) -> Route {
         name: name.to_owned(),
         source: Pattern::new(source),
         when,
+        unwrap: None,
         target: Target::Drop,
+        steps: Vec::new(),
+        id: None,
         event_at: None,
         return_rejects: false,
     }
@@ -33,7 +36,7 @@ fn route(name: &str, source: &str, when: Vec<When>) -> Route {
 
 fn record(payload: Payload, attributes: Fields) -> Record {
     let attributes = Some(attributes);
-    Record { key: None, op: Op::Event, deleted_by: None, payload, attributes }
+    Record { key: None, op: Op::Event, deleted_by: None, payload, attributes, envelope: None }
 }
 
 fn event(of: &[(&str, Value)]) -> Record {

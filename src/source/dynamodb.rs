@@ -84,6 +84,7 @@ fn decode(
         deleted_by: (op == Op::Delete).then(|| deleted_by(&members)),
         payload: Payload::Change { keys, new, old },
         attributes: None,
+        envelope: None,
     })
 }
 

@@ -74,6 +74,7 @@ fn decode(kinesis: Option<Object<'_>>, origin: &Origin) -> Result<Record, Reject
         deleted_by: None,
         payload: Payload::Event(fields(&data)?),
         attributes: None,
+        envelope: None,
     })
 }
 

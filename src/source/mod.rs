@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use crate::arn::Arn;
 use crate::json::{self, Json, JsonError};
-use crate::record::{Delivery, Origin, Receipt, Record, Reject};
+use crate::record::{Content, Delivery, Origin, Part, Receipt, Record, Reject};
 
 mod attribute;
 mod dynamodb;
@@ -26,6 +26,20 @@ pub enum Redelivery {
     RestOfGroup,
     /// Kinesis, DynamoDB streams: everything from the first reported record on.
     FromFirstFailure,
+}
+
+/// What messages of a queue are wrapped in; `unwrap` of a route.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Unwrap {
+    /// The body is the record.
+    #[default]
+    None,
+    /// An SNS notification, unless the subscription delivers raw messages.
+    Sns,
+    /// An EventBridge event, whose `detail` is the record.
+    EventBridge,
+    /// Whichever of these it is, also one in the other, or an S3 notification.
+    Auto,
 }
 
 /// An event, taken apart.
@@ -73,11 +87,12 @@ impl Kind {
     }
 }
 
-/// Takes an event apart. An event without records is fine.
+/// Takes an event apart, `unwrap` saying what messages of a queue are wrapped in. An event without
+/// records is fine.
 ///
 /// # Errors
 /// When it is no event of an event source mapping, or of a source that is not served.
-pub fn read(event: &[u8]) -> Result<Event<'_>, EventError> {
+pub fn read(event: &[u8], unwrap: impl Fn(&Arn) -> Unwrap) -> Result<Event<'_>, EventError> {
     let not_an_event = |what: &str| EventError::NotAnEvent(what.to_owned());
     let members = json::members(event).map_err(|error| {
         EventError::NotAnEvent(format!("the event is not a JSON object ({error})"))
@@ -114,10 +129,12 @@ pub fn read(event: &[u8]) -> Result<Event<'_>, EventError> {
             let mut delivery = match kind {
                 Kind::DynamoDb => dynamodb::delivery(raw, arn),
                 Kind::Kinesis => kinesis::delivery(raw, arn),
-                Kind::Sqs => sqs::delivery(raw, arn),
+                Kind::Sqs => sqs::delivery(raw, arn, &unwrap),
             };
-            if let (Some(problem), Ok(_)) = (unknown, &delivery.record) {
-                delivery.record = Err(malformed(problem));
+            if let (Some(problem), Content::Parts(parts)) = (unknown, &mut delivery.content) {
+                for part in parts.iter_mut().filter(|it| it.record.is_ok()) {
+                    part.record = Err(malformed(problem));
+                }
             }
             deliveries.push(delivery);
         }
@@ -308,7 +325,8 @@ fn delivered(
     origin: Origin,
     record: Result<Record, Reject>,
 ) -> Delivery<'_> {
-    Delivery { raw, receipt: receipt.and_then(Receipt::new), group: None, source, origin, record }
+    let content = Content::Parts(vec![Part { raw: Cow::Borrowed(raw), origin, record }]);
+    Delivery { receipt: receipt.and_then(Receipt::new), group: None, source, content }
 }
 
 #[cfg(test)]

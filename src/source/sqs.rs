@@ -8,14 +8,18 @@ use crate::json::Json;
 use crate::number::Number;
 use crate::record::{Delivery, Op, Origin, Payload, Record, Reject};
 use crate::source::{
-    Object, delivered, get, malformed, object, padded, payload, salvage, sequence, take,
+    Object, Unwrap, delivered, get, malformed, object, padded, payload, salvage, sequence, take,
     take_object, text, text_or_number,
 };
 use crate::time::{TimeUnit, Timestamp};
 use crate::value::{Fields, Value};
 
 /// The delivery of one message.
-pub(super) fn delivery(raw: &[u8], queue: Arn) -> Delivery<'_> {
+pub(super) fn delivery<'a>(
+    raw: &'a [u8],
+    queue: Arn,
+    _unwrap: &impl Fn(&Arn) -> Unwrap,
+) -> Delivery<'a> {
     let (mut members, broken) = match object(raw) {
         Ok(members) => (members, None),
         Err(reject) => (salvage(raw, Some("attributes")), Some(reject)),
@@ -97,6 +101,7 @@ fn decode(mut members: Object<'_>, origin: &Origin) -> Result<Record, Reject> {
         deleted_by: None,
         payload: Payload::Event(payload(body.as_bytes(), "the body")?),
         attributes: Some(attributes),
+        envelope: None,
     })
 }
 

@@ -171,7 +171,7 @@ impl<'a> Commit<'a> {
             Swap::Swapped => {
                 let added = changes.iter().filter_map(|change| match change {
                     Change::Add { owner, .. } => Some(owner.name.clone()),
-                    Change::Widen { .. } => None,
+                    Change::Before | Change::Widen { .. } => None,
                 });
                 self.landed.new_columns.extend(added);
                 Ok(())

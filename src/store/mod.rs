@@ -3,12 +3,12 @@
 //! [`Lake::land`] is the promise: when it returns `Ok`, every row is durable in its table, once.
 //! An error means that nothing is known, and that offering the rows again is harmless.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::deadline::Deadline;
 use crate::name::TableName;
-use crate::record::Row;
+use crate::record::{Reject, Row};
 use crate::store::clock::Clock;
 use crate::store::commit::Commit;
 use crate::store::files::Files;
@@ -16,7 +16,7 @@ use crate::store::files::local::LocalFiles;
 use crate::store::head::versions::VersionFiles;
 use crate::store::manifest::Manifests;
 use crate::store::table::Table;
-use crate::table::layout::Policy;
+use crate::table::layout::{Policy, Spread};
 use crate::table::lineage;
 
 pub use crate::store::error::StoreError;
@@ -39,7 +39,7 @@ pub mod table;
 pub mod trim;
 
 /// Where the lake is and how its commits are named.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// Directory of the lake (`./lake`).
     pub location: String,
@@ -73,6 +73,12 @@ pub struct Landed {
     pub new_columns: Vec<String>,
     /// Landed rows with something in `_lw_extra`.
     pub extra: u64,
+    /// Rows that the table does not take, by their place in the batch, and why: their records are
+    /// rejects.
+    pub refused: Vec<(usize, Reject)>,
+    /// By the name of a field's own column: where the values of landed rows went that are not in
+    /// it. Fields whose values are all in their own column are left out.
+    pub spread: BTreeMap<String, Spread>,
 }
 
 impl Lake {

@@ -67,7 +67,7 @@ pub fn layout(
         });
     }
     columns.extend(partition_names(metadata));
-    Ok(Layout { columns, owners: owners(table, metadata)? })
+    Ok(Layout { columns, owners: owners(table, metadata)?, before: None })
 }
 
 /// Names of partition fields that are no columns: Iceberg refuses a new column of such a name, so
@@ -257,6 +257,7 @@ pub fn change(
                 fields.push(Arc::new(field));
                 owners.push(Owner { id: Some(id), ..owner.clone() });
             }
+            Change::Before => {}
             Change::Widen { id, to } => {
                 for field in fields.iter_mut().filter(|field| field.id == *id) {
                     let wider = Box::new(types.make(to));

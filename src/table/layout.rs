@@ -1,7 +1,10 @@
 //! The columns that a head has, who owns them, and the changes a batch asks for.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
+use crate::name::Names;
 use crate::table::ColumnType;
 use crate::table::declared::Declared;
 
@@ -74,6 +77,8 @@ pub struct Layout {
     pub columns: Vec<Column>,
     /// Every ownership that was ever recorded, also of columns that someone dropped since.
     pub owners: Vec<Owner>,
+    /// Field id of `_lw_before`, where the table has it.
+    pub before: Option<i32>,
 }
 
 /// A change of the schema that a batch asks for before its files are written.
@@ -88,6 +93,8 @@ pub enum Change {
         /// Its name and owner; `owner.id` is `None`.
         owner: Owner,
     },
+    /// The column `_lw_before`.
+    Before,
     /// A legal widening of an existing column.
     Widen {
         /// Field id.
@@ -97,6 +104,17 @@ pub enum Change {
     },
 }
 
+/// Where the values of a field went.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Spread {
+    /// Values in all, nulls not counted.
+    pub values: u64,
+    /// In each of its sibling columns, by name.
+    pub siblings: BTreeMap<String, u64>,
+    /// In `_lw_extra`.
+    pub extra: u64,
+}
+
 /// What the config says about a table, whoever writes it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Policy {
@@ -104,19 +122,76 @@ pub struct Policy {
     pub columns: Vec<DeclaredColumn>,
     /// Most record columns inference may bring a table to; declared columns are not limited.
     pub max_columns: usize,
-}
-
-impl Policy {
-    /// Nothing declared: every column is inferred.
-    pub const fn inferred() -> Self {
-        Self { columns: Vec::new(), max_columns: 200 }
-    }
+    /// What becomes of fields that have no column.
+    pub new_columns: NewColumns,
+    /// What becomes of values that do not fit their declared column.
+    pub misfits: Misfits,
+    /// `old_image = "json"`: rows of DynamoDB changes hold the old image in `_lw_before`.
+    pub old_image: bool,
+    /// How columns are named.
+    pub names: Names,
+    /// The column that an undeclared number gets.
+    pub numbers: Numbers,
+    /// `timestamps = "timestamptz"`: time columns are made with a zone, UTC.
+    pub zoned: bool,
 }
 
 impl Default for Policy {
+    /// Nothing declared: every column is inferred.
     fn default() -> Self {
-        Self::inferred()
+        Self {
+            columns: Vec::new(),
+            max_columns: 200,
+            new_columns: NewColumns::default(),
+            misfits: Misfits::default(),
+            old_image: false,
+            names: Names::default(),
+            numbers: Numbers::default(),
+            zoned: false,
+        }
     }
+}
+
+/// `new_columns`: what becomes of a field that has no column, and of a value that needs a sibling
+/// column which is not there.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum NewColumns {
+    /// It gets one.
+    #[default]
+    Add,
+    /// It goes to `_lw_extra`.
+    Extra,
+    /// Its record is rejected.
+    Reject,
+}
+
+/// `misfits`: what becomes of a value that does not fit its declared column.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Misfits {
+    /// It goes to `_lw_extra`.
+    #[default]
+    Extra,
+    /// Its record is rejected.
+    Reject,
+}
+
+/// `numbers`: the column that a number gets which nobody declared.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Numbers {
+    /// `long` where all numbers of the field in the batch that adds it are whole, else `double`.
+    #[default]
+    Auto,
+    /// `double`
+    Double,
+    /// `string`, with the literals as they were delivered.
+    Text,
+    /// `decimal(precision, scale)`
+    Decimal {
+        /// 1 to 38.
+        precision: u32,
+        /// 0 to `precision`.
+        scale: u32,
+    },
 }
 
 /// A column of `[table."…".columns]`.

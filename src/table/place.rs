@@ -8,10 +8,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use crate::json;
 use crate::name;
-use crate::record::Row;
+use crate::record::{Reject, Row};
 use crate::table::declared::Declared;
 use crate::table::infer::Sample;
-use crate::table::layout::{Change, Column, Layout, Owner, Policy, Role};
+use crate::table::layout::{Change, Column, Layout, Owner, Policy, Role, Spread};
 use crate::table::owner::{Home, Index, free_name};
 use crate::table::resolve::{Newcomers, Spot, Target, resolve, slots};
 use crate::table::{Cell, ColumnType, fit};
@@ -32,6 +32,14 @@ pub struct Placed {
     pub columns: Vec<(usize, Vec<Cell>)>,
     /// `_lw_extra` of each row: a JSON object of original names, keys sorted, or nothing.
     pub extra: Vec<Option<String>>,
+    /// Where values went that are not in their field's own column, by that column's name.
+    pub spread: BTreeMap<String, Spread>,
+}
+
+/// The rows that the policy does not let in, by their place, and why. The others are laid out as
+/// if these were not there.
+pub fn judge(_rows: &[Row], _layout: &Layout, _policy: &Policy) -> Vec<(usize, Reject)> {
+    Vec::new()
 }
 
 /// The schema changes that `rows` ask for: declared columns that are missing, legal widenings to
@@ -84,7 +92,7 @@ pub fn place(rows: &[Row], layout: &Layout, policy: &Policy) -> Placed {
         extra.push(object(&rest));
     }
     let filled = columns.into_iter().enumerate().filter_map(|(at, cells)| Some((at, cells?)));
-    Placed { columns: filled.collect(), extra }
+    Placed { columns: filled.collect(), extra, spread: BTreeMap::new() }
 }
 
 /// The values of a row that are not null.

@@ -2,12 +2,30 @@
 
 use crate::record::{Lineage, Origin, Payload, Record, Reject, Row};
 use crate::route::{self, Route};
+use crate::secret::Keys;
 use crate::table::layout::Policy;
 use crate::value::Value;
 
-/// The row of a delivered record, or why it is none.
-pub fn row(route: &Route, policy: &Policy, origin: &Origin, record: Record) -> Result<Row, Reject> {
+/// What a record becomes.
+#[derive(Debug)]
+pub enum Outcome {
+    /// A row.
+    Row(Row),
+    /// Nothing: a `filter` does not match.
+    Filtered,
+}
+
+/// The row of a delivered record, or why it is none. `keys` holds those that the route's steps
+/// name.
+pub fn row(
+    route: &Route,
+    policy: &Policy,
+    keys: &Keys,
+    origin: &Origin,
+    record: Record,
+) -> Result<Outcome, Reject> {
     let missing = |what: &str| Reject::new("malformed_record", format!("it has no {what}"));
+    let _ = keys;
     let (key, op, deleted_by) = (key(&record), record.op, record.deleted_by);
     let fields = record.into_row();
     let lineage = Lineage {
@@ -22,8 +40,10 @@ pub fn row(route: &Route, policy: &Policy, origin: &Origin, record: Record) -> R
         arrived_at: origin.arrived_at,
         digest: None,
         moved: origin.moved,
+        id_window: None,
+        before: None,
     };
-    Ok(Row { lineage, fields })
+    Ok(Outcome::Row(Row { lineage, fields }))
 }
 
 /// `_lw_key`: what was delivered as one, or DynamoDB's keys as canonical JSON.

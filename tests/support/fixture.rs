@@ -73,8 +73,7 @@ pub fn fixtures() -> PathBuf {
 pub fn app(config: &Path, folder: &Path) -> App {
     let mut config = Config::load(config).unwrap();
     config.lake.location = folder.join("lake").to_str().unwrap().to_owned();
-    let lake = Lake::open(config.lake.clone()).unwrap();
-    App { config, lake }
+    App::open(config).unwrap()
 }
 
 /// The answer to an event, or the text of the error.

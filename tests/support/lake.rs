@@ -74,6 +74,8 @@ pub fn row(n: u32, fields: Fields) -> Row {
             arrived_at: Timestamp::from_micros(MORNING + i64::from(n) * 1_000),
             digest: None,
             moved: false,
+            id_window: None,
+            before: None,
         },
         fields,
     }

@@ -7,8 +7,8 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 use serde_json::value::RawValue;
 
-use crate::record::Delivery;
-use crate::source::{EventError, read};
+use super::{One, alone, read};
+use crate::source::EventError;
 
 /// Every event of the cases that has records and can be taken apart.
 static EVENTS: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
@@ -189,7 +189,7 @@ fn is_still_known(harmed: &Harmed, harm: &Harm) -> bool {
     payload || harmed.added && matches!(harm, Harm::BadKey)
 }
 
-fn same_identity(left: &Delivery<'_>, right: &Delivery<'_>) -> bool {
+fn same_identity(left: &One<'_>, right: &One<'_>) -> bool {
     left.receipt == right.receipt
         && left.group == right.group
         && left.source == right.source
@@ -212,7 +212,8 @@ proptest! {
         let Ok(theirs) = serde_json::from_slice::<Split<'_>>(&event) else { return Ok(()) };
         match ours {
             Ok(ours) => {
-                let ours: Vec<&[u8]> = ours.deliveries.iter().map(|it| it.raw).collect();
+                let ours = alone(ours);
+                let ours: Vec<&[u8]> = ours.iter().map(|it| it.raw.as_ref()).collect();
                 let theirs: Vec<&[u8]> =
                     theirs.records.iter().map(|it| it.get().as_bytes()).collect();
                 prop_assert_eq!(ours, theirs);
@@ -233,11 +234,11 @@ proptest! {
         let tree = tree.get(&TREES);
         let record = record.index(tree["Records"].as_array().unwrap().len());
         let whole = serde_json::to_string(tree).unwrap();
-        let before = read(whole.as_bytes()).unwrap().deliveries;
+        let before = alone(read(whole.as_bytes()).unwrap());
         let harmed = harmed(tree, record, &path, &harm);
         let (names, text) = (&harmed.names, &harmed.event);
         let after = match read(text.as_bytes()) {
-            Ok(after) => after.deliveries,
+            Ok(after) => alone(after),
             Err(error) => {
                 // Only who sends the record may fail the event: a name of a stranger, or no name
                 // at all and no other record that has one.
@@ -258,7 +259,7 @@ proptest! {
         for (at, (before, after)) in before.iter().zip(&after).enumerate() {
             if at != record {
                 prop_assert!(same_identity(before, after), "record {}: {}", at, text);
-                prop_assert_eq!((before.raw, &before.record), (after.raw, &after.record));
+                prop_assert_eq!((&before.raw, &before.record), (&after.raw, &after.record));
             } else if is_still_known(&harmed, &harm) {
                 prop_assert!(same_identity(before, after), "{:?}: {}", after.origin, text);
             }

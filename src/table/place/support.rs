@@ -37,6 +37,8 @@ pub(super) fn row<S: AsRef<str>>(fields: &[(S, Value)]) -> Row {
         arrived_at: None,
         digest: None,
         moved: false,
+        id_window: None,
+        before: None,
     };
     let fields = fields.iter().map(|(name, value)| (name.as_ref().to_owned(), value.clone()));
     Row { lineage, fields: fields.collect() }
@@ -49,7 +51,7 @@ pub(super) fn declare(columns: &[(&str, &str)]) -> Policy {
         ty: ty.parse().unwrap(),
         doc: None,
     });
-    Policy { columns: columns.collect(), max_columns: 200 }
+    Policy { columns: columns.collect(), max_columns: 200, ..Policy::default() }
 }
 
 /// A table that grows like one in a store: ids from 100, names unique ignoring case.
@@ -75,6 +77,7 @@ impl Lake {
                     self.add(id, &owner.name, ty.clone());
                     self.layout.owners.push(owner);
                 }
+                Change::Before => {}
                 Change::Widen { id, to } => {
                     let column = self.layout.columns.iter_mut().find(|it| it.id == *id);
                     column.expect("a widened column exists").ty = to.clone();

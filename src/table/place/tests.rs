@@ -303,5 +303,12 @@ fn where_the_table_keeps_its_type_values_go_where_they_are_exact() {
 fn a_table_without_the_columns_still_loses_nothing() {
     let rows = [row(&[("a", n("1")), ("b", Value::Null)])];
     let placed = place(&rows, &Layout::default(), &declare(&[("a", "long")]));
-    assert_eq!(placed, Placed { columns: vec![], extra: vec![Some("{\"a\":1}".to_owned())] });
+    assert_eq!(
+        placed,
+        Placed {
+            columns: vec![],
+            extra: vec![Some("{\"a\":1}".to_owned())],
+            spread: placed.spread.clone()
+        }
+    );
 }

@@ -1,0 +1,223 @@
+//! Names of tables with a part that each record fills in: `events.{type}`.
+
+use crate::name::{BadTableName, TableName, snake};
+use crate::record::{Record, Reject};
+use crate::route::Path;
+use crate::value::Value;
+
+/// A table's name in which each of the two parts may hold one placeholder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Template {
+    text: String,
+    namespace: Part,
+    table: Part,
+}
+
+/// `before{path}after`, or `before` alone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Part {
+    before: String,
+    value: Option<Path>,
+    after: String,
+}
+
+impl Template {
+    /// The name as the config has it.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// The fields that fill it.
+    pub fn fields(&self) -> impl Iterator<Item = &Path> {
+        [&self.namespace, &self.table].into_iter().filter_map(|it| it.value.as_ref())
+    }
+
+    /// The table of a record, as it was delivered. Values pass the rule of names: `OrderPlaced`
+    /// fills in `order_placed`.
+    pub fn fill(&self, record: &Record) -> Result<TableName, Reject> {
+        let name = format!("{}.{}", self.namespace.fill(record)?, self.table.fill(record)?);
+        let name: TableName = name.parse().map_err(|error: BadTableName| {
+            Reject::new("no_table", format!("its fields make no table's name: {error}"))
+        })?;
+        if name.namespace() == TableName::OWN_NAMESPACE {
+            return Err(Reject::new("no_table", "its fields name one of Lakeward's own tables"));
+        }
+        Ok(name)
+    }
+
+    /// Whether some record could have filled in this name.
+    pub fn makes(&self, table: &TableName) -> bool {
+        self.namespace.makes(table.namespace()) && self.table.makes(table.table())
+    }
+}
+
+impl Part {
+    fn fill(&self, record: &Record) -> Result<String, Reject> {
+        let Part { before, value, after } = self;
+        let Some(path) = value else { return Ok(before.clone()) };
+        let value = match record.find(path.parts()) {
+            Some(Value::Text(text)) if !text.is_empty() => text.clone(),
+            Some(Value::Number(number)) => number.literal().to_owned(),
+            Some(Value::Bool(it)) => it.to_string(),
+            _ => {
+                let detail = format!("field {path}, which names its table, is absent or no text");
+                return Err(Reject::new("no_table", detail));
+            }
+        };
+        let name = snake(&value);
+        // Only a whole name must not begin with a digit.
+        let digit = !before.is_empty() && value.starts_with(|it: char| it.is_ascii_digit());
+        let name = if digit { name.strip_prefix('n').unwrap_or(&name) } else { &name };
+        Ok(format!("{before}{name}{after}"))
+    }
+
+    fn makes(&self, name: &str) -> bool {
+        match &self.value {
+            None => name == self.before,
+            Some(_) => name
+                .strip_prefix(self.before.as_str())
+                .is_some_and(|it| it.len() > self.after.len() && it.ends_with(&self.after)),
+        }
+    }
+}
+
+impl std::str::FromStr for Template {
+    type Err = BadTableName;
+
+    fn from_str(text: &str) -> Result<Self, BadTableName> {
+        let (namespace, table) = halves(text)
+            .ok_or_else(|| BadTableName("a table is named `namespace.table`".to_owned()))?;
+        let template =
+            Self { text: text.to_owned(), namespace: namespace.parse()?, table: table.parse()? };
+        // What stands around the values must be a part of a name.
+        let sample = |part: &Part| match &part.value {
+            None => part.before.clone(),
+            Some(_) => format!("{}x{}", part.before, part.after),
+        };
+        let sample = format!("{}.{}", sample(&template.namespace), sample(&template.table));
+        sample.parse::<TableName>()?;
+        Ok(template)
+    }
+}
+
+/// The parts around the first dot that is in no placeholder.
+fn halves(text: &str) -> Option<(&str, &str)> {
+    let mut depth = 0_usize;
+    let at = text.char_indices().find(|(_, it)| {
+        match it {
+            '{' => depth = depth.saturating_add(1),
+            '}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        *it == '.' && depth == 0
+    })?;
+    let (namespace, rest) = text.split_at_checked(at.0)?;
+    Some((namespace, rest.strip_prefix('.')?))
+}
+
+impl std::str::FromStr for Part {
+    type Err = BadTableName;
+
+    fn from_str(text: &str) -> Result<Self, BadTableName> {
+        let bad = |what: &str| Err(BadTableName(what.to_owned()));
+        let Some((before, rest)) = text.split_once('{') else {
+            if text.contains('}') {
+                return bad("a placeholder is written {field}");
+            }
+            return Ok(Self { before: text.to_owned(), value: None, after: String::new() });
+        };
+        let Some((path, after)) = rest.split_once('}') else {
+            return bad("a placeholder is written {field}");
+        };
+        if after.contains(['{', '}']) {
+            return bad("each of the two parts of a table's name may hold one placeholder");
+        }
+        let path = path.parse::<Path>().map_err(|error| BadTableName(error.to_string()))?;
+        Ok(Self { before: before.to_owned(), value: Some(path), after: after.to_owned() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::{Op, Payload};
+    use crate::value::Fields;
+
+    fn record(fields: &[(&str, &str)]) -> Record {
+        let value = |it: &str| match it.parse::<i64>() {
+            Ok(_) => Value::Number(crate::number::Number::parse(it).unwrap()),
+            Err(_) => Value::Text(it.to_owned()),
+        };
+        let fields: Fields =
+            fields.iter().map(|(name, it)| ((*name).to_owned(), value(it))).collect();
+        Record {
+            key: None,
+            op: Op::Event,
+            deleted_by: None,
+            payload: Payload::Event(fields),
+            attributes: None,
+            envelope: None,
+        }
+    }
+
+    fn filled(template: &str, fields: &[(&str, &str)]) -> Result<String, &'static str> {
+        let template: Template = template.parse().unwrap();
+        let table = template.fill(&record(fields)).map_err(|it| it.reason)?;
+        assert!(template.makes(&table), "{table}");
+        Ok(table.to_string())
+    }
+
+    #[test]
+    fn values_fill_in_names() {
+        for (template, value, expected) in [
+            ("events.{type}", "OrderPlaced", "events.order_placed"),
+            ("events.{type}", "order-placed", "events.order_placed"),
+            ("events.{type}", "2nd", "events.n2nd"),
+            ("events.v{type}", "2", "events.v2"),
+            ("events.raw_{type}_v1", "Click", "events.raw_click_v1"),
+            ("{type}.changes", "Shop", "shop.changes"),
+        ] {
+            assert_eq!(filled(template, &[("type", value)]), Ok(expected.to_owned()));
+        }
+        let both = filled("{a}.{b}", &[("a", "x"), ("b", "y")]);
+        assert_eq!(both, Ok("x.y".to_owned()));
+    }
+
+    #[test]
+    fn a_value_that_makes_no_name_rejects_its_record() {
+        let long = "x".repeat(200);
+        for value in ["", "\u{65e5}", "_a", "---"] {
+            assert_eq!(filled("events.{type}", &[("type", value)]), Err("no_table"), "{value}");
+        }
+        assert_eq!(filled("events.e{type}", &[("type", &long)]), Err("no_table"));
+        assert_eq!(filled("events.{type}", &[]), Err("no_table"));
+        assert_eq!(filled("{a}.quarantine", &[("a", "lakeward")]), Err("no_table"));
+    }
+
+    #[test]
+    fn a_name_knows_whether_it_was_filled_in() {
+        let template: Template = "events.raw_{type}".parse().unwrap();
+        let makes = |it: &str| template.makes(&it.parse().unwrap());
+        assert!(makes("events.raw_x"));
+        assert!(!makes("events.raw_"));
+        assert!(!makes("events.other"));
+        assert!(!makes("web.raw_x"));
+    }
+
+    #[test]
+    fn what_is_no_template_says_so() {
+        for (text, part) in [
+            ("events", "namespace.table"),
+            ("events.{type", "is written {field}"),
+            ("events.type}", "is written {field}"),
+            ("events.{a}{b}", "one placeholder"),
+            ("events.{}", "lacks a name"),
+            ("Events.{type}", "begin with a letter"),
+            ("events.-{type}", "begin with a letter"),
+        ] {
+            let error = text.parse::<Template>().unwrap_err().to_string();
+            assert!(error.contains(part), "{text}: {error}");
+        }
+        assert!("events.{detail.type}".parse::<Template>().is_ok());
+    }
+}
