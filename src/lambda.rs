@@ -119,6 +119,7 @@ fn log(request_id: &str, handled: &Result<Handled, Diagnostic>) {
                 duplicates = sum(|it| it.duplicates),
                 rejected = report.rejected.values().sum::<u64>(),
                 dropped = report.dropped,
+                filtered = report.filtered.values().sum::<u64>(),
                 failed = report.failed,
                 files = sum(|it| it.files),
                 files_read = sum(|it| it.files_read),

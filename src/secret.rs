@@ -11,6 +11,25 @@ pub enum Reference {
     SecretsManager(String),
 }
 
+/// A text that says of no key where it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("it does not say where the key is")]
+pub struct NotAReference;
+
+impl std::str::FromStr for Reference {
+    type Err = NotAReference;
+
+    fn from_str(text: &str) -> Result<Self, NotAReference> {
+        match text.split_once(':') {
+            Some((_, "")) => Err(NotAReference),
+            Some(("env", name)) => Ok(Reference::Env(name.to_owned())),
+            Some(("ssm", name)) => Ok(Reference::Ssm(name.to_owned())),
+            Some(("secretsmanager", name)) => Ok(Reference::SecretsManager(name.to_owned())),
+            _ => Err(NotAReference),
+        }
+    }
+}
+
 /// Prints it as the config has it.
 impl std::fmt::Display for Reference {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -11,6 +11,7 @@
 )]
 
 mod commit;
+mod docs;
 mod golden;
 mod lambda;
 mod processes;

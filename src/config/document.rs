@@ -1,6 +1,6 @@
 //! A TOML document that is read key by key, gathering everything that is wrong with it.
 
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -83,6 +83,30 @@ impl<'t> Problems<'t> {
         }
         text.map(|it| (it, item.span()))
     }
+}
+
+/// The whole number at `key` of a section, if there is one; anything but one in `range` is a
+/// problem.
+pub(super) fn whole_number(
+    problems: &mut Problems<'_>,
+    section: &Section,
+    table: &DeTable<'_>,
+    key: &str,
+    range: RangeInclusive<usize>,
+) -> Option<usize> {
+    let item = table.get(key)?;
+    let number = item.get_ref().as_integer().filter(|it| it.radix() == 10);
+    let number = number.and_then(|it| it.as_str().replace('_', "").parse().ok());
+    let number = number.filter(|it| range.contains(it));
+    if number.is_none() {
+        let (from, to) = (range.start(), range.end());
+        problems.add(
+            &item.span(),
+            format!("`{key}` in {} is no whole number from {from} to {to}", section.name),
+            format!("write {key} = 100 or the like"),
+        );
+    }
+    number
 }
 
 /// The members of a table in file order.

@@ -1,11 +1,11 @@
 //! What is wrong, or worth a second look, only when the parts of a config are seen together.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use crate::config::Problem;
 use crate::config::read::Draft;
-use crate::config::routes::{DraftRoute, may_be_dynamodb};
-use crate::config::tables::DraftTable;
+use crate::config::routes::{DraftRoute, may_be_dynamodb, may_be_kinesis, may_be_sqs};
+use crate::config::tables::{DraftTable, Named};
+use crate::config::{Problem, hidden};
 use crate::name::{MAX_COLUMN_BYTES, is_lineage, is_reserved, snake};
 use crate::route::{Target, When};
 
@@ -14,6 +14,8 @@ pub(super) fn problems(draft: &mut Draft<'_>) {
     let mut found = Vec::new();
     same_names(&draft.routes, &mut found);
     unreachable(&draft.routes, &mut found);
+    unwraps(&draft.routes, &mut found);
+    hidden::problems(&draft.routes, &draft.tables, &mut found);
     for table in &draft.tables {
         columns(table, &mut found);
     }
@@ -34,10 +36,12 @@ pub(super) fn notes(routes: &[DraftRoute], tables: &[DraftTable]) -> Vec<Problem
     renamed(tables, &mut found);
     never_keys(routes, &mut found);
     several_places(routes, &mut found);
+    short_windows(routes, &mut found);
+    no_old_images(routes, tables, &mut found);
     found
 }
 
-fn problem(line: usize, what: String, remedy: impl Into<String>) -> Problem {
+pub(super) fn problem(line: usize, what: String, remedy: impl Into<String>) -> Problem {
     Problem { line: Some(line), what, remedy: remedy.into() }
 }
 
@@ -71,6 +75,29 @@ fn unreachable(routes: &[DraftRoute], found: &mut Vec<Problem>) {
                     draft.route.name, earlier.route.name, earlier.line
                 ),
                 "move it before that route, or narrow that route's `when`",
+            ));
+        }
+    }
+}
+
+/// A message is unwrapped before a route is chosen, so all routes that may get it must agree.
+fn unwraps(routes: &[DraftRoute], found: &mut Vec<Problem>) {
+    for (at, draft) in routes.iter().enumerate() {
+        let disagrees = routes.iter().take(at).find(|it| {
+            it.route.unwrap.is_some()
+                && draft.route.unwrap.is_some()
+                && it.route.unwrap != draft.route.unwrap
+                && it.route.source.may_overlap(&draft.route.source)
+        });
+        if let Some(other) = disagrees {
+            found.push(problem(
+                draft.line,
+                format!(
+                    "routes `{}` and `{}` (line {}) may get the same message and unwrap it \
+                     differently",
+                    draft.route.name, other.route.name, other.line
+                ),
+                "write the same `unwrap` in both, or sources that no queue has in common",
             ));
         }
     }
@@ -117,15 +144,18 @@ fn stored_as(name: &str) -> String {
     if is_column { name.to_owned() } else { snake(name) }
 }
 
+/// Whether a route may fill what a section is about.
+fn fills(route: &DraftRoute, name: &Named) -> bool {
+    match (&route.route.target, name) {
+        (Target::Table(table), Named::Table(name)) => table == name,
+        (Target::Tables(template, _), Named::Table(name)) => template.makes(name),
+        (Target::Tables(template, _), Named::Template(name)) => template == name,
+        _ => false,
+    }
+}
+
 fn unrouted(routes: &[DraftRoute], tables: &[DraftTable], found: &mut Vec<Problem>) {
-    let routed: BTreeSet<_> = routes
-        .iter()
-        .filter_map(|it| match &it.route.target {
-            Target::Table(table) => Some(table),
-            Target::Tables(..) | Target::Drop => None,
-        })
-        .collect();
-    for table in tables.iter().filter(|it| !routed.contains(&it.name)) {
+    for table in tables.iter().filter(|it| !routes.iter().any(|route| fills(route, &it.name))) {
         found.push(problem(
             table.line,
             format!("no route fills table `{}`", table.name),
@@ -157,6 +187,39 @@ fn never_keys(routes: &[DraftRoute], found: &mut Vec<Problem>) {
                 draft.line,
                 format!("`when` looks at `{}`, which can be no key", when.path),
                 "make sure that the stream carries images: with keys alone this route takes nothing",
+            ));
+        }
+    }
+}
+
+fn short_windows(routes: &[DraftRoute], found: &mut Vec<Problem>) {
+    const RETENTION: i64 = 14 * 24 * 3_600 * 1_000_000;
+    for draft in routes.iter().filter(|it| may_be_sqs(&it.route.source)) {
+        if draft.route.id.as_ref().is_some_and(|it| it.window < RETENTION) {
+            found.push(problem(
+                draft.line,
+                format!("`id_window` of route `{}` is shorter than 14 days", draft.route.name),
+                "queues keep messages for up to 14 days; an event that is sent again later than \
+                 the window lands twice",
+            ));
+        }
+    }
+}
+
+fn no_old_images(routes: &[DraftRoute], tables: &[DraftTable], found: &mut Vec<Problem>) {
+    for table in tables.iter().filter(|it| it.policy.old_image) {
+        let has_changes = |it: &DraftRoute| {
+            let source = &it.route.source;
+            fills(it, &table.name) && (may_be_dynamodb(source) || may_be_kinesis(source))
+        };
+        if !routes.iter().any(has_changes) {
+            found.push(problem(
+                table.line,
+                format!(
+                    "table `{}` keeps old images, and no stream of changes fills it",
+                    table.name
+                ),
+                "take old_image out: only changes of DynamoDB items have one",
             ));
         }
     }

@@ -21,8 +21,8 @@ pub(super) const ROOT: Section = Section {
 
 pub(super) const LAKE: Section = Section {
     name: "[lake]",
-    keys: &["location", "catalog", "commit"],
-    later: &["names", "numbers", "timestamps", "keep_for", "commit_queue", "region", "endpoint"],
+    keys: &["location", "catalog", "commit", "names", "numbers", "timestamps"],
+    later: &["keep_for", "commit_queue", "region", "endpoint"],
     elsewhere: &[
         ("warehouse", "the directory of the lake is called `location`"),
         ("path", "the directory of the lake is called `location`"),
@@ -31,40 +31,62 @@ pub(super) const LAKE: Section = Section {
 
 pub(super) const ROUTE: Section = Section {
     name: "[[route]]",
-    keys: &["name", "source", "when", "table", "drop", "event_at", "on_reject"],
-    later: &["unwrap", "decode", "transform", "id", "id_window", "max_tables", "old_image"],
+    keys: &[
+        "name",
+        "source",
+        "when",
+        "unwrap",
+        "table",
+        "max_tables",
+        "drop",
+        "id",
+        "id_window",
+        "event_at",
+        "transform",
+        "on_reject",
+    ],
+    later: &["decode"],
     elsewhere: &[
         ("columns", "declare columns in [table.\"…\".columns]"),
         ("where", "conditions of a route are called `when`"),
-        ("filter", "conditions of a route are called `when`"),
+        ("filter", "write it as a step: transform = [{ filter = { field = \"text\" } }]"),
+        ("keep", "write it as a step: transform = [{ keep = [\"field\"] }]"),
+        ("rename", "write it as a step: transform = [{ rename = { old = \"new\" } }]"),
+        ("hash", "write it as a step: transform = [{ hash = [\"field\"], key = \"ssm:/name\" }]"),
+        ("require", "write it as a step: transform = [{ require = [\"field\"] }]"),
+        ("old_image", "write it in [table.\"…\"]"),
     ],
 };
 
 pub(super) const TABLE: Section = Section {
     name: "[table.\"…\"]",
-    keys: &["columns"],
-    later: &[
-        "new_columns",
-        "misfits",
-        "max_columns",
-        "numbers",
-        "names",
-        "partition",
-        "old_image",
-        "keep",
-        "current",
+    keys: &["columns", "new_columns", "misfits", "max_columns", "numbers", "old_image"],
+    later: &["partition", "keep", "current"],
+    elsewhere: &[
+        ("id", "`id` belongs to a [[route]]"),
+        ("when", "`when` belongs to a [[route]]"),
+        ("transform", "`transform` belongs to a [[route]]"),
+        ("names", "`names` belongs to [lake]: it holds for all tables"),
+        ("timestamps", "`timestamps` belongs to [lake]: it holds for all tables"),
     ],
-    elsewhere: &[("id", "`id` belongs to a [[route]]"), ("when", "`when` belongs to a [[route]]")],
 };
 
 pub(super) const COLUMN: Section =
-    Section { name: "a column", keys: &["type", "doc"], later: &["pii", "tags"], elsewhere: &[] };
+    Section { name: "a column", keys: &["type", "doc", "pii"], later: &["tags"], elsewhere: &[] };
 
 pub(super) const QUARANTINE: Section = Section {
     name: "[quarantine]",
-    keys: &["reject_limit"],
-    later: &["location", "payload"],
+    keys: &["location", "payload", "reject_limit"],
+    later: &["keep"],
     elsewhere: &[],
+};
+
+/// A step of `transform`: one of these, and for `hash` its `key`.
+pub(super) const STEP: Section = Section {
+    name: "a step of `transform`",
+    keys: &["drop", "keep", "rename", "hash", "key", "require", "filter"],
+    later: &[],
+    elsewhere: &[("when", "a step that leaves records out is called `filter`")],
 };
 
 impl Section {
@@ -163,7 +185,7 @@ mod tests {
 
     #[test]
     fn no_key_is_both_known_and_later() {
-        for section in [ROOT, LAKE, ROUTE, TABLE, COLUMN, QUARANTINE] {
+        for section in [ROOT, LAKE, ROUTE, TABLE, COLUMN, QUARANTINE, STEP] {
             for key in section.keys {
                 assert!(!section.later.contains(key), "{key} in {}", section.name);
                 assert_eq!(section.complaint(key), None);

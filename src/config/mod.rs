@@ -17,13 +17,18 @@ use crate::table::layout::Policy;
 
 mod document;
 mod findings;
+mod hidden;
 mod keys;
 mod overrides;
 mod read;
 mod routes;
+mod steps;
 mod tables;
+mod targets;
 
 pub use overrides::Overrides;
+
+use tables::{DraftTable, Named};
 
 /// Name of the file, in the current directory or beside the binary.
 pub const FILE_NAME: &str = "lakeward.toml";
@@ -180,18 +185,28 @@ pub fn check(text: &str, overrides: &Overrides) -> Checked {
     draft.problems.list = Vec::new();
     let mut notes = findings::notes(&draft.routes, &draft.tables);
     notes.sort_by_key(|it| it.line);
-    let config = Config {
-        lake: Settings { location: draft.location, config_hash: hash(text) },
+    let config_hash = hash(text);
+    let at = |location: String| Settings { location, config_hash: config_hash.clone() };
+    let mut config = Config {
+        lake: at(draft.location),
         routes: draft.routes.into_iter().map(|it| it.route).collect(),
-        tables: draft.tables.into_iter().map(|it| (it.name, it.policy)).collect(),
+        tables: BTreeMap::new(),
         templates: BTreeMap::new(),
-        undeclared: Policy::default(),
+        undeclared: draft.undeclared,
         quarantine: Quarantine {
-            lake: None,
-            keep: quarantine::Keep::default(),
+            lake: draft.quarantine.location.map(at),
+            keep: draft.quarantine.keep,
             reject_limit: draft.reject_limit,
         },
     };
+    for DraftTable { name, policy, .. } in draft.tables {
+        match name {
+            Named::Table(name) => drop(config.tables.insert(name, policy)),
+            Named::Template(it) => {
+                drop(config.templates.insert(it.as_str().to_owned(), policy));
+            }
+        }
+    }
     Checked { config: Some(config), problems, notes }
 }
 

@@ -8,6 +8,10 @@ use crate::config::overrides::{Overrides, PREFIX};
 use crate::config::routes::{self, DraftRoute};
 use crate::config::tables::{self, DraftTable};
 use crate::config::{DEFAULT_LOCATION, Problem};
+use crate::name::Names;
+use crate::quarantine::Keep;
+use crate::table::declared::Declared;
+use crate::table::layout::{Numbers, Policy};
 
 /// Share of rejected records above which an invocation fails, unless the config says otherwise.
 const DEFAULT_REJECT_LIMIT: f64 = 0.5;
@@ -15,16 +19,30 @@ const DEFAULT_REJECT_LIMIT: f64 = 0.5;
 /// What could be read, and what could not. Routes and tables with problems are left out.
 pub(super) struct Draft<'t> {
     pub location: String,
+    /// What `[lake]` says of every table.
+    pub undeclared: Policy,
+    pub quarantine: Restricted,
     pub routes: Vec<DraftRoute>,
     pub tables: Vec<DraftTable>,
     pub reject_limit: f64,
     pub problems: Problems<'t>,
 }
 
+/// What `[quarantine]` says of its own place.
+#[derive(Default)]
+pub(super) struct Restricted {
+    pub location: Option<String>,
+    pub keep: Keep,
+    /// Where `location` stands.
+    pub line: Option<usize>,
+}
+
 /// Reads the whole text. Where it is no TOML, nothing else is looked at.
 pub(super) fn read<'t>(text: &'t str, overrides: &Overrides) -> Draft<'t> {
     let mut draft = Draft {
         location: DEFAULT_LOCATION.to_owned(),
+        undeclared: Policy::default(),
+        quarantine: Restricted::default(),
         routes: Vec::new(),
         tables: Vec::new(),
         reject_limit: DEFAULT_REJECT_LIMIT,
@@ -44,11 +62,11 @@ pub(super) fn read<'t>(text: &'t str, overrides: &Overrides) -> Draft<'t> {
         version(&mut draft.problems, root);
         draft.problems.keys(&ROOT, root);
         lake(&mut draft, root);
+        overridden(&mut draft, overrides);
         draft.routes = routes::read(&mut draft.problems, root);
-        draft.tables = tables::read(&mut draft.problems, root);
+        draft.tables = tables::read(&mut draft.problems, root, &draft.undeclared);
         quarantine(&mut draft, root);
     }
-    overridden(&mut draft, overrides);
     draft
 }
 
@@ -81,30 +99,67 @@ fn lake(draft: &mut Draft<'_>, root: &DeTable<'_>) {
     draft.problems.keys(&LAKE, table);
     for key in LAKE.keys {
         let Some((value, span)) = draft.problems.text(&LAKE, table, key) else { continue };
-        if let Err((what, remedy)) = set(&mut draft.location, key, value) {
+        if let Err((what, remedy)) = set(draft, key, value) {
             draft.problems.add(&span, what, remedy);
         }
     }
 }
 
 /// Sets a key of `[lake]`, or says what is wrong with its value and what to do.
-fn set(location: &mut String, key: &str, value: &str) -> Result<(), (String, String)> {
-    let (known, later): (&[&str], &[&str]) = match key {
-        "location" => return set_location(location, value),
-        "catalog" => (&["files"], &["glue", "s3tables"]),
-        _ => (&["auto", "direct"], &["queue"]),
-    };
-    if known.contains(&value) {
-        return Ok(());
+fn set(draft: &mut Draft<'_>, key: &str, value: &str) -> Result<(), (String, String)> {
+    let policy = &mut draft.undeclared;
+    match key {
+        "location" => set_location(&mut draft.location, value)?,
+        "names" => {
+            let known = [("snake", Names::Snake), ("lower", Names::Lower), ("keep", Names::Keep)];
+            policy.names = one_of(key, value, &known)?;
+        }
+        "numbers" => policy.numbers = numbers(value)?,
+        "timestamps" => {
+            policy.zoned = one_of(key, value, &[("timestamp", false), ("timestamptz", true)])?;
+        }
+        "catalog" if ["glue", "s3tables"].contains(&value) => {
+            return Err(not_yet(&format!("{key} = \"{value}\"")));
+        }
+        "catalog" => one_of(key, value, &[("files", ())])?,
+        "commit" if value == "queue" => return Err(not_yet(&format!("{key} = \"{value}\""))),
+        _ => one_of(key, value, &[("auto", ()), ("direct", ())])?,
     }
-    if later.contains(&value) {
-        return Err(not_yet(&format!("{key} = \"{value}\"")));
+    Ok(())
+}
+
+/// What `value` stands for among the values that `key` may have; else what is wrong and what to do.
+pub(super) fn one_of<T: Copy>(
+    key: &str,
+    value: &str,
+    known: &[(&str, T)],
+) -> Result<T, (String, String)> {
+    if let Some((_, meant)) = known.iter().find(|(name, _)| *name == value) {
+        return Ok(*meant);
     }
-    let remedy = match nearest(value, known) {
+    let names: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
+    let remedy = match nearest(value, &names) {
         Some(meant) => format!("did you mean \"{meant}\"?"),
-        None => format!("write {key} = \"{}\"", known.join("\" or \"")),
+        None => format!("write {key} = \"{}\"", names.join("\" or \"")),
     };
     Err((format!("unknown {key} \"{value}\""), remedy))
+}
+
+/// `numbers`, of the lake or of a table.
+pub(super) fn numbers(value: &str) -> Result<Numbers, (String, String)> {
+    let known = [("auto", Numbers::Auto), ("double", Numbers::Double), ("string", Numbers::Text)];
+    if !value.starts_with("decimal") {
+        return one_of("numbers", value, &known);
+    }
+    match value.parse::<Declared>() {
+        Ok(Declared::Decimal { precision, scale }) => Ok(Numbers::Decimal { precision, scale }),
+        Ok(_) | Err(_) => Err((
+            format!("unknown numbers \"{value}\""),
+            "write numbers = \"decimal(38,9)\" or the like: digits in all, at most 38, and digits \
+             after the point"
+                .to_owned(),
+        )),
+    }
 }
 
 pub(super) fn set_location(location: &mut String, value: &str) -> Result<(), (String, String)> {
@@ -142,7 +197,7 @@ fn overridden(draft: &mut Draft<'_>, overrides: &Overrides) {
         let key = name.strip_prefix(PREFIX).unwrap_or_default();
         let known = LAKE.keys.iter().find(|it| it.to_uppercase() == key);
         let outcome = match known {
-            Some(known) => set(&mut draft.location, known, value),
+            Some(known) => set(draft, known, value),
             None => {
                 let names: Vec<String> =
                     LAKE.keys.iter().map(|it| format!("{PREFIX}{}", it.to_uppercase())).collect();
@@ -163,6 +218,20 @@ fn quarantine(draft: &mut Draft<'_>, root: &DeTable<'_>) {
     let remedy = "write [quarantine] and its keys below it";
     let Some(table) = draft.problems.table("`quarantine`", item, remedy) else { return };
     draft.problems.keys(&QUARANTINE, table);
+    if let Some((value, span)) = draft.problems.text(&QUARANTINE, table, "location") {
+        let mut location = String::new();
+        match set_location(&mut location, value) {
+            Ok(()) => draft.quarantine.location = Some(location),
+            Err((what, remedy)) => draft.problems.add(&span, what, remedy),
+        }
+        draft.quarantine.line = Some(draft.problems.line(span.start));
+    }
+    if let Some((value, span)) = draft.problems.text(&QUARANTINE, table, "payload") {
+        match one_of("payload", value, &[("raw", Keep::Raw), ("none", Keep::None)]) {
+            Ok(keep) => draft.quarantine.keep = keep,
+            Err((what, remedy)) => draft.problems.add(&span, what, remedy),
+        }
+    }
     let Some(limit) = table.get("reject_limit") else { return };
     let share = match limit.get_ref() {
         DeValue::Integer(it) => it.as_str().parse().ok(),

@@ -5,9 +5,12 @@ use std::ops::Range;
 use toml::de::{DeTable, DeValue};
 
 use crate::config::document::{Item, Problems, in_order, kind};
-use crate::config::keys::{ROUTE, nearest, not_yet};
-use crate::config::tables::table_name;
+use crate::config::keys::{ROUTE, nearest};
+use crate::config::read::one_of;
+use crate::config::steps::{self, DraftStep};
+use crate::config::targets::{id, target};
 use crate::route::{Path, Pattern, Route, Target, When};
+use crate::source::Unwrap;
 
 /// A route that could be read, and where it stands.
 pub(super) struct DraftRoute {
@@ -15,6 +18,8 @@ pub(super) struct DraftRoute {
     pub line: usize,
     /// Whether its name was written, not made up.
     pub named: bool,
+    /// Line of each of its steps.
+    pub step_lines: Vec<usize>,
 }
 
 /// A source that Lakeward serves: its service and what its ARNs' last part looks like.
@@ -47,9 +52,19 @@ impl Shape {
     }
 }
 
-/// Whether a DynamoDB stream can be meant.
+/// Whether DynamoDB streams can be meant, and nothing else.
 pub(super) fn may_be_dynamodb(source: &Pattern) -> bool {
     DYNAMODB.fits(source) && !KINESIS.fits(source) && !SQS.fits(source)
+}
+
+/// Whether a Kinesis stream can be meant.
+pub(super) fn may_be_kinesis(source: &Pattern) -> bool {
+    KINESIS.fits(source)
+}
+
+/// Whether a queue can be meant.
+pub(super) fn may_be_sqs(source: &Pattern) -> bool {
+    SQS.fits(source)
 }
 
 /// Reads every `[[route]]`.
@@ -78,10 +93,15 @@ fn read_one(
     let before = problems.list.len();
     problems.keys(&ROUTE, table);
     let source = source(problems, item, table);
-    let when = table.get("when").map(|it| when(problems, it)).unwrap_or_default();
+    let when = table.get("when").map(|it| conditions(problems, it, "when")).unwrap_or_default();
+    let unwrap = unwrap(problems, table, source.as_ref());
     let target = target(problems, item, table);
-    let drops = matches!(target, Some(Target::Drop));
-    let event_at = event_at(problems, table, drops);
+    if target == Some(Target::Drop) {
+        no_meaning(problems, table);
+    }
+    let id = id(problems, table, source.as_ref());
+    let event_at = event_at(problems, table);
+    let drafts = steps::read(problems, table);
     let return_rejects = return_rejects(problems, table, source.as_ref());
     let name = name(problems, table);
     let (source, target) = (source?, target?);
@@ -91,20 +111,12 @@ fn read_one(
         Target::Tables(template, _) => template.as_str().to_owned(),
         Target::Drop => format!("drop-{nth}"),
     });
-    let route = Route {
-        name,
-        source,
-        when,
-        unwrap: None,
-        target,
-        steps: Vec::new(),
-        id: None,
-        event_at,
-        return_rejects,
-    };
+    let (steps, step_lines) =
+        drafts.into_iter().map(|DraftStep { step, line }| (step, line)).unzip();
+    let route = Route { name, source, when, unwrap, target, steps, id, event_at, return_rejects };
     // A route that was read in part must not be held against the others.
     let whole = problems.list.len() == before;
-    whole.then(|| DraftRoute { route, line: problems.line(item.span().start), named })
+    whole.then(|| DraftRoute { route, line: problems.line(item.span().start), named, step_lines })
 }
 
 fn source(problems: &mut Problems<'_>, item: &Item<'_>, table: &DeTable<'_>) -> Option<Pattern> {
@@ -154,46 +166,7 @@ fn name(problems: &mut Problems<'_>, table: &DeTable<'_>) -> Option<String> {
     Some(text.to_owned())
 }
 
-fn target(problems: &mut Problems<'_>, item: &Item<'_>, table: &DeTable<'_>) -> Option<Target> {
-    let drops = match table.get("drop").map(|it| (it.get_ref().as_bool(), it.span())) {
-        None => false,
-        Some((Some(drops), _)) => drops,
-        Some((None, span)) => {
-            problems.add(&span, "`drop` in [[route]] is not true or false", "write drop = true");
-            return None;
-        }
-    };
-    let text = problems.text(&ROUTE, table, "table");
-    match (text, drops) {
-        (Some((_, span)), true) => {
-            problems.add(
-                &span,
-                "this route has a `table` and drop = true",
-                "take out one: a route either fills a table or discards its records",
-            );
-            None
-        }
-        (Some((text, span)), false) if text.contains(['{', '}']) => {
-            let (what, _) = not_yet("placeholders in `table`");
-            problems.add(&span, what, "write a route with a `when` and a table for each value");
-            None
-        }
-        (Some((text, span)), false) => table_name(problems, text, &span).map(Target::Table),
-        (None, true) => Some(Target::Drop),
-        (None, false) => {
-            if !table.contains_key("table") {
-                problems.add(
-                    &item.span(),
-                    "this route has no `table`",
-                    "write table = \"namespace.name\", or drop = true to discard its records",
-                );
-            }
-            None
-        }
-    }
-}
-
-fn path(problems: &mut Problems<'_>, text: &str, span: &Range<usize>) -> Option<Path> {
+pub(super) fn path(problems: &mut Problems<'_>, text: &str, span: &Range<usize>) -> Option<Path> {
     match text.parse() {
         Ok(path) => Some(path),
         Err(error) => {
@@ -204,13 +177,44 @@ fn path(problems: &mut Problems<'_>, text: &str, span: &Range<usize>) -> Option<
     }
 }
 
-fn event_at(problems: &mut Problems<'_>, table: &DeTable<'_>, drops: bool) -> Option<Path> {
+/// Names the keys that say something about rows on a route that makes none.
+fn no_meaning(problems: &mut Problems<'_>, table: &DeTable<'_>) {
+    for key in ["id", "event_at", "transform"] {
+        if let Some(item) = table.get(key) {
+            let what = format!("`{key}` has no meaning on a route that drops its records");
+            problems.add(&item.span(), what, "take it out");
+        }
+    }
+}
+
+fn event_at(problems: &mut Problems<'_>, table: &DeTable<'_>) -> Option<Path> {
     let (text, span) = problems.text(&ROUTE, table, "event_at")?;
-    if drops {
-        let what = "`event_at` has no meaning on a route that drops its records";
+    path(problems, text, &span)
+}
+
+fn unwrap(
+    problems: &mut Problems<'_>,
+    table: &DeTable<'_>,
+    source: Option<&Pattern>,
+) -> Option<Unwrap> {
+    let (text, span) = problems.text(&ROUTE, table, "unwrap")?;
+    if source.is_some_and(|it| !may_be_sqs(it)) {
+        let what = "`unwrap` is for queues: nothing wraps the records of a stream";
         problems.add(&span, what, "take it out");
     }
-    path(problems, text, &span)
+    let known = [
+        ("none", Unwrap::None),
+        ("sns", Unwrap::Sns),
+        ("eventbridge", Unwrap::EventBridge),
+        ("auto", Unwrap::Auto),
+    ];
+    match one_of("unwrap", text, &known) {
+        Ok(unwrap) => Some(unwrap),
+        Err((what, remedy)) => {
+            problems.add(&span, what, remedy);
+            None
+        }
+    }
 }
 
 fn return_rejects(
@@ -243,41 +247,44 @@ fn return_rejects(
     }
 }
 
-fn when(problems: &mut Problems<'_>, item: &Item<'_>) -> Vec<When> {
-    let remedy = "write when = { field = \"text\" }";
-    let Some(table) = problems.table("`when` in [[route]]", item, remedy) else {
+/// Reads the conditions of `key`, which is `when` or `filter`.
+pub(super) fn conditions(problems: &mut Problems<'_>, item: &Item<'_>, key: &str) -> Vec<When> {
+    let remedy = format!("write {key} = {{ field = \"text\" }}");
+    let Some(table) = problems.table(&format!("`{key}`"), item, &remedy) else {
         return Vec::new();
     };
     let mut conditions = Vec::new();
     if table.is_empty() {
-        problems.add(&item.span(), "`when` names no field", "take it out to take every record");
+        let what = format!("`{key}` names no field");
+        problems.add(&item.span(), what, "take it out to take every record");
     }
-    conditions_of(problems, None, table, &mut conditions);
+    conditions_of(problems, key, None, table, &mut conditions);
     conditions
 }
 
 /// Reads conditions; a bare dotted key of TOML is nesting, which is what the path means too.
 fn conditions_of(
     problems: &mut Problems<'_>,
+    key: &str,
     outer: Option<&Path>,
     table: &DeTable<'_>,
     conditions: &mut Vec<When>,
 ) {
-    for (key, span, item) in in_order(table) {
-        let Some(path) = path(problems, key, &span) else { continue };
+    for (name, span, item) in in_order(table) {
+        let Some(path) = path(problems, name, &span) else { continue };
         let path = outer.map_or_else(|| path.clone(), |it| it.join(&path));
         match item.get_ref() {
             DeValue::Table(inner) if !inner.is_empty() => {
-                conditions_of(problems, Some(&path), inner, conditions);
+                conditions_of(problems, key, Some(&path), inner, conditions);
             }
             DeValue::Array(list) if !list.is_empty() => {
                 let patterns: Vec<Pattern> =
-                    list.iter().filter_map(|it| pattern(problems, &path, it)).collect();
+                    list.iter().filter_map(|it| pattern(problems, key, &path, it)).collect();
                 conditions.push(When { path, patterns });
             }
             DeValue::Table(_) | DeValue::Array(_) => problems.add(
                 &item.span(),
-                format!("`when` compares `{path}` with nothing"),
+                format!("`{key}` compares `{path}` with nothing"),
                 "write a text, or a list of texts",
             ),
             DeValue::String(_)
@@ -285,19 +292,24 @@ fn conditions_of(
             | DeValue::Float(_)
             | DeValue::Boolean(_)
             | DeValue::Datetime(_) => {
-                let patterns = pattern(problems, &path, item).into_iter().collect();
+                let patterns = pattern(problems, key, &path, item).into_iter().collect();
                 conditions.push(When { path, patterns });
             }
         }
     }
 }
 
-fn pattern(problems: &mut Problems<'_>, path: &Path, item: &Item<'_>) -> Option<Pattern> {
+fn pattern(
+    problems: &mut Problems<'_>,
+    key: &str,
+    path: &Path,
+    item: &Item<'_>,
+) -> Option<Pattern> {
     let text = item.get_ref().as_str();
     if text.is_none() {
         problems.add(
             &item.span(),
-            format!("`when` compares `{path}` with {}, not a text", kind(item.get_ref())),
+            format!("`{key}` compares `{path}` with {}, not a text", kind(item.get_ref())),
             "write it in quotes: \"2\" matches the number 2, \"true\" matches true",
         );
     }

@@ -4,28 +4,53 @@ use std::ops::Range;
 
 use toml::de::{DeTable, DeValue};
 
-use crate::config::document::{Item, Problems, in_order, kind};
+use crate::config::document::{Item, Problems, in_order, kind, whole_number};
 use crate::config::keys::{COLUMN, TABLE};
+use crate::config::read::{numbers, one_of};
 use crate::name::TableName;
-use crate::table::layout::{DeclaredColumn, Policy};
+use crate::route::Template;
+use crate::table::layout::{DeclaredColumn, Misfits, NewColumns, Policy};
 
 /// A table that could be read, and where it stands.
 pub(super) struct DraftTable {
-    pub name: TableName,
+    pub name: Named,
     pub policy: Policy,
     pub line: usize,
     /// Where each of the policy's columns stands.
     pub column_lines: Vec<usize>,
 }
 
-/// Reads every `[table."…"]`.
-pub(super) fn read(problems: &mut Problems<'_>, root: &DeTable<'_>) -> Vec<DraftTable> {
+/// What a section is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Named {
+    /// One table.
+    Table(TableName),
+    /// All tables that a placeholder fills in, which has no section of its own.
+    Template(Template),
+}
+
+/// Prints the name as it is written.
+impl std::fmt::Display for Named {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Named::Table(name) => name.fmt(f),
+            Named::Template(template) => f.write_str(template.as_str()),
+        }
+    }
+}
+
+/// Reads every `[table."…"]`; what none of them says is as in `undeclared`.
+pub(super) fn read(
+    problems: &mut Problems<'_>,
+    root: &DeTable<'_>,
+    undeclared: &Policy,
+) -> Vec<DraftTable> {
     let Some(item) = root.get("table") else { return Vec::new() };
     let remedy = "write [table.\"namespace.name\".columns]";
     let Some(tables) = problems.table("`table`", item, remedy) else { return Vec::new() };
     in_order(tables)
         .into_iter()
-        .filter_map(|(name, span, item)| read_one(problems, name, &span, item))
+        .filter_map(|(name, span, item)| read_one(problems, name, &span, item, undeclared))
         .collect()
 }
 
@@ -34,6 +59,7 @@ fn read_one(
     name: &str,
     span: &Range<usize>,
     item: &Item<'_>,
+    undeclared: &Policy,
 ) -> Option<DraftTable> {
     let remedy = "write [table.\"namespace.name\".columns]";
     let table = problems.table(&format!("table `{name}`"), item, remedy)?;
@@ -45,11 +71,13 @@ fn read_one(
         );
         return None;
     }
-    let parsed = table_name(problems, name, span);
+    let parsed = named(problems, name, span);
     problems.keys(&TABLE, table);
+    let mut policy = undeclared.clone();
+    choices(problems, table, &mut policy);
     let mut draft = DraftTable {
         name: parsed?,
-        policy: Policy::default(),
+        policy,
         line: problems.line(span.start),
         column_lines: Vec::new(),
     };
@@ -65,6 +93,42 @@ fn read_one(
     Some(draft)
 }
 
+/// Reads the keys of a table that choose what happens to its values.
+fn choices(problems: &mut Problems<'_>, table: &DeTable<'_>, policy: &mut Policy) {
+    let mut choose = |key: &str, set: &mut dyn FnMut(&str) -> Result<(), (String, String)>| {
+        if let Some((value, span)) = problems.text(&TABLE, table, key)
+            && let Err((what, remedy)) = set(value)
+        {
+            problems.add(&span, what, remedy);
+        }
+    };
+    choose("new_columns", &mut |value| {
+        let known = [
+            ("add", NewColumns::Add),
+            ("extra", NewColumns::Extra),
+            ("reject", NewColumns::Reject),
+        ];
+        policy.new_columns = one_of("new_columns", value, &known)?;
+        Ok(())
+    });
+    choose("misfits", &mut |value| {
+        let known = [("extra", Misfits::Extra), ("reject", Misfits::Reject)];
+        policy.misfits = one_of("misfits", value, &known)?;
+        Ok(())
+    });
+    choose("numbers", &mut |value| {
+        policy.numbers = numbers(value)?;
+        Ok(())
+    });
+    choose("old_image", &mut |value| {
+        policy.old_image = one_of("old_image", value, &[("json", true)])?;
+        Ok(())
+    });
+    if let Some(most) = whole_number(problems, &TABLE, table, "max_columns", 1..=10_000) {
+        policy.max_columns = most;
+    }
+}
+
 /// The second half of a name that was written without quotes.
 fn unquoted<'a>(name: &str, table: &'a DeTable<'_>) -> Option<&'a str> {
     if name.contains('.') {
@@ -73,6 +137,34 @@ fn unquoted<'a>(name: &str, table: &'a DeTable<'_>) -> Option<&'a str> {
     let (inner, _, item) = in_order(table).into_iter().next()?;
     let is_name = !TABLE.keys.contains(&inner) && !TABLE.later.contains(&inner);
     (is_name && item.get_ref().is_table()).then_some(inner)
+}
+
+/// Reads what a section is about.
+fn named(problems: &mut Problems<'_>, name: &str, span: &Range<usize>) -> Option<Named> {
+    if name.contains(['{', '}']) {
+        template(problems, name, span).map(Named::Template)
+    } else {
+        table_name(problems, name, span).map(Named::Table)
+    }
+}
+
+/// Reads the name of tables that records name themselves.
+pub(super) fn template(
+    problems: &mut Problems<'_>,
+    name: &str,
+    span: &Range<usize>,
+) -> Option<Template> {
+    match name.parse::<Template>() {
+        Ok(parsed) => Some(parsed),
+        Err(error) => {
+            problems.add(
+                span,
+                format!("`{name}` names no tables: {error}"),
+                "write namespace.name with a field in braces, such as events.{type}",
+            );
+            None
+        }
+    }
 }
 
 /// Reads the name of a table that routes may write to.
@@ -102,12 +194,27 @@ pub(super) fn table_name(
     }
 }
 
+/// Whether a column is declared to hold personal data.
+fn personal(problems: &mut Problems<'_>, name: &str, table: &DeTable<'_>) -> bool {
+    let Some(item) = table.get("pii") else { return false };
+    item.get_ref().as_bool().unwrap_or_else(|| {
+        let what = format!("`pii` of column `{name}` is not true or false");
+        problems.add(&item.span(), what, "write pii = true");
+        false
+    })
+}
+
 fn read_column(problems: &mut Problems<'_>, name: &str, item: &Item<'_>) -> Option<DeclaredColumn> {
     let (text, span, doc) = match item.get_ref() {
         DeValue::String(text) => (&**text, item.span(), None),
         DeValue::Table(table) => {
             problems.keys(&COLUMN, table);
             let doc = problems.text(&COLUMN, table, "doc").map(|(doc, _)| doc.to_owned());
+            let doc = if personal(problems, name, table) {
+                Some(format!("{} (personal data)", doc.as_deref().unwrap_or(name)))
+            } else {
+                doc
+            };
             if !table.contains_key("type") {
                 problems.add(
                     &item.span(),

@@ -8,7 +8,7 @@ mod template;
 
 pub use path::{BadPath, Path};
 pub use pattern::Pattern;
-pub use selector::{Selector, Step as Way};
+pub use selector::{Selector, Way};
 pub use step::Step;
 pub use template::Template;
 

@@ -31,59 +31,76 @@ impl Path {
     }
 }
 
+/// A name of a path, and how many lists it leads into.
+pub(super) struct Name {
+    pub text: String,
+    pub lists: usize,
+}
+
+/// Takes a path apart: names joined by dots, each in quotes where it must be, each with `[]` for
+/// every list that it leads into.
+pub(super) fn names(text: &str) -> Result<Vec<Name>, BadPath> {
+    let bad = |what: &str| Err(BadPath(format!("path `{text}` {what}")));
+    let mut names = Vec::new();
+    let mut chars = text.chars().peekable();
+    loop {
+        let mut name = Name { text: String::new(), lists: 0 };
+        if chars.next_if_eq(&'"').is_some() {
+            loop {
+                match chars.next() {
+                    Some('"') => break,
+                    Some('\\') => name.text.extend(chars.next()),
+                    Some(it) => name.text.push(it),
+                    None => return Err(BadPath(format!("the quote in path `{text}` never ends"))),
+                }
+            }
+        } else {
+            while let Some(it) = chars.next_if(|it| !matches!(it, '.' | '[' | ']')) {
+                name.text.push(it);
+            }
+            if name.text.contains('"') {
+                return bad(
+                    "has a quote inside a name; put the whole name in double quotes and write \\\" \
+                     for a quote",
+                );
+            }
+            if name.text.is_empty() {
+                return bad("lacks a name before, between or after its dots");
+            }
+        }
+        while chars.next_if_eq(&'[').is_some() {
+            if chars.next() != Some(']') {
+                return bad(BRACKETS);
+            }
+            name.lists = name.lists.saturating_add(1);
+        }
+        let in_list = name.lists > 0;
+        names.push(name);
+        match chars.next() {
+            None => return Ok(names),
+            Some('.') => {}
+            Some(']') => return bad(BRACKETS),
+            Some(_) if in_list => return bad("goes on after [] without a dot"),
+            Some(_) => return bad("goes on after a closing quote without a dot"),
+        }
+    }
+}
+
+const BRACKETS: &str = "has a bracket: [] stands for every item of a list; a name that holds one \
+                        stands in double quotes";
+
 impl std::str::FromStr for Path {
     type Err = BadPath;
 
     fn from_str(text: &str) -> Result<Self, BadPath> {
-        let mut parts = Vec::new();
-        let mut chars = text.chars().peekable();
-        loop {
-            let quoted = chars.next_if_eq(&'"').is_some();
-            let mut part = String::new();
-            if quoted {
-                loop {
-                    match chars.next() {
-                        Some('"') => break,
-                        Some('\\') => part.extend(chars.next()),
-                        Some(it) => part.push(it),
-                        None => {
-                            return Err(BadPath(format!("the quote in path `{text}` never ends")));
-                        }
-                    }
-                }
-            } else {
-                while let Some(it) = chars.next_if(|it| *it != '.') {
-                    part.push(it);
-                }
-                if part.contains(['[', ']']) {
-                    return Err(BadPath(format!(
-                        "path `{text}` goes into a list, which only transforms can; \
-                         if a bracket belongs to the name, put the name in double quotes"
-                    )));
-                }
-                if part.contains('"') {
-                    return Err(BadPath(format!(
-                        "path `{text}` has a quote inside a name; put the whole name in double \
-                         quotes and write \\\" for a quote"
-                    )));
-                }
-                if part.is_empty() {
-                    return Err(BadPath(format!(
-                        "path `{text}` lacks a name before, between or after its dots"
-                    )));
-                }
-            }
-            parts.push(part);
-            match chars.next() {
-                None => return Ok(Path { parts }),
-                Some('.') => {}
-                Some(_) => {
-                    return Err(BadPath(format!(
-                        "path `{text}` goes on after a closing quote without a dot"
-                    )));
-                }
-            }
+        let names = names(text)?;
+        if names.iter().any(|it| it.lists > 0) {
+            return Err(BadPath(format!(
+                "path `{text}` goes into a list, which only the steps drop, keep, rename and hash \
+                 can; if a bracket belongs to the name, put the name in double quotes"
+            )));
         }
+        Ok(Path { parts: names.into_iter().map(|it| it.text).collect() })
     }
 }
 
@@ -92,13 +109,18 @@ impl std::fmt::Display for Path {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         for (at, part) in self.parts.iter().enumerate() {
             f.write_str(if at == 0 { "" } else { "." })?;
-            if part.is_empty() || part.contains(['.', '"', '[', ']']) {
-                write!(f, "\"{}\"", part.replace('\\', "\\\\").replace('"', "\\\""))?;
-            } else {
-                f.write_str(part)?;
-            }
+            write_name(part, f)?;
         }
         Ok(())
+    }
+}
+
+/// Prints a name, in quotes where it must be.
+pub(super) fn write_name(name: &str, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+    if name.is_empty() || name.contains(['.', '"', '[', ']']) {
+        write!(f, "\"{}\"", name.replace('\\', "\\\\").replace('"', "\\\""))
+    } else {
+        f.write_str(name)
     }
 }
 
@@ -130,8 +152,8 @@ mod tests {
             ("a.", "lacks a name"),
             (".a", "lacks a name"),
             ("a..b", "lacks a name"),
-            ("items[].card", "only transforms can"),
-            ("a]", "only transforms can"),
+            ("items[].card", "only the steps"),
+            ("a]", "has a bracket"),
             ("\"a", "never ends"),
             ("a\"b", "quote inside a name"),
             ("\"a\"b", "without a dot"),

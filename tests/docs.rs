@@ -1,0 +1,63 @@
+//! The pages beside the code say what the code does.
+
+use std::path::Path;
+
+fn page(name: &str) -> String {
+    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap()
+}
+
+/// The blocks of a page that are fenced as `language`.
+fn blocks<'a>(page: &'a str, language: &str) -> Vec<&'a str> {
+    let fence = format!("```{language}\n");
+    let each = page.split(fence.as_str()).skip(1);
+    each.map(|rest| rest.split("```").next().unwrap()).collect()
+}
+
+#[test]
+fn every_recipe_is_the_config_of_a_test() {
+    let recipes = page("RECIPES.md");
+    let mut shown = blocks(&recipes, "toml");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/recipes");
+    let mut cases = 0;
+    for case in std::fs::read_dir(&folder).unwrap().map(|it| it.unwrap().path()) {
+        let name = case.file_name().unwrap().to_str().unwrap().to_owned();
+        let config = std::fs::read_to_string(case.join("lakeward.toml")).unwrap();
+        let before = shown.len();
+        shown.retain(|it| it.trim() != config.trim());
+        assert_eq!(shown.len() + 1, before, "RECIPES.md shows the config of {name} once");
+        let link = format!("fixtures/recipes/{name})");
+        assert!(recipes.contains(&link), "RECIPES.md links {name}");
+        cases += 1;
+    }
+    assert!(cases > 0 && shown.is_empty(), "recipes without a test: {shown:#?}");
+}
+
+#[test]
+fn links_between_pages_lead_somewhere() {
+    for name in ["README.md", "CONFIG.md", "ANALYSTS.md", "RECIPES.md"] {
+        let text = page(name);
+        for target in text.split("](").skip(1).filter_map(|it| it.split(')').next()) {
+            let (file, anchor) = target.split_once('#').unwrap_or((target, ""));
+            if file.contains("://") {
+                continue;
+            }
+            let there = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+            assert!(there.exists(), "{name} links {target}");
+            if !anchor.is_empty() {
+                let linked = if file.is_empty() { text.clone() } else { page(file) };
+                assert!(headings(&linked).contains(&anchor.to_owned()), "{name} links {target}");
+            }
+        }
+    }
+}
+
+/// Anchors of a page's headings, as GitHub makes them.
+fn headings(page: &str) -> Vec<String> {
+    let titles = page.lines().filter(|it| it.starts_with('#'));
+    let anchor = |title: &str| {
+        let title = title.trim_start_matches('#').trim().to_lowercase();
+        let kept = title.chars().filter(|it| it.is_alphanumeric() || " -_".contains(*it));
+        kept.map(|it| if it == ' ' { '-' } else { it }).collect()
+    };
+    titles.map(anchor).collect()
+}
