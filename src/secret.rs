@@ -1,5 +1,17 @@
 //! Keys that a config names but never holds: fetched once, when the first record needs them.
 
+mod aws;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use tokio::sync::Mutex;
+
+use aws::Aws;
+
+/// Fewest bytes of a key: who hashes addresses with a shorter one can be guessed.
+const MIN_KEY_BYTES: usize = 16;
+
 /// Where a key is.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Reference {
@@ -52,9 +64,9 @@ pub struct NoKey {
 }
 
 /// Keys that were fetched.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Keys {
-    by_reference: std::collections::BTreeMap<Reference, Vec<u8>>,
+    by_reference: BTreeMap<Reference, Vec<u8>>,
 }
 
 /// Prints which keys there are, never what they are.
@@ -73,15 +85,53 @@ impl Keys {
 
 /// Fetches keys when they are first asked for, and keeps them for as long as the process lives.
 #[derive(Debug, Default)]
-pub struct Keyring {}
+pub struct Keyring {
+    aws: Aws,
+    fetched: Mutex<Arc<Keys>>,
+}
 
 impl Keyring {
     /// The keys of `references`; those that were fetched before are not fetched again.
-    pub async fn keys(
-        &self,
-        references: &std::collections::BTreeSet<Reference>,
-    ) -> Result<std::sync::Arc<Keys>, NoKey> {
-        let _ = references;
-        Ok(std::sync::Arc::default())
+    ///
+    /// # Errors
+    /// When one of them can't be had now; the next call tries again.
+    pub async fn keys(&self, references: &BTreeSet<Reference>) -> Result<Arc<Keys>, NoKey> {
+        let mut fetched = self.fetched.lock().await;
+        for reference in references {
+            if fetched.get(reference).is_some() {
+                continue;
+            }
+            let failed = |problem: String| NoKey { reference: reference.clone(), problem };
+            let key = match reference {
+                Reference::Env(name) => environment(name),
+                Reference::Ssm(name) => self.aws.parameter(name).await,
+                Reference::SecretsManager(name) => self.aws.secret(name).await,
+            };
+            let key = key.map_err(failed)?;
+            if key.len() < MIN_KEY_BYTES {
+                return Err(failed(format!(
+                    "it is shorter than {MIN_KEY_BYTES} bytes; make a random one, such as that of \
+                     `openssl rand -hex 32`"
+                )));
+            }
+            Arc::make_mut(&mut fetched).by_reference.insert(reference.clone(), key);
+        }
+        Ok(Arc::clone(&fetched))
     }
 }
+
+#[expect(clippy::disallowed_methods, reason = "a key that the config says is in the environment")]
+fn environment(name: &str) -> Result<Vec<u8>, String> {
+    match std::env::var(name) {
+        Ok(key) if !key.is_empty() => Ok(key.into_bytes()),
+        Ok(_) | Err(std::env::VarError::NotPresent) => {
+            Err(format!("environment variable {name} is not set; set it to a random text"))
+        }
+        Err(std::env::VarError::NotUnicode(_)) => {
+            Err(format!("environment variable {name} is no UTF-8; set it to a random text"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -20,7 +20,7 @@ use crate::table::Cell;
 use crate::table::declared::Declared;
 use crate::table::layout::Policy;
 use crate::time::Timestamp;
-use crate::value::{Fields, Value};
+use crate::value::{self, Fields, Value};
 
 /// One `[[route]]` of the config.
 #[derive(Debug, Clone, PartialEq)]
@@ -132,13 +132,32 @@ impl Route {
     }
 }
 
-/// When the event happened, by the route's `event_at`: read as the declared type of that field
-/// (`timestamp(…)`, `date`) where the table declares one, else as RFC 3339 text. `None` without
-/// `event_at`, where the field is absent, and where it misfits; numbers are never guessed.
+/// When the event happened, by the route's `event_at` in a row's fields: read as the declared type
+/// of that field (`timestamp(…)`, `date`) where the table declares one, else as RFC 3339 text.
+/// `None` without `event_at`, where the field is absent, and where it misfits; numbers are never
+/// guessed.
 pub fn event_at(route: &Route, policy: &Policy, fields: &Fields) -> Option<Timestamp> {
     let path = route.event_at.as_ref()?;
-    let value = path.find(fields)?;
-    match declared(path, policy) {
+    time(path.find(fields)?, declared(path, policy))
+}
+
+/// The same, where `event_at` names something that came with the record: an attribute, or a field
+/// of its envelope. `None` where it does not.
+pub fn told(route: &Route, policy: &Policy, record: &Record) -> Option<Option<Timestamp>> {
+    let path = route.event_at.as_ref()?;
+    let [first, rest @ ..] = path.parts() else { return None };
+    let fields = match first.as_str() {
+        "attributes" => record.attributes.as_ref()?,
+        "envelope" => record.envelope.as_ref()?,
+        _ => return None,
+    };
+    let name = format!("{first}.{}", rest.join("."));
+    let declared = policy.columns.iter().find(|it| it.name == name).map(|it| &it.ty);
+    Some(value::find(rest, fields).and_then(|it| time(it, declared)))
+}
+
+fn time(value: &Value, declared: Option<&Declared>) -> Option<Timestamp> {
+    match declared {
         Some(ty @ (Declared::Epoch(_) | Declared::Rfc3339 | Declared::Date)) => {
             match ty.fit(value)? {
                 Cell::Micros(micros) => Timestamp::from_micros(micros),

@@ -1,10 +1,16 @@
 //! From a record to a row: the route's steps, then the lineage. Arithmetic only.
 
+mod hash;
+mod place;
+mod steps;
+
 use crate::record::{Lineage, Origin, Payload, Record, Reject, Row};
 use crate::route::{self, Route};
 use crate::secret::Keys;
 use crate::table::layout::Policy;
-use crate::value::Value;
+use crate::value::{self, Fields, Value};
+
+use steps::Work;
 
 /// What a record becomes.
 #[derive(Debug)]
@@ -25,35 +31,97 @@ pub fn row(
     record: Record,
 ) -> Result<Outcome, Reject> {
     let missing = |what: &str| Reject::new("malformed_record", format!("it has no {what}"));
-    let _ = keys;
-    let (key, op, deleted_by) = (key(&record), record.op, record.deleted_by);
-    let fields = record.into_row();
+    let named = identity(route, &record);
+    let mut work = Work::new(record);
+    if !work.take(&route.steps, keys)? {
+        return Ok(Outcome::Filtered);
+    }
+    let key = work.key();
+    let record = work.record;
+    let mut id = origin.id.clone().ok_or_else(|| missing("identity"))?;
+    if named.is_some() {
+        id = own_id(route, &record)?;
+    }
+    let before = match &record.payload {
+        Payload::Change { old: Some(old), .. } if policy.old_image => Some(canonical(old)),
+        Payload::Change { .. } | Payload::Event(_) => None,
+    };
+    let (op, deleted_by) = (record.op, record.deleted_by);
+    let beside = beside(policy, &record);
+    let told = route::told(route, policy, &record);
+    let mut fields = record.into_row();
+    let event_at = told.unwrap_or_else(|| route::event_at(route, policy, &fields));
+    for (name, value) in beside {
+        if value::get(&fields, &name).is_none() {
+            fields.push((name, value));
+        }
+    }
+    let (digest, id_window) = named.map_or((None, None), |it| (Some(it.digest), Some(it.window)));
     let lineage = Lineage {
-        id: origin.id.clone().ok_or_else(|| missing("identity"))?,
+        id,
         source: origin.source.clone(),
         shard: origin.shard.clone(),
         key,
         position: Some(origin.position.clone().ok_or_else(|| missing("position"))?),
         op,
         deleted_by,
-        event_at: route::event_at(route, policy, &fields).or(origin.arrived_at),
+        event_at: event_at.or(origin.arrived_at),
         arrived_at: origin.arrived_at,
-        digest: None,
+        digest,
         moved: origin.moved,
-        id_window: None,
-        before: None,
+        id_window,
+        before,
     };
     Ok(Outcome::Row(Row { lineage, fields }))
 }
 
-/// `_lw_key`: what was delivered as one, or DynamoDB's keys as canonical JSON.
-fn key(record: &Record) -> Option<String> {
-    match &record.payload {
-        Payload::Event(_) => record.key.clone(),
-        Payload::Change { keys, .. } => {
-            let mut text = String::new();
-            Value::Map(keys.clone()).write_json(true, &mut text);
-            Some(text)
+/// What a route with an `id` has to know of a record before its steps.
+struct Identity {
+    digest: String,
+    window: i64,
+}
+
+/// The content of a record whose route names it; changes of items have a name of their own. Taken
+/// before the steps, so that a change of the config makes no other event of it.
+fn identity(route: &Route, record: &Record) -> Option<Identity> {
+    match (&route.id, &record.payload) {
+        (Some(id), Payload::Event(fields)) => {
+            Some(Identity { digest: hash::digest(fields), window: id.window })
         }
+        _ => None,
     }
+}
+
+/// `_lw_id` by the route's `id`: a text, or a whole number.
+fn own_id(route: &Route, record: &Record) -> Result<String, Reject> {
+    let Some(id) = &route.id else { return Err(Reject::new("no_id", "its route has no id")) };
+    let found = match record.find(id.field.parts()) {
+        Some(Value::Text(text)) if !text.is_empty() => Some(text.clone()),
+        Some(Value::Number(number)) => number.scaled(0).map(|it| it.to_string()),
+        _ => None,
+    };
+    found.ok_or_else(|| {
+        let detail = format!("{}, which names the event, is no text and no whole number", id.field);
+        Reject::new("no_id", detail)
+    })
+}
+
+fn canonical(fields: &Fields) -> String {
+    let mut text = String::new();
+    Value::Map(fields.clone()).write_json(true, &mut text);
+    text
+}
+
+/// The attributes and envelope fields that the table declares a column for.
+fn beside(policy: &Policy, record: &Record) -> Fields {
+    let found = policy.columns.iter().filter_map(|column| {
+        let (place, name) = column.name.split_once('.')?;
+        let fields = match place {
+            "attributes" => record.attributes.as_ref()?,
+            "envelope" => record.envelope.as_ref()?,
+            _ => return None,
+        };
+        Some((column.name.clone(), value::get(fields, name)?.clone()))
+    });
+    found.collect()
 }

@@ -1,0 +1,148 @@
+//! Keys from the environment, and from a server that answers like AWS.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpListener;
+use std::sync::mpsc;
+
+use aws_config::Region;
+use aws_sdk_ssm::config::Credentials;
+
+use super::*;
+
+fn keys(keyring: &Keyring, references: &[&str]) -> Result<Arc<Keys>, NoKey> {
+    let references = references.iter().map(|it| it.parse().unwrap()).collect();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(keyring.keys(&references))
+}
+
+#[test]
+fn references_read_back_as_they_were_written() {
+    for text in ["env:KEY", "ssm:/lakeward/hash", "secretsmanager:arn:aws:secretsmanager:x"] {
+        assert_eq!(text.parse::<Reference>().unwrap().to_string(), text);
+    }
+    for text in ["", "env:", "KEY", "ssm", "vault:x"] {
+        assert_eq!(text.parse::<Reference>(), Err(NotAReference), "{text}");
+    }
+}
+
+#[test]
+fn a_variable_that_is_not_set_is_named() {
+    let error = keys(&Keyring::default(), &["env:LAKEWARD_NO_SUCH_KEY"]).unwrap_err().to_string();
+    assert!(error.contains("env:LAKEWARD_NO_SUCH_KEY") && error.contains("not set"), "{error}");
+}
+
+#[test]
+fn a_key_of_the_environment_is_fetched_and_never_printed() {
+    let keyring = Keyring::default();
+    let found = keys(&keyring, &["env:LAKEWARD_HASH_KEY"]).unwrap();
+    let key = found.get(&"env:LAKEWARD_HASH_KEY".parse().unwrap()).unwrap();
+    let printed = format!("{found:?} {keyring:?}");
+    assert!(!printed.contains(std::str::from_utf8(key).unwrap()), "{printed}");
+    assert!(printed.contains("LAKEWARD_HASH_KEY"));
+}
+
+/// What a call asked for: its target header and its body.
+type Call = (String, String);
+
+/// A server that answers each call with `status` and `body`, and tells of the calls.
+fn server(status: &'static str, body: &'static str) -> (String, mpsc::Receiver<Call>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    let (tell, calls) = mpsc::channel();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut reader = BufReader::new(stream.try_clone().unwrap());
+            let (mut target, mut length) = (String::new(), 0);
+            loop {
+                let mut line = String::new();
+                if reader.read_line(&mut line).unwrap_or(0) == 0 || line == "\r\n" {
+                    break;
+                }
+                let (name, value) = line.trim().split_once(':').unwrap_or_default();
+                match name.to_lowercase().as_str() {
+                    "x-amz-target" => target = value.trim().to_owned(),
+                    "content-length" => length = value.trim().parse().unwrap(),
+                    _ => {}
+                }
+            }
+            let mut asked = vec![0; length];
+            if reader.read_exact(&mut asked).is_err() {
+                continue;
+            }
+            let answer = format!(
+                "HTTP/1.1 {status}\r\nContent-Type: application/x-amz-json-1.1\r\n\
+                 Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
+                body.len()
+            );
+            stream.write_all(answer.as_bytes()).unwrap();
+            if tell.send((target, String::from_utf8(asked).unwrap())).is_err() {
+                return;
+            }
+        }
+    });
+    (endpoint, calls)
+}
+
+fn keyring(endpoint: &str) -> Keyring {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let config = aws::defaults()
+        .endpoint_url(endpoint)
+        .region(Region::new("eu-west-1"))
+        .credentials_provider(Credentials::new("id", "secret", None, None, "test"));
+    Keyring { aws: Aws::with(runtime.block_on(config.load())), fetched: Mutex::default() }
+}
+
+#[test]
+fn a_parameter_is_decrypted_and_fetched_once() {
+    let (endpoint, calls) =
+        server("200 OK", r#"{"Parameter":{"Name":"/k","Value":"0123456789abcdef"}}"#);
+    let keyring = keyring(&endpoint);
+    for _ in 0..2 {
+        let found = keys(&keyring, &["ssm:/k"]).unwrap();
+        assert_eq!(found.get(&"ssm:/k".parse().unwrap()), Some(&b"0123456789abcdef"[..]));
+    }
+    let calls: Vec<Call> = calls.try_iter().collect();
+    assert_eq!(calls.len(), 1, "{calls:?}");
+    assert_eq!(calls[0].0, "AmazonSSM.GetParameter");
+    assert!(calls[0].1.contains(r#""Name":"/k""#), "{calls:?}");
+    assert!(calls[0].1.contains(r#""WithDecryption":true"#), "{calls:?}");
+}
+
+#[test]
+fn a_secret_may_be_text_or_bytes() {
+    for (body, key) in [
+        (r#"{"Name":"k","SecretString":"0123456789abcdef"}"#, &b"0123456789abcdef"[..]),
+        (
+            r#"{"Name":"k","SecretBinary":"AAECAwQFBgcICQoLDA0ODw=="}"#,
+            &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15],
+        ),
+    ] {
+        let (endpoint, calls) = server("200 OK", body);
+        let found = keys(&keyring(&endpoint), &["secretsmanager:k"]).unwrap();
+        assert_eq!(found.get(&"secretsmanager:k".parse().unwrap()), Some(key));
+        assert_eq!(calls.try_iter().next().unwrap().0, "secretsmanager.GetSecretValue");
+    }
+}
+
+#[test]
+fn what_aws_refuses_is_told_and_tried_again() {
+    let (endpoint, calls) = server(
+        "400 Bad Request",
+        r#"{"__type":"AccessDeniedException","message":"0123456789abcdef"}"#,
+    );
+    let keyring = keyring(&endpoint);
+    for _ in 0..2 {
+        let error = keys(&keyring, &["ssm:/k"]).unwrap_err().to_string();
+        assert!(error.contains("ssm:/k") && error.contains("AccessDeniedException"), "{error}");
+        assert!(!error.contains("0123456789abcdef"), "{error}");
+    }
+    assert_eq!(calls.try_iter().count(), 2);
+}
+
+#[test]
+fn a_short_key_is_no_key() {
+    let (endpoint, _calls) = server("200 OK", r#"{"Parameter":{"Value":"tooshort"}}"#);
+    let error = keys(&keyring(&endpoint), &["ssm:/k"]).unwrap_err().to_string();
+    assert!(error.contains("shorter than 16 bytes") && !error.contains("tooshort"), "{error}");
+}

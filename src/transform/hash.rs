@@ -1,0 +1,120 @@
+//! `hash`: values become the HMAC-SHA-256 of their text.
+
+use hmac::{Hmac, Mac as _};
+use sha2::{Digest as _, Sha256};
+
+use crate::number::Number;
+use crate::value::{Fields, Value};
+
+/// Hashes with one key.
+pub(super) struct Hasher {
+    keyed: Option<Hmac<Sha256>>,
+}
+
+impl Hasher {
+    pub(super) fn new(key: &[u8]) -> Self {
+        // HMAC takes keys of any length.
+        Self { keyed: Hmac::new_from_slice(key).ok() }
+    }
+
+    /// Replaces a value by its hash, in lower-case hex. Null stays null: that there is no value
+    /// is no secret, and all of them would have the same hash.
+    pub(super) fn hash(&self, value: &mut Value) {
+        let text = match value {
+            Value::Null => return,
+            Value::Text(text) => self.hex(text.as_bytes()),
+            Value::Binary(bytes) => self.hex(bytes),
+            Value::Number(number) => self.hex(canonical(number).as_bytes()),
+            Value::Bool(it) => self.hex(it.to_string().as_bytes()),
+            Value::Set(_) | Value::List(_) | Value::Map(_) => {
+                let mut json = String::new();
+                value.write_json(true, &mut json);
+                self.hex(json.as_bytes())
+            }
+        };
+        *value = text.map_or(Value::Null, Value::Text);
+    }
+
+    fn hex(&self, bytes: &[u8]) -> Option<String> {
+        let mut keyed = self.keyed.clone()?;
+        keyed.update(bytes);
+        Some(hex(&keyed.finalize().into_bytes()))
+    }
+}
+
+/// One text for one number: `1.0` and `1` are the same.
+fn canonical(number: &Number) -> String {
+    if let Some(whole) = number.scaled(0) {
+        return whole.to_string();
+    }
+    let literal = number.json_literal();
+    if literal.contains('.') && !literal.contains(['e', 'E']) {
+        return literal.trim_end_matches('0').to_owned();
+    }
+    literal.into_owned()
+}
+
+/// First 128 bits of the SHA-256 of a payload as canonical JSON, in lower-case hex: a producer
+/// that writes the same event again in another order of keys has written the same event.
+pub(super) fn digest(payload: &Fields) -> String {
+    let mut json = String::new();
+    Value::Map(payload.clone()).write_json(true, &mut json);
+    let digest = Sha256::digest(json.as_bytes());
+    hex(digest.get(..16).unwrap_or_default())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    let mut text = String::with_capacity(bytes.len().saturating_mul(2));
+    for byte in bytes {
+        // Writing to a String does not fail.
+        write!(text, "{byte:02x}").ok();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hashed(mut value: Value) -> String {
+        Hasher::new(b"a key").hash(&mut value);
+        let Value::Text(text) = value else { panic!("{value:?}") };
+        text
+    }
+
+    fn number(literal: &str) -> Value {
+        Value::Number(Number::parse(literal).unwrap())
+    }
+
+    #[test]
+    fn the_hash_is_hmac_sha_256() {
+        // printf 'ada@example.com' | openssl dgst -sha256 -hmac 'a key'
+        let expected = "6a0ce0de6f28ba9d9568946f4a82fb66738f97d5deda9407548e7a4d28bae8de";
+        assert_eq!(hashed(Value::Text("ada@example.com".to_owned())), expected);
+    }
+
+    #[test]
+    fn equal_values_have_equal_hashes() {
+        assert_eq!(hashed(number("1.0")), hashed(number("1")));
+        assert_eq!(hashed(number("1.50")), hashed(number("1.5")));
+        assert_eq!(hashed(number("5")), hashed(Value::Text("5".to_owned())));
+        assert_ne!(hashed(number("5")), hashed(number("50")));
+        let map = |a: &str, b: &str| {
+            Value::Map(vec![(a.to_owned(), Value::Null), (b.to_owned(), Value::Null)])
+        };
+        assert_eq!(hashed(map("a", "b")), hashed(map("b", "a")));
+        let mut null = Value::Null;
+        Hasher::new(b"").hash(&mut null);
+        assert_eq!(null, Value::Null);
+    }
+
+    #[test]
+    fn a_digest_does_not_depend_on_the_order_of_keys() {
+        let one = vec![("a".to_owned(), number("1")), ("b".to_owned(), Value::Null)];
+        let other: Fields = one.iter().rev().cloned().collect();
+        assert_eq!(digest(&one), digest(&other));
+        assert_eq!(digest(&one).len(), 32);
+        assert_ne!(digest(&one), digest(&vec![("a".to_owned(), number("1.0"))]));
+    }
+}
