@@ -1,6 +1,6 @@
 //! The nouns that travel from an event to its answer.
 
-use std::borrow::Cow;
+use bytes::Bytes;
 
 use crate::arn::Arn;
 use crate::time::Timestamp;
@@ -50,12 +50,33 @@ pub enum Content<'a> {
     Deferred,
 }
 
+/// The bytes of a record; [`crate::source::alone`] makes one text of them.
+#[derive(Debug, Clone)]
+pub struct Raw<'a> {
+    /// The whole record as Lambda delivered it, byte for byte.
+    pub record: &'a [u8],
+    /// Which piece of it, where it packs several.
+    pub piece: Option<Piece>,
+}
+
+/// One of several records that a producer packed into one.
+#[derive(Debug, Clone)]
+pub struct Piece {
+    /// What its id has more than the whole record's: `:3`, `:3:0`.
+    pub sub: String,
+    /// Its JSON text.
+    pub text: Bytes,
+    /// The partition key that a KPL aggregate has for it.
+    pub key: Option<String>,
+    /// SNS notifications around it, outermost first.
+    pub wrappers: Vec<Bytes>,
+}
+
 /// One record in the sense of a table: what becomes one row, or is quarantined by itself.
 #[derive(Debug)]
 pub struct Part<'a> {
-    /// The record as Lambda delivered it, byte for byte; of several parts, each as Lambda would
-    /// have delivered it alone.
-    pub raw: Cow<'a, [u8]>,
+    /// The bytes it came in.
+    pub raw: Raw<'a>,
     /// What is known of its identity even when it can't be decoded.
     pub origin: Origin,
     /// The decoded record, or why there is none.

@@ -1,17 +1,16 @@
 //! Sending an event's records on their ways: a row of a table, quarantine, back to the queue, or
 //! nowhere on purpose.
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::PoisonError;
 
 use crate::arn::Arn;
 use crate::handler::{App, InvocationError, Report, grow};
 use crate::name::TableName;
-use crate::record::{Content, Delivery, Origin, Part, Receipt, Record, Reject, Row};
+use crate::record::{Content, Delivery, Origin, Part, Raw, Receipt, Record, Reject, Row};
 use crate::route::{self, Route, Step, Target};
 use crate::secret::{Keys, Reference};
-use crate::source::Redelivery;
+use crate::source::{self, Redelivery};
 use crate::store::StoreError;
 use crate::table::layout::Policy;
 use crate::{quarantine, transform};
@@ -76,7 +75,7 @@ pub(super) struct Slip {
 /// A record whose row is on its way.
 pub(super) struct Ticket<'a> {
     pub(super) slip: usize,
-    pub(super) raw: Cow<'a, [u8]>,
+    pub(super) raw: Raw<'a>,
     pub(super) origin: Origin,
     pub(super) route: &'a Route,
 }
@@ -257,7 +256,7 @@ impl Sorted<'_> {
         &mut self,
         app: &App,
         slip: usize,
-        raw: &[u8],
+        raw: &Raw<'_>,
         origin: &Origin,
         reject: &Reject,
         route: Option<&str>,
@@ -265,7 +264,14 @@ impl Sorted<'_> {
         self.report.note(reject, route);
         let config = &app.config;
         let (keep, hash) = (config.quarantine.keep, &config.lake.config_hash);
-        self.quarantine.0.push(quarantine::row(raw, keep, origin, reject, route, hash));
+        self.quarantine.0.push(quarantine::row(
+            &source::alone(raw),
+            keep,
+            origin,
+            reject,
+            route,
+            hash,
+        ));
         self.quarantine.1.push(slip);
     }
 

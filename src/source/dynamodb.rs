@@ -2,16 +2,20 @@
 
 use crate::arn::Arn;
 use crate::json::Json;
+use crate::number::Number;
 use crate::record::{DeletedBy, Delivery, Op, Origin, Payload, Record, Reject};
 use crate::source::{
     Object, attribute, delivered, get, malformed, object, padded, salvage, sequence, take,
     take_object, text, text_or_number,
 };
-use crate::time::Timestamp;
+use crate::time::{TimeUnit, Timestamp};
 use crate::value::Fields;
 
 /// The principal of deletes that time to live makes.
 const TTL_PRINCIPAL: &str = "dynamodb.amazonaws.com";
+
+/// Times from here on are microseconds since 1970, below milliseconds: the year 5138, or March 1973.
+const MICROS_FROM: i64 = 100_000_000_000_000;
 
 /// The delivery of one stream record.
 pub(super) fn delivery(raw: &[u8], arn: Arn) -> Delivery<'_> {
@@ -59,14 +63,19 @@ fn decode(
     change: Option<Object<'_>>,
     origin: &Origin,
 ) -> Result<Record, Reject> {
-    let mut change = change.ok_or_else(|| malformed("it has no dynamodb object"))?;
+    let change = change.ok_or_else(|| malformed("it has no dynamodb object"))?;
     if origin.id.is_none() {
         return Err(malformed("it has no eventID"));
     }
     if origin.position.is_none() {
         return Err(malformed("it has no SequenceNumber of digits"));
     }
-    let op = match get(&members, "eventName") {
+    record(&members, change)
+}
+
+/// What a change of an item says, however it was delivered.
+fn record(members: &Object<'_>, mut change: Object<'_>) -> Result<Record, Reject> {
+    let op = match get(members, "eventName") {
         Some(Json::String(name)) => match name.as_ref() {
             "INSERT" => Op::Insert,
             "MODIFY" => Op::Update,
@@ -81,11 +90,74 @@ fn decode(
     Ok(Record {
         key: None,
         op,
-        deleted_by: (op == Op::Delete).then(|| deleted_by(&members)),
+        deleted_by: (op == Op::Delete).then(|| deleted_by(members)),
         payload: Payload::Change { keys, new, old },
         attributes: None,
         envelope: None,
     })
+}
+
+/// Whether the data of a Kinesis record is a change of a DynamoDB item.
+pub(super) fn is_change(members: &Object<'_>) -> bool {
+    let is =
+        |name: &str, text: &str| matches!(get(members, name), Some(Json::String(it)) if it == text);
+    is("eventSource", "aws:dynamodb") && matches!(get(members, "dynamodb"), Some(Json::Object(_)))
+}
+
+/// A change that came through the Kinesis stream `arn`: the table is its source, and its time is
+/// its position, because it has no sequence number, and comes twice and out of order.
+pub(super) fn through_kinesis(
+    mut members: Object<'_>,
+    arn: &Arn,
+) -> (Origin, Result<Record, Reject>) {
+    let change = take_object(&mut members, "dynamodb");
+    let created = change.as_ref().and_then(created_at);
+    let origin = Origin {
+        id: text(&members, "eventID"),
+        source: table_arn(&members, arn),
+        shard: Some("kinesis".to_owned()),
+        position: created.map(|it| padded(&it.micros().max(0).to_string())),
+        arrived_at: created,
+        moved: false,
+    };
+    let record = change.ok_or_else(|| malformed("it has no dynamodb object")).and_then(|change| {
+        if origin.id.is_none() {
+            return Err(malformed("it has no eventID"));
+        }
+        if created.is_none() {
+            return Err(malformed("it has no ApproximateCreationDateTime"));
+        }
+        let mut record = record(&members, change)?;
+        let mut envelope = crate::value::fields(members);
+        envelope.retain(|(name, _)| name != "eventID");
+        record.envelope = Some(envelope);
+        Ok(record)
+    });
+    (origin, record)
+}
+
+/// Milliseconds or microseconds: as the record says, else by their size.
+fn created_at(change: &Object<'_>) -> Option<Timestamp> {
+    let time = Number::parse(text_or_number(change, "ApproximateCreationDateTime")?).ok()?;
+    let unit = match get(change, "ApproximateCreationDateTimePrecision") {
+        Some(Json::String(it)) if it == "MICROSECOND" => TimeUnit::Micros,
+        Some(Json::String(it)) if it == "MILLISECOND" => TimeUnit::Millis,
+        _ if time.as_i64()? < MICROS_FROM => TimeUnit::Millis,
+        _ => TimeUnit::Micros,
+    };
+    Timestamp::from_number(&time, unit)
+}
+
+fn table_arn(members: &Object<'_>, stream: &Arn) -> String {
+    let name = text(members, "tableName").unwrap_or_default();
+    if name.starts_with("arn:") {
+        return name;
+    }
+    let parts: Vec<&str> = stream.as_str().splitn(6, ':').collect();
+    let part = |at: usize| parts.get(at).copied().unwrap_or_default();
+    let region = text(members, "awsRegion");
+    let region = region.as_deref().unwrap_or(part(3));
+    format!("arn:{}:dynamodb:{region}:{}:table/{name}", part(1), part(4))
 }
 
 /// An image; `None` when it was not delivered, which is not the same as an empty one.

@@ -1,26 +1,43 @@
-//! Kinesis records: JSON objects as data.
+//! Kinesis records: JSON as data, also packed and aggregated, and changes of DynamoDB items.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use bytes::Bytes;
 
 use crate::arn::Arn;
 use crate::json::Json;
-use crate::record::{Delivery, Op, Origin, Payload, Record, Reject};
+use crate::record::{
+    self, Content, Delivery, Op, Origin, Part, Piece, Raw, Receipt, Record, Reject,
+};
+use crate::source::archive::{Budget, Packed};
+use crate::source::kpl::{self, Broken};
+use crate::source::pieces::{self, Payload};
 use crate::source::{
-    Object, delivered, get, malformed, object, padded, payload, salvage, sequence, take_object,
-    text, text_or_number,
+    Object, delivered, dynamodb, get, malformed, object, origin_of, padded, salvage, sequence,
+    take_object, text, text_or_number,
 };
 use crate::time::Timestamp;
-use crate::value::Fields;
 
 /// The delivery of one record.
-pub(super) fn delivery(raw: &[u8], arn: Arn) -> Delivery<'_> {
+pub(super) fn delivery<'a>(raw: &'a [u8], arn: Arn, budget: &mut Budget) -> Delivery<'a> {
     match object(raw) {
         Ok(mut members) => {
             let kinesis = take_object(&mut members, "kinesis");
             let (receipt, origin) = identify(&members, kinesis.as_ref(), &arn);
-            let record = decode(kinesis, &origin);
-            delivered(raw, arn, receipt, origin, record)
+            let content = match data(kinesis.as_ref(), &origin) {
+                Ok(data) => {
+                    // A stream that distributes its records itself has no keys.
+                    let key = kinesis.as_ref().and_then(|it| text(it, "partitionKey"));
+                    let mut taken =
+                        Taken { raw, arn: &arn, origin: &origin, budget, parts: Vec::new() };
+                    match taken.aggregate(data.into(), key) {
+                        Ok(()) => Content::Parts(taken.parts),
+                        Err(Later) => Content::Deferred,
+                    }
+                }
+                Err(reject) => return delivered(raw, arn, receipt, origin, Err(reject)),
+            };
+            Delivery { receipt: receipt.and_then(Receipt::new), group: None, source: arn, content }
         }
         Err(reject) => {
             let mut members = salvage(raw, Some("kinesis"));
@@ -28,6 +45,114 @@ pub(super) fn delivery(raw: &[u8], arn: Arn) -> Delivery<'_> {
             let (receipt, origin) = identify(&members, kinesis.as_ref(), &arn);
             delivered(raw, arn, receipt, origin, Err(reject))
         }
+    }
+}
+
+/// The record must wait for a smaller batch.
+struct Later;
+
+/// A record that is being taken apart.
+struct Taken<'a, 't> {
+    raw: &'a [u8],
+    arn: &'t Arn,
+    origin: &'t Origin,
+    budget: &'t mut Budget,
+    parts: Vec<Part<'a>>,
+}
+
+impl Taken<'_, '_> {
+    /// The records of a KPL aggregate, or the one that it is.
+    fn aggregate(&mut self, data: Bytes, key: Option<String>) -> Result<(), Later> {
+        let whole = |text: &Bytes| Piece {
+            sub: String::new(),
+            text: text.clone(),
+            key: key.clone(),
+            wrappers: Vec::new(),
+        };
+        match kpl::users(&data) {
+            None => self.texts(whole(&data)),
+            Some(Err(Broken(problem))) => {
+                self.add(whole(&data), Err(malformed(problem)));
+                Ok(())
+            }
+            Some(Ok(users)) if users.is_empty() => {
+                let reject = Reject::new("no_records", "the aggregate holds no records");
+                self.add(whole(&data), Err(reject));
+                Ok(())
+            }
+            Some(Ok(users)) => {
+                for (at, user) in users.into_iter().enumerate() {
+                    let mut piece = Piece { sub: format!(":{at}"), ..whole(&Bytes::new()) };
+                    match user {
+                        Ok(user) => {
+                            (piece.text, piece.key) = (user.data, Some(user.key));
+                            self.texts(piece)?;
+                        }
+                        Err(Broken(problem)) => self.add(piece, Err(malformed(problem))),
+                    }
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// The records of what may be packed, and may be several JSON texts.
+    fn texts(&mut self, mut piece: Piece) -> Result<(), Later> {
+        match self.budget.unpack(&piece.text) {
+            Ok(None) => {}
+            Ok(Some(unpacked)) => piece.text = unpacked.into(),
+            Err(Packed::Later) => return Err(Later),
+            Err(Packed::Bad(reject)) => {
+                self.add(piece, Err(reject));
+                return Ok(());
+            }
+        }
+        let text = piece.text.clone();
+        let payload = utf8(&text).and_then(|()| pieces::read(&text, "the data"));
+        match payload {
+            Ok(Payload::One(members)) => self.add(piece, Ok(members)),
+            Ok(Payload::Several(texts)) => {
+                for (at, text) in texts.into_iter().enumerate() {
+                    let piece = Piece {
+                        sub: format!("{}:{at}", piece.sub),
+                        text: text.clone(),
+                        ..piece.clone()
+                    };
+                    self.add(piece, pieces::object(&text));
+                }
+            }
+            Err(reject) => self.add(piece, Err(reject)),
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, piece: Piece, members: Result<Object<'_>, Reject>) {
+        let (origin, record) = match members {
+            Ok(members) if dynamodb::is_change(&members) => {
+                let (origin, record) = dynamodb::through_kinesis(members, self.arn);
+                // Without an id of its own it is known by the record that carries it.
+                let id = origin.id.clone().or_else(|| origin_of(&piece.sub, self.origin).id);
+                (Origin { id, ..origin }, record)
+            }
+            Ok(members) => {
+                (origin_of(&piece.sub, self.origin), Ok(event(members, piece.key.clone())))
+            }
+            Err(reject) => (origin_of(&piece.sub, self.origin), Err(reject)),
+        };
+        let piece = Some(piece).filter(|it| !it.sub.is_empty());
+        self.parts.push(Part { raw: Raw { record: self.raw, piece }, origin, record });
+    }
+}
+
+/// A record that is an event.
+fn event(members: Object<'_>, key: Option<String>) -> Record {
+    Record {
+        key,
+        op: Op::Event,
+        deleted_by: None,
+        payload: record::Payload::Event(crate::value::fields(members)),
+        attributes: None,
+        envelope: None,
     }
 }
 
@@ -54,7 +179,8 @@ fn identify(
     (number, origin)
 }
 
-fn decode(kinesis: Option<Object<'_>>, origin: &Origin) -> Result<Record, Reject> {
+/// The data of a record that says who it is.
+fn data(kinesis: Option<&Object<'_>>, origin: &Origin) -> Result<Vec<u8>, Reject> {
     let kinesis = kinesis.ok_or_else(|| malformed("it has no kinesis object"))?;
     if origin.shard.is_none() {
         return Err(malformed("it has no eventID of shard and sequence number"));
@@ -62,20 +188,11 @@ fn decode(kinesis: Option<Object<'_>>, origin: &Origin) -> Result<Record, Reject
     if origin.position.is_none() {
         return Err(malformed("it has no sequenceNumber of digits"));
     }
-    let Some(Json::String(data)) = get(&kinesis, "data") else {
+    let Some(Json::String(data)) = get(kinesis, "data") else {
         return Err(malformed("it has no data"));
     };
     let data = BASE64.decode(data.as_bytes());
-    let data = data.map_err(|error| Reject::new("bad_base64", base64_problem(&error)))?;
-    Ok(Record {
-        // A stream that distributes its records itself has none.
-        key: text(&kinesis, "partitionKey"),
-        op: Op::Event,
-        deleted_by: None,
-        payload: Payload::Event(fields(&data)?),
-        attributes: None,
-        envelope: None,
-    })
+    data.map_err(|error| Reject::new("bad_base64", base64_problem(&error)))
 }
 
 /// The error without the byte that it complains of.
@@ -96,11 +213,9 @@ fn base64_problem(error: &base64::DecodeError) -> String {
     }
 }
 
-/// What a record's bytes say.
-fn fields(data: &[u8]) -> Result<Fields, Reject> {
-    if let Err(error) = std::str::from_utf8(data) {
+fn utf8(data: &[u8]) -> Result<(), Reject> {
+    std::str::from_utf8(data).map(|_| ()).map_err(|error| {
         let at = error.valid_up_to();
-        return Err(Reject::new("not_utf8", format!("the data is not UTF-8 at byte {at}")));
-    }
-    payload(data, "the data")
+        Reject::new("not_utf8", format!("the data is not UTF-8 at byte {at}"))
+    })
 }

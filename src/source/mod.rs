@@ -7,12 +7,21 @@ use std::borrow::Cow;
 
 use crate::arn::Arn;
 use crate::json::{self, Json, JsonError};
-use crate::record::{Content, Delivery, Origin, Part, Receipt, Record, Reject};
+use crate::record::{Content, Delivery, Origin, Part, Raw, Receipt, Record, Reject};
 
+mod alone;
+mod archive;
 mod attribute;
 mod dynamodb;
+mod envelope;
 mod kinesis;
+mod kpl;
+mod pieces;
 mod sqs;
+
+pub use alone::alone;
+
+use archive::Budget;
 
 /// Digits that positions are padded to, so that they compare as text.
 const POSITION_DIGITS: usize = 60;
@@ -123,14 +132,21 @@ pub fn read(event: &[u8], unwrap: impl Fn(&Arn) -> Unwrap) -> Result<Event<'_>, 
             Kind::Sqs if common.is_fifo() => Redelivery::RestOfGroup,
             Kind::Sqs => Redelivery::EachFailure,
         };
+        let mut budget = Budget::of_an_event();
         for (raw, sender) in records.into_iter().zip(senders) {
             let unknown = sender.problem;
             let arn = sender.arn.unwrap_or_else(|| common.clone());
             let mut delivery = match kind {
                 Kind::DynamoDb => dynamodb::delivery(raw, arn),
-                Kind::Kinesis => kinesis::delivery(raw, arn),
-                Kind::Sqs => sqs::delivery(raw, arn, &unwrap),
+                Kind::Kinesis => kinesis::delivery(raw, arn, &mut budget),
+                Kind::Sqs => sqs::delivery(raw, arn, &unwrap, &mut budget),
             };
+            // What comes after a record that comes again comes again with it.
+            let behind =
+                matches!(deliveries.last(), Some(Delivery { content: Content::Deferred, .. }));
+            if behind && redelivery == Redelivery::FromFirstFailure {
+                delivery.content = Content::Deferred;
+            }
             if let (Some(problem), Content::Parts(parts)) = (unknown, &mut delivery.content) {
                 for part in parts.iter_mut().filter(|it| it.record.is_ok()) {
                     part.record = Err(malformed(problem));
@@ -248,16 +264,6 @@ fn too_deep(what: &str, error: JsonError) -> Reject {
     Reject::new("too_deep", format!("{what} is {error}"))
 }
 
-/// The JSON object that a record carries as its payload.
-fn payload(bytes: &[u8], what: &str) -> Result<crate::value::Fields, Reject> {
-    match json::parse(bytes) {
-        Ok(Json::Object(members)) => Ok(crate::value::fields(members)),
-        Ok(_) => Err(Reject::new("no_object", format!("{what} is JSON, but no object"))),
-        Err(error) if error.is_too_deep() => Err(too_deep(what, error)),
-        Err(error) => Err(Reject::new("no_json", format!("{what} is no JSON: {error}"))),
-    }
-}
-
 fn get<'a, 'j>(object: &'a Object<'j>, name: &str) -> Option<&'a Json<'j>> {
     object.iter().find(|(it, _)| it == name).map(|(_, value)| value)
 }
@@ -325,8 +331,14 @@ fn delivered(
     origin: Origin,
     record: Result<Record, Reject>,
 ) -> Delivery<'_> {
-    let content = Content::Parts(vec![Part { raw: Cow::Borrowed(raw), origin, record }]);
+    let raw = Raw { record: raw, piece: None };
+    let content = Content::Parts(vec![Part { raw, origin, record }]);
     Delivery { receipt: receipt.and_then(Receipt::new), group: None, source, content }
+}
+
+/// The origin of a piece of a record.
+fn origin_of(piece: &str, whole: &Origin) -> Origin {
+    Origin { id: whole.id.as_ref().map(|it| format!("{it}{piece}")), ..whole.clone() }
 }
 
 #[cfg(test)]

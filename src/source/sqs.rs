@@ -1,24 +1,29 @@
-//! SQS messages: JSON objects as bodies.
+//! SQS messages: JSON as bodies, also packed, wrapped, and several in one.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use bytes::Bytes;
 
 use crate::arn::Arn;
 use crate::json::Json;
 use crate::number::Number;
-use crate::record::{Delivery, Op, Origin, Payload, Record, Reject};
+use crate::record::{
+    self, Content, Delivery, Op, Origin, Part, Piece, Raw, Receipt, Record, Reject,
+};
+use crate::source::archive::{Budget, Packed};
 use crate::source::{
-    Object, Unwrap, delivered, get, malformed, object, padded, payload, salvage, sequence, take,
-    take_object, text, text_or_number,
+    Object, Unwrap, envelope, get, malformed, object, origin_of, padded, pieces, salvage, sequence,
+    take, take_object, text, text_or_number,
 };
 use crate::time::{TimeUnit, Timestamp};
-use crate::value::{Fields, Value};
+use crate::value::{self, Fields, Value};
 
 /// The delivery of one message.
 pub(super) fn delivery<'a>(
     raw: &'a [u8],
     queue: Arn,
-    _unwrap: &impl Fn(&Arn) -> Unwrap,
+    unwrap: &impl Fn(&Arn) -> Unwrap,
+    budget: &mut Budget,
 ) -> Delivery<'a> {
     let (mut members, broken) = match object(raw) {
         Ok(members) => (members, None),
@@ -32,15 +37,83 @@ pub(super) fn delivery<'a>(
     };
     let group = text(&attributes, "MessageGroupId");
     let origin = identify(&members, &attributes, &source, moved, group.as_ref());
-    let record = match broken.or(lost) {
-        Some(reject) => Err(reject),
-        None => decode(members, &origin),
+    let receipt = origin.id.clone().and_then(Receipt::new);
+    let content = match broken.or(lost) {
+        Some(reject) => Ok(vec![part(raw, None, &origin, Err(reject))]),
+        None => parts(raw, members, &origin, unwrap(&source), budget),
     };
-    let receipt = origin.id.clone();
-    let mut delivery = delivered(raw, source, receipt, origin, record);
-    // What Lambda wants to hear depends on the queue that delivered.
-    delivery.group = group.filter(|_| queue.is_fifo());
-    delivery
+    Delivery {
+        receipt,
+        // What Lambda wants to hear depends on the queue that delivered.
+        group: group.filter(|_| queue.is_fifo()),
+        source,
+        content: content.map_or(Content::Deferred, Content::Parts),
+    }
+}
+
+/// The message must wait for a smaller batch.
+struct Later;
+
+fn part<'a>(
+    raw: &'a [u8],
+    piece: Option<Piece>,
+    origin: &Origin,
+    record: Result<Record, Reject>,
+) -> Part<'a> {
+    let origin = match &piece {
+        Some(piece) => origin_of(&piece.sub, origin),
+        None => origin.clone(),
+    };
+    Part { raw: Raw { record: raw, piece }, origin, record }
+}
+
+/// The records of a message.
+fn parts<'a>(
+    raw: &'a [u8],
+    members: Object<'_>,
+    origin: &Origin,
+    unwrap: Unwrap,
+    budget: &mut Budget,
+) -> Result<Vec<Part<'a>>, Later> {
+    let alone = |record| Ok(vec![part(raw, None, origin, record)]);
+    let (body, mut attributes) = match body(members, origin) {
+        Ok(body) => body,
+        Err(reject) => return alone(Err(reject)),
+    };
+    let opened = match envelope::open(body, unwrap, budget) {
+        Ok(opened) => opened,
+        Err(Packed::Later) => return Err(Later),
+        Err(Packed::Bad(reject)) => return alone(Err(reject)),
+    };
+    attributes.retain(|(name, _)| value::get(&opened.attributes, name).is_none());
+    attributes.extend(opened.attributes);
+    let record = |fields: Fields| Record {
+        key: origin.shard.clone(),
+        op: Op::Event,
+        deleted_by: None,
+        payload: record::Payload::Event(fields),
+        attributes: Some(attributes.clone()),
+        envelope: opened.envelope.clone(),
+    };
+    let several = |texts: Vec<Bytes>| {
+        let each = texts.into_iter().enumerate().map(|(at, text)| {
+            let fields = pieces::object(&text).map(|it| record(value::fields(it)));
+            let wrappers = opened.wrappers.clone();
+            let piece = Piece { sub: format!(":{at}"), text, key: None, wrappers };
+            part(raw, Some(piece), origin, fields)
+        });
+        Ok(each.collect())
+    };
+    match &opened.payload {
+        envelope::Payload::Nothing => Ok(Vec::new()),
+        envelope::Payload::Fields(fields) => alone(Ok(record(fields.clone()))),
+        envelope::Payload::Records(texts) => several(texts.clone()),
+        envelope::Payload::Text(text) => match pieces::read(text, "the body") {
+            Ok(pieces::Payload::One(members)) => alone(Ok(record(value::fields(members)))),
+            Ok(pieces::Payload::Several(texts)) => several(texts),
+            Err(reject) => alone(Err(reject)),
+        },
+    }
 }
 
 /// The queue that a message was sent to first, and whether it has come through a DLQ since.
@@ -80,7 +153,8 @@ fn identify(
     }
 }
 
-fn decode(mut members: Object<'_>, origin: &Origin) -> Result<Record, Reject> {
+/// The body of a message that says who it is, and its attributes.
+fn body(mut members: Object<'_>, origin: &Origin) -> Result<(Bytes, Fields), Reject> {
     if origin.id.is_none() {
         return Err(malformed("it has no messageId"));
     }
@@ -92,17 +166,10 @@ fn decode(mut members: Object<'_>, origin: &Origin) -> Result<Record, Reject> {
         Some(Json::Object(attributes)) => message_attributes(&attributes),
         Some(_) => return Err(malformed("its messageAttributes is no object")),
     };
-    let Some(Json::String(body)) = get(&members, "body") else {
-        return Err(malformed("it has no body"));
-    };
-    Ok(Record {
-        key: origin.shard.clone(),
-        op: Op::Event,
-        deleted_by: None,
-        payload: Payload::Event(payload(body.as_bytes(), "the body")?),
-        attributes: Some(attributes),
-        envelope: None,
-    })
+    match take(&mut members, "body") {
+        Some(Json::String(body)) => Ok((body.into_owned().into(), attributes)),
+        _ => Err(malformed("it has no body")),
+    }
 }
 
 /// Message attributes by name. A type may have a label after a dot (`Number.float`). An attribute

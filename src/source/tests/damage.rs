@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 use serde_json::value::RawValue;
 
-use super::{One, alone, read};
+use super::{One, flat, read};
 use crate::source::EventError;
 
 /// Every event of the cases that has records and can be taken apart.
@@ -212,8 +212,8 @@ proptest! {
         let Ok(theirs) = serde_json::from_slice::<Split<'_>>(&event) else { return Ok(()) };
         match ours {
             Ok(ours) => {
-                let ours = alone(ours);
-                let ours: Vec<&[u8]> = ours.iter().map(|it| it.raw.as_ref()).collect();
+                let ours = flat(ours);
+                let ours: Vec<&[u8]> = ours.iter().map(|it| it.raw).collect();
                 let theirs: Vec<&[u8]> =
                     theirs.records.iter().map(|it| it.get().as_bytes()).collect();
                 prop_assert_eq!(ours, theirs);
@@ -234,11 +234,11 @@ proptest! {
         let tree = tree.get(&TREES);
         let record = record.index(tree["Records"].as_array().unwrap().len());
         let whole = serde_json::to_string(tree).unwrap();
-        let before = alone(read(whole.as_bytes()).unwrap());
+        let before = flat(read(whole.as_bytes()).unwrap());
         let harmed = harmed(tree, record, &path, &harm);
         let (names, text) = (&harmed.names, &harmed.event);
         let after = match read(text.as_bytes()) {
-            Ok(after) => alone(after),
+            Ok(after) => flat(after),
             Err(error) => {
                 // Only who sends the record may fail the event: a name of a stranger, or no name
                 // at all and no other record that has one.
