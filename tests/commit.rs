@@ -24,6 +24,9 @@ use crate::support::lake::{
 };
 use crate::support::store::{Fault, Memory, Scripted, Step};
 
+mod ids;
+mod tables;
+
 const AT: &str = "memory:/lake";
 const TABLE_AT: &str = "memory:/lake/test/rows";
 

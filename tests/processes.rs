@@ -14,7 +14,7 @@ use crate::support::compare::Object;
 use crate::support::fixture::fixtures;
 use crate::support::lake::fresh_folder;
 use crate::support::lambda_events::{event, kinesis_id, kinesis_record};
-use crate::support::process::{Killed, by_id, printed, replay, rows, run};
+use crate::support::process::{Killed, by_id, lakeward, next_release, printed, replay, rows, run};
 
 const CONFIG: &str = r#"
 version = 1
@@ -39,20 +39,65 @@ impl Place {
         Self { lake: folder.join("lake"), config, folder }
     }
 
-    /// Starts a process that replays events, one file each.
-    fn replay(&self, name: &str, events: &[Value]) -> Killed {
+    fn file(&self, name: &str, events: &[Value]) -> PathBuf {
         let events: Vec<String> = events.iter().map(Value::to_string).collect();
         let file = self.folder.join(format!("{name}.jsonl"));
         fs::write(&file, events.join("\n")).unwrap();
+        file
+    }
+
+    /// Starts a process that replays events.
+    fn replay(&self, name: &str, events: &[Value]) -> Killed {
         let mut command = replay(&self.config, &self.lake);
-        command.arg(file).stdout(Stdio::piped()).stderr(Stdio::piped());
-        Killed::start(&mut command)
+        start(command.arg(self.file(name, events)))
+    }
+
+    /// The same as a release to come.
+    fn replay_as_next(&self, name: &str, events: &[Value]) -> Killed {
+        let mut command = next_release();
+        command.arg("replay").args([&self.config, &self.lake, &self.file(name, events)]);
+        start(&mut command)
+    }
+
+    /// The release to come sets a property of every table.
+    fn set(&self, property: &str, value: &str) {
+        let mut command = next_release();
+        command.arg("set").arg(&self.lake).args([property, value]);
+        finish(vec![start(&mut command)]);
+    }
+
+    /// The current metadata of the table.
+    fn metadata(&self) -> Value {
+        let folder = self.lake.join("web/clicks/metadata");
+        let hint = fs::read_to_string(folder.join("version-hint.text")).unwrap();
+        let text = fs::read_to_string(folder.join(format!("v{hint}.metadata.json"))).unwrap();
+        serde_json::from_str(&text).unwrap()
+    }
+
+    /// Every file of the lake.
+    fn files(&self) -> BTreeSet<PathBuf> {
+        let (mut folders, mut files) = (vec![self.lake.clone()], BTreeSet::new());
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else {
+                    files.insert(path);
+                }
+            }
+        }
+        files
     }
 
     fn expect(&self, rows: usize) {
         let expected = json!({"tables": {"web.clicks": {"rows": rows}}}).to_string();
         fs::write(self.folder.join("expected.json"), expected).unwrap();
     }
+}
+
+fn start(command: &mut std::process::Command) -> Killed {
+    Killed::start(command.stdout(Stdio::piped()).stderr(Stdio::piped()))
 }
 
 /// Waits for all of them; each must have done its work.
@@ -133,6 +178,93 @@ fn five_processes_create_one_table_at_once() {
         assert_clicks(&place, 0..34);
         place.expect(34);
     }
+}
+
+/// The releases that wrote the kept snapshots of a table.
+fn writers(metadata: &Value) -> BTreeSet<&str> {
+    let snapshots = metadata["snapshots"].as_array().unwrap().iter();
+    snapshots.map(|it| it["summary"]["lakeward.version"].as_str().unwrap()).collect()
+}
+
+fn columns(metadata: &Value) -> Vec<&str> {
+    let current = &metadata["current-schema-id"];
+    let schemas = metadata["schemas"].as_array().unwrap();
+    let schema = schemas.iter().find(|it| it["schema-id"] == *current).unwrap();
+    schema["fields"].as_array().unwrap().iter().map(|it| it["name"].as_str().unwrap()).collect()
+}
+
+const THIS: &str = env!("CARGO_PKG_VERSION");
+
+/// Five batches of clicks, cut in a way of their own.
+fn batches(from: u32, size: u32) -> Vec<Value> {
+    let starts = (0..5).map(|at| from + at * size);
+    starts.map(|from| event((from..from + size + 4).map(click))).collect()
+}
+
+#[test]
+fn two_releases_write_one_table_at_the_same_time_and_in_turns() {
+    let place = Place::new("releases");
+    // A deploy: both are at work, on records that overlap.
+    let mut processes = Vec::new();
+    for process in 0..4_u32 {
+        let (from, size) = (process * 15, 11 + process);
+        processes.push(place.replay(&format!("this-{process}"), &batches(from, size)));
+        processes.push(place.replay_as_next(&format!("next-{process}"), &batches(from + 7, size)));
+    }
+    finish(processes);
+    let last = 3 * 15 + 7 + 5 * 14 + 4;
+    assert_clicks(&place, 0..last);
+    let metadata = place.metadata();
+    assert_eq!(writers(&metadata), BTreeSet::from([THIS, "9.9.9"]));
+    assert_eq!(columns(&metadata).iter().filter(|it| **it == "next_release").count(), 1);
+    // A rollback and another try.
+    for turn in 0..3 {
+        let from = last - 6 + turn * 10;
+        finish(vec![place.replay("turn", &[event((from..from + 11).map(click))])]);
+        finish(vec![place.replay_as_next("turn", &[event((from + 5..from + 16).map(click))])]);
+    }
+    let last = last - 6 + 20 + 16;
+    assert_clicks(&place, 0..last);
+    let metadata = place.metadata();
+    assert_eq!(metadata["properties"]["lakeward.next-release"], "1", "what is unknown is kept");
+    assert_eq!(columns(&metadata).iter().filter(|it| **it == "next_release").count(), 1);
+    assert_eq!(metadata["properties"]["lakeward.min-writer"], "0.1.0", "no side effect");
+    place.expect(last as usize);
+}
+
+#[test]
+fn a_release_that_is_too_old_for_a_table_leaves_it_alone_until_it_is_lowered() {
+    let place = Place::new("too-old");
+    finish(vec![place.replay("first", &[event((0..5).map(click))])]);
+    place.set("lakeward.min-writer", "9.9.0");
+    let (metadata, files) = (place.metadata(), place.files());
+
+    // Records that are there, and others.
+    for clicks in [0..5, 3..9] {
+        let file = place.file("refused", &[event(clicks.map(click))]);
+        let output = run(replay(&place.config, &place.lake).arg(file));
+        assert_eq!(output.status.code(), Some(1), "{}", printed(&output));
+        // The summary breaks lines where it likes.
+        let text = printed(&output);
+        let words: Vec<&str> = text.split_whitespace().collect();
+        let sentence = format!(
+            "table web.clicks: only release 9.9.0 or newer may write to it, and this is release \
+             {THIS}: use release 9.9.0 or newer; nothing was written"
+        );
+        assert!(words.join(" ").contains(&sentence), "{text}");
+        assert_eq!(place.metadata(), metadata, "the head is as it was");
+        assert_eq!(place.files(), files);
+        assert_eq!(rows(&place.lake, "web.clicks").len(), 5, "it still reads");
+        let output = run(lakeward().arg("tables").arg("--lake").arg(&place.lake));
+        assert!(output.status.success() && printed(&output).contains("web.clicks"));
+    }
+
+    finish(vec![place.replay_as_next("next", &[event((3..12).map(click))])]);
+    assert_clicks(&place, 0..12);
+    place.set("lakeward.min-writer", "0.1.0");
+    finish(vec![place.replay("lowered", &[event((10..15).map(click))])]);
+    assert_clicks(&place, 0..15);
+    place.expect(15);
 }
 
 /// The shop's first hours: all three sources, retries among them.

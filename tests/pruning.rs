@@ -1,13 +1,17 @@
 //! A file that the id check skips can't hold a record of the batch, whatever its bounds are.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use lakeward::record::{Op, Row};
+use lakeward::table::Cell;
 use lakeward::time::Timestamp;
 use proptest::prelude::*;
 
-use crate::support::lake::{MORNING, fields, lake_on, land, number, row};
+use crate::support::lake::{MORNING, fields, lake_on, land, number, read, row};
 use crate::support::store::Memory;
+
+const DAY: i64 = 86_400_000_000;
 
 /// Lineage as sources deliver it, and as they should not: long names, no shard, no position of
 /// sixty digits, no arrival, many days.
@@ -28,6 +32,23 @@ fn any_row() -> impl Strategy<Value = Row> {
             row.lineage.op = op;
             row
         })
+}
+
+/// An event of a route with `id`: a few ids, a few things to say, over 20 days, of which the window
+/// has at least as many.
+fn any_event() -> impl Strategy<Value = Row> {
+    let arrived = prop::option::weighted(0.9, 0_i64..20 * DAY);
+    (0..4_u8, 0..3_u8, arrived, any::<bool>(), 20_i64..40, any_row()).prop_map(
+        |(id, says, arrived, moved, window, mut row)| {
+            row.lineage.source = "arn:aws:sqs:r:1:invoices".to_owned();
+            row.lineage.id = format!("invoice {id}");
+            row.lineage.digest = Some(format!("says {says}"));
+            row.lineage.arrived_at = arrived.and_then(|it| Timestamp::from_micros(MORNING + it));
+            row.lineage.moved = moved;
+            row.lineage.id_window = Some(window * DAY);
+            row
+        },
+    )
 }
 
 proptest! {
@@ -68,6 +89,39 @@ proptest! {
                 let landed = land(&lake, vec![row]).await.unwrap();
                 assert_eq!((landed.landed, landed.duplicates), (0, 1));
             }
+        });
+    }
+
+    /// Nothing that is sent under an id of the route's own is lost or there twice, however often
+    /// and in whatever company it comes.
+    #[test]
+    fn what_an_id_names_is_there_once_and_the_rest_is_refused(
+        batches in prop::collection::vec(prop::collection::vec(any_event(), 1..8), 1..8),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let lake = lake_on(Arc::new(Memory::default()), "memory:/lake");
+            let mut stays: BTreeMap<String, String> = BTreeMap::new();
+            for batch in batches {
+                let landed = land(&lake, batch.clone()).await.unwrap();
+                let refused: Vec<usize> = landed.refused.iter().map(|(at, _)| *at).collect();
+                for (at, row) in batch.iter().enumerate() {
+                    let digest = row.lineage.digest.clone().unwrap();
+                    let first = stays.entry(row.lineage.id.clone()).or_insert(digest.clone());
+                    assert_eq!(refused.contains(&at), *first != digest, "{at} of {batch:?}");
+                }
+                let all = landed.landed + landed.duplicates;
+                assert_eq!(all as usize + refused.len(), batch.len());
+            }
+            let rows = read(&lake).await;
+            let there: BTreeMap<String, String> = rows
+                .into_iter()
+                .map(|(id, row)| match &row["_lw_digest"] {
+                    Cell::Text(digest) => (id, digest.clone()),
+                    other => panic!("{other:?}"),
+                })
+                .collect();
+            assert_eq!(there, stays);
         });
     }
 }

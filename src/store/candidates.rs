@@ -8,7 +8,6 @@ use iceberg::spec::{DataFile, Datum, PrimitiveLiteral, Schema};
 use crate::record::{Op, Row};
 use crate::store::manifest::Arrivals;
 use crate::table::lineage;
-use crate::time::Timestamp;
 
 /// How much wider the arrival interval is at both ends: some sources report the same arrival with
 /// another resolution when a record is read again.
@@ -49,52 +48,49 @@ impl<T: Ord + Clone> Span<T> {
     }
 }
 
-/// What a batch looks for.
+/// What a batch looks for: in one reach the records that are named by their source, in another
+/// those that their route's `id` names.
 #[derive(Debug, Clone)]
 pub struct Search {
+    reaches: Vec<Reach>,
+    by_digest: bool,
+}
+
+/// Where some rows of a batch may be.
+#[derive(Debug, Clone)]
+struct Reach {
     source: Span<String>,
     shard: Span<String>,
     position: Span<String>,
     arrived: Span<i64>,
 }
 
-impl Search {
-    /// The search for `rows`.
-    pub fn of(rows: &[Row]) -> Self {
+impl Reach {
+    /// Of rows whose deliveries all agree on shard and position.
+    fn of_deliveries(rows: &[&Row]) -> Self {
         // A message that was moved keeps its id and its source, nothing else.
         let moved = rows.iter().any(|row| row.lineage.moved);
         let unless_moved = |it: Span<String>| if moved { Span::Anything } else { it };
-        let slack = if moved { MOVED_SLACK_MICROS } else { ARRIVAL_SLACK_MICROS };
-        let arrivals = rows.iter().map(|row| row.lineage.arrived_at.map(Timestamp::micros));
-        let arrived = match Span::of(arrivals) {
-            Span::Anything => Span::Anything,
-            Span::Between(from, to) => {
-                Span::Between(from.saturating_sub(slack), to.saturating_add(slack))
-            }
-        };
         // A stream label says which stream of a table was read, not which change it is.
         let in_shard =
-            |row: &Row| row.lineage.shard.clone().filter(|_| row.lineage.op == Op::Event);
+            |row: &&Row| row.lineage.shard.clone().filter(|_| row.lineage.op == Op::Event);
         let shard = Span::of(rows.iter().map(in_shard));
+        let position = Span::of(rows.iter().map(|row| row.lineage.position.clone()));
         Self {
-            source: Span::of(rows.iter().map(|row| Some(row.lineage.source.clone()))),
+            source: sources(rows),
             shard: unless_moved(shard),
-            position: unless_moved(Span::of(rows.iter().map(|row| row.lineage.position.clone()))),
-            arrived,
+            position: unless_moved(position),
+            arrived: arrivals(rows),
         }
     }
 
-    /// Whether a manifest may name a file that is searched for, by its name alone.
-    pub fn may_be_in_manifest(&self, location: &str) -> bool {
-        Arrivals::of_manifest(location).is_none_or(|it| {
-            let micros = |ms: i64| ms.saturating_mul(1_000);
-            // The name's milliseconds are cut downwards, so the last one reaches to its end.
-            self.arrived.overlaps(Some(micros(it.from)), Some(micros(it.to).saturating_add(999)))
-        })
+    /// Of rows that may have come as other records before: only source and time tell where.
+    fn of_ids(rows: &[&Row]) -> Self {
+        let (shard, position) = (Span::Anything, Span::Anything);
+        Self { source: sources(rows), shard, position, arrived: arrivals(rows) }
     }
 
-    /// Whether a file may hold a record that is searched for.
-    pub fn may_be_in_file(&self, schema: &Schema, file: &DataFile) -> bool {
+    fn may_be_in(&self, schema: &Schema, file: &DataFile) -> bool {
         let text = |name: &str, span: &Span<String>| {
             let [lower, upper] = bounds(schema, file, name).map(|it| it.and_then(text_of));
             span.overlaps(lower, upper)
@@ -105,6 +101,61 @@ impl Search {
             && text(lineage::SOURCE, &self.source)
             && text(lineage::POSITION, &self.position)
             && text(lineage::SHARD, &self.shard)
+    }
+}
+
+fn sources(rows: &[&Row]) -> Span<String> {
+    Span::of(rows.iter().map(|row| Some(row.lineage.source.clone())))
+}
+
+/// When records of these rows may have arrived.
+fn arrivals(rows: &[&Row]) -> Span<i64> {
+    let around = |row: &&Row| {
+        let slack = if row.lineage.moved { MOVED_SLACK_MICROS } else { ARRIVAL_SLACK_MICROS };
+        let slack = row.lineage.id_window.map_or(slack, |it| it.max(slack));
+        let at = row.lineage.arrived_at?.micros();
+        Some([at.saturating_sub(slack), at.saturating_add(slack)])
+    };
+    let Some(all) = rows.iter().map(around).collect::<Option<Vec<_>>>() else {
+        return Span::Anything;
+    };
+    Span::of(all.into_iter().flatten().map(Some))
+}
+
+impl Search {
+    /// The search for `rows`.
+    pub fn of<'a>(rows: impl IntoIterator<Item = &'a Row>) -> Self {
+        let (by_id, delivered): (Vec<&Row>, Vec<&Row>) =
+            rows.into_iter().partition(|row| row.lineage.id_window.is_some());
+        let by_digest = by_id.iter().any(|row| row.lineage.digest.is_some());
+        let mut reaches = Vec::with_capacity(2);
+        if !delivered.is_empty() {
+            reaches.push(Reach::of_deliveries(&delivered));
+        }
+        if !by_id.is_empty() {
+            reaches.push(Reach::of_ids(&by_id));
+        }
+        Self { reaches, by_digest }
+    }
+
+    /// Whether two records of one id may say different things.
+    pub fn by_digest(&self) -> bool {
+        self.by_digest
+    }
+
+    /// Whether a manifest may name a file that is searched for, by its name alone.
+    pub fn may_be_in_manifest(&self, location: &str) -> bool {
+        Arrivals::of_manifest(location).is_none_or(|it| {
+            let micros = |ms: i64| ms.saturating_mul(1_000);
+            // The name's milliseconds are cut downwards, so the last one reaches to its end.
+            let (from, to) = (micros(it.from), micros(it.to).saturating_add(999));
+            self.reaches.iter().any(|reach| reach.arrived.overlaps(Some(from), Some(to)))
+        })
+    }
+
+    /// Whether a file may hold a record that is searched for.
+    pub fn may_be_in_file(&self, schema: &Schema, file: &DataFile) -> bool {
+        self.reaches.iter().any(|reach| reach.may_be_in(schema, file))
     }
 }
 

@@ -17,6 +17,7 @@ use uuid::Uuid;
 use crate::deadline::Deadline;
 use crate::record::Row;
 use crate::store::Landed;
+use crate::store::batch::Batch;
 use crate::store::candidates::Search;
 use crate::store::data::{self, Written};
 use crate::store::error::StoreError;
@@ -24,6 +25,7 @@ use crate::store::head::{COMMIT_PROPERTY, Loaded, Swap};
 use crate::store::table::Table;
 use crate::store::{read, schema, trim};
 use crate::table::layout::{Change, Layout, Policy};
+use crate::table::lineage::BEFORE;
 use crate::table::place;
 
 /// Swaps of the schema alone before the batch is placed in the columns there are.
@@ -41,8 +43,7 @@ pub struct Commit<'a> {
     /// Names this commit in all its attempts.
     id: String,
     snapshot_id: i64,
-    /// Rows that are not known to be in the table.
-    rows: Vec<Row>,
+    batch: Batch,
     /// Data files that need not be looked into again, and manifests whose files all need not.
     checked: HashSet<String>,
     /// Locations of data files that this commit has written.
@@ -54,17 +55,6 @@ pub struct Commit<'a> {
 impl<'a> Commit<'a> {
     /// A commit of `rows`, of which the first of each id counts.
     pub fn new(table: &'a Table, policy: &'a Policy, rows: Vec<Row>) -> Self {
-        let read = rows.len();
-        let mut seen = HashSet::with_capacity(read);
-        let keep: Vec<bool> = rows
-            .iter()
-            .map(|row| seen.insert((row.lineage.source.as_str(), row.lineage.id.as_str())))
-            .collect();
-        drop(seen);
-        let mut keep = keep.into_iter();
-        let mut rows = rows;
-        rows.retain(|_| keep.next().unwrap_or(true));
-        let landed = Landed { duplicates: count(read - rows.len()), ..Landed::default() };
         let unique = Uuid::new_v4();
         Self {
             table,
@@ -72,18 +62,18 @@ impl<'a> Commit<'a> {
             id: unique.to_string(),
             // Positive, and as random as the commit id.
             snapshot_id: i64::try_from(unique.as_u64_pair().0 >> 1).unwrap_or(i64::MAX),
-            rows,
+            batch: Batch::new(rows),
             checked: HashSet::new(),
             ours: HashSet::new(),
             written: None,
-            landed,
+            landed: Landed::default(),
         }
     }
 
     /// Makes the rows durable, each once.
     pub async fn run(mut self, deadline: &Deadline) -> Result<Landed, StoreError> {
         let mut lost = 0_u32;
-        while !self.rows.is_empty() {
+        while !self.batch.rows().is_empty() {
             if deadline.passed() {
                 return Err(StoreError::OutOfTime(self.table.name.clone()));
             }
@@ -95,7 +85,11 @@ impl<'a> Commit<'a> {
             if self.look(&head, &there, deadline).await? {
                 return Ok(self.done());
             }
-            if self.rows.is_empty() {
+            if self.judge(&layout) {
+                // Other rows have come in, which may need other columns.
+                continue;
+            }
+            if self.batch.rows().is_empty() {
                 break;
             }
             let manifest = self.write(&head, &layout).await?;
@@ -115,16 +109,19 @@ impl<'a> Commit<'a> {
             lost = lost.saturating_add(1);
             pause(lost).await;
         }
-        Ok(self.landed)
+        Ok(self.done())
     }
 
-    fn done(mut self) -> Landed {
-        self.landed.landed = count(self.rows.len());
-        if let Some((written, _)) = &self.written {
-            self.landed.files = count(written.entries.len());
-            self.landed.extra = written.extra;
+    fn done(self) -> Landed {
+        let Self { batch, written, mut landed, .. } = self;
+        landed.landed = count(batch.rows().len());
+        if let Some((written, _)) = written {
+            landed.files = count(written.entries.len());
+            landed.extra = written.extra;
+            landed.spread = written.spread;
         }
-        self.landed
+        (landed.duplicates, landed.refused) = batch.end();
+        landed
     }
 
     /// Step 1: a head whose schema has what the rows need, and its layout.
@@ -133,16 +130,25 @@ impl<'a> Commit<'a> {
         let mut tries = 0;
         loop {
             let Some(head) = table.head.load().await? else {
-                let changes = place::changes(&self.rows, &Layout::default(), self.policy);
+                let changes = place::changes(self.batch.rows(), &Layout::default(), self.policy);
+                if deadline.passed() {
+                    return Err(StoreError::OutOfTime(table.name.clone()));
+                }
+                if tries >= SCHEMA_TRIES {
+                    let problem = "others make and remove it at the same time; try again later";
+                    return Err(StoreError::Table {
+                        table: table.name.clone(),
+                        problem: problem.to_owned(),
+                    });
+                }
                 let commit = Uuid::new_v4().to_string();
-                let new = table.create(&changes, &commit)?;
+                let new = table.create(&changes, self.policy.zoned, &commit)?;
                 let swap = table.head.swap(None, &new, &commit).await;
-                self.schema_swapped(swap, &changes, tries)?;
-                tries += 1;
+                self.schema_swapped(swap, &changes, &mut tries).await?;
                 continue;
             };
-            let layout = schema::layout(&table.name, &head.metadata, table.lineage)?;
-            let changes = place::changes(&self.rows, &layout, self.policy);
+            let layout = schema::layout(table, &head.metadata)?;
+            let changes = place::changes(self.batch.rows(), &layout, self.policy);
             // Placing is total: what still has no column after so many tries goes to _lw_extra.
             if changes.is_empty() || tries >= SCHEMA_TRIES {
                 return Ok((head, layout));
@@ -153,37 +159,39 @@ impl<'a> Commit<'a> {
             let commit = Uuid::new_v4().to_string();
             let new = table.changed(&head, &layout, &changes, &commit)?;
             let swap = table.head.swap(Some(&head), &new, &commit).await;
-            self.schema_swapped(swap, &changes, tries)?;
-            tries += 1;
-            if tries > 1 {
-                pause(tries).await;
-            }
+            self.schema_swapped(swap, &changes, &mut tries).await?;
         }
     }
 
-    fn schema_swapped(
+    /// Notes how a swap of the schema went, and lets others go first where it was lost before.
+    async fn schema_swapped(
         &mut self,
         swap: Swap,
         changes: &[Change],
-        tries: u32,
+        tries: &mut u32,
     ) -> Result<(), StoreError> {
         match swap {
             Swap::Swapped => {
                 let added = changes.iter().filter_map(|change| match change {
                     Change::Add { owner, .. } => Some(owner.name.clone()),
-                    Change::Before | Change::Widen { .. } => None,
+                    Change::Before => Some(BEFORE.name.to_owned()),
+                    Change::Widen { .. } => None,
                 });
                 self.landed.new_columns.extend(added);
-                Ok(())
             }
-            Swap::Conflict | Swap::TooOld => Ok(()),
+            Swap::Conflict | Swap::TooOld => {}
             // The next load shows whether it happened.
-            Swap::Unknown(_) if tries < UNKNOWN_TRIES => Ok(()),
-            Swap::Unknown(error) => Err(error),
+            Swap::Unknown(_) if *tries < UNKNOWN_TRIES => {}
+            Swap::Unknown(error) => return Err(error),
         }
+        *tries = tries.saturating_add(1);
+        if *tries > 1 {
+            pause(*tries).await;
+        }
+        Ok(())
     }
 
-    /// Step 2: drops the rows that the head holds. `true` when it holds a file of this commit:
+    /// Step 2: takes out the rows that the head holds. `true` when it holds a file of this commit:
     /// an earlier attempt, whose answer was lost, has landed.
     async fn look(
         &mut self,
@@ -193,9 +201,8 @@ impl<'a> Commit<'a> {
     ) -> Result<bool, StoreError> {
         let table = self.table;
         let schema = head.metadata.current_schema();
-        let search = Search::of(&self.rows);
-        let wanted = index(&self.rows);
-        let mut found = HashSet::new();
+        let search = Search::of(self.batch.sought());
+        let mut sightings = self.batch.sightings();
         for manifest in there {
             let path = &manifest.manifest_path;
             if self.checked.contains(path) || !search.may_be_in_manifest(path) {
@@ -211,8 +218,8 @@ impl<'a> Commit<'a> {
                 if deadline.passed() {
                     return Err(StoreError::OutOfTime(table.name.clone()));
                 }
-                read::ids(&table.files, schema, file, |source, id| {
-                    found.extend(wanted.get(&(source, id)));
+                read::ids(&table.files, schema, file, search.by_digest(), |name, digest| {
+                    sightings.see(name, digest);
                 })
                 .await?;
                 self.landed.files_read = self.landed.files_read.saturating_add(1);
@@ -220,23 +227,23 @@ impl<'a> Commit<'a> {
             }
             self.checked.insert(path.clone());
         }
-        self.forget(&found);
+        let verdict = self.batch.verdict(&sightings);
+        if self.batch.settle(verdict) {
+            // What was written with them in it is void.
+            self.written = None;
+        }
         Ok(false)
     }
 
-    /// Drops rows that are in the table; what was written with them in it is void.
-    fn forget(&mut self, found: &HashSet<usize>) {
-        if found.is_empty() {
-            return;
+    /// Takes out the rows that the policy does not let in; only what is not there already is
+    /// judged. Returns whether rows have taken their place.
+    fn judge(&mut self, layout: &Layout) -> bool {
+        let rejects = place::judge(self.batch.rows(), layout, self.policy);
+        if rejects.is_empty() {
+            return false;
         }
-        let mut at = 0_usize;
-        self.rows.retain(|_| {
-            let keep = !found.contains(&at);
-            at = at.saturating_add(1);
-            keep
-        });
-        self.landed.duplicates = self.landed.duplicates.saturating_add(count(found.len()));
         self.written = None;
+        self.batch.refuse(rejects)
     }
 
     /// Writes the rows under the head's schema, unless files of an earlier attempt still fit it.
@@ -248,7 +255,7 @@ impl<'a> Commit<'a> {
         }
         let table = self.table;
         let metadata = &head.metadata;
-        let written = data::write(table, metadata, layout, self.policy, &self.rows).await?;
+        let written = data::write(table, metadata, layout, self.policy, self.batch.rows()).await?;
         self.ours.extend(written.entries.iter().map(|entry| entry.file_path().to_owned()));
         let spec = metadata.default_partition_spec();
         let manifest = table
@@ -295,6 +302,7 @@ impl<'a> Commit<'a> {
             .remove_snapshots(&trim.snapshots)
             .set_branch_snapshot(snapshot, MAIN_BRANCH)
             .and_then(|it| it.remove_schemas(&trim.schemas))
+            .and_then(|it| it.set_properties(schema::missing_properties(metadata)))
             .and_then(|it| it.set_properties(commit_property(&self.id)))
             .and_then(TableMetadataBuilder::build)
             .map(|it| it.metadata)
@@ -325,7 +333,7 @@ impl<'a> Commit<'a> {
             }
         }
         properties.insert(COMMIT_PROPERTY.to_owned(), self.id.clone());
-        properties.insert("lakeward.version".to_owned(), env!("CARGO_PKG_VERSION").to_owned());
+        properties.insert("lakeward.version".to_owned(), self.table.writer.version.clone());
         properties.insert("lakeward.config".to_owned(), self.table.config_hash.clone());
         Summary { operation: Operation::Append, additional_properties: properties }
     }
@@ -334,11 +342,6 @@ impl<'a> Commit<'a> {
 /// The property that names a commit.
 pub fn commit_property(commit: &str) -> HashMap<String, String> {
     HashMap::from([(COMMIT_PROPERTY.to_owned(), commit.to_owned())])
-}
-
-fn index(rows: &[Row]) -> HashMap<(&str, &str), usize> {
-    let names = rows.iter().map(|row| (row.lineage.source.as_str(), row.lineage.id.as_str()));
-    names.enumerate().map(|(at, name)| (name, at)).collect()
 }
 
 fn count(n: usize) -> u64 {

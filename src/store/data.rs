@@ -15,8 +15,8 @@ use crate::store::error::StoreError;
 use crate::store::manifest::Arrivals;
 use crate::store::table::Table;
 use crate::table::Cell;
-use crate::table::layout::{Layout, Policy};
-use crate::table::lineage;
+use crate::table::layout::{Layout, Policy, Spread};
+use crate::table::lineage::{self, BEFORE};
 use crate::table::place::{self, Placed};
 use crate::time::Timestamp;
 
@@ -29,6 +29,8 @@ pub struct Written {
     pub arrivals: Option<Arrivals>,
     /// Rows with something in `_lw_extra`.
     pub extra: u64,
+    /// Where values went that are not in their field's own column.
+    pub spread: BTreeMap<String, Spread>,
     /// Partition spec they were written with.
     spec_id: i32,
     /// Columns they were written with.
@@ -64,6 +66,10 @@ impl Cells {
             let extras = placed.extra.iter().map(Option::as_deref);
             let cells =
                 rows.iter().zip(extras).map(|(row, extra)| column.cell(&row.lineage, extra));
+            columns.push((id, cells.collect()));
+        }
+        if let Some(id) = layout.before {
+            let cells = rows.iter().map(|row| BEFORE.cell(&row.lineage, None));
             columns.push((id, cells.collect()));
         }
         for (at, cells) in placed.columns {
@@ -114,7 +120,8 @@ pub async fn write(
 ) -> Result<Written, StoreError> {
     let schema = metadata.current_schema();
     let spec = metadata.default_partition_spec();
-    let placed = place::place(rows, layout, policy);
+    let mut placed = place::place(rows, layout, policy);
+    let spread = std::mem::take(&mut placed.spread);
     let extra = placed.extra.iter().flatten().count();
     let cells = Cells::of(table, schema, layout, rows, placed);
     let moved = rows.iter().any(|row| row.lineage.moved);
@@ -124,7 +131,7 @@ pub async fn write(
         let slash = if folder.is_empty() { "" } else { "/" };
         let location = format!("{}/data/{folder}{slash}{}.parquet", table.location, Uuid::new_v4());
         let place = Place { location: &location, spec_id: spec.spec_id(), partition, moved };
-        let file = encode::parquet(schema, &batch, place)?;
+        let file = encode::parquet(schema, &batch, &table.writer, place)?;
         let stored = table.files.write(&location, file.bytes).await;
         stored.map_err(StoreError::files("write", &location))?;
         entries.push(file.entry);
@@ -135,6 +142,7 @@ pub async fn write(
         entries,
         arrivals: arrivals(rows).filter(|_| !moved),
         extra: u64::try_from(extra).unwrap_or(u64::MAX),
+        spread,
         spec_id: spec.spec_id(),
         fields: used.cloned().collect(),
     })

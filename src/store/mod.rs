@@ -21,7 +21,9 @@ use crate::table::lineage;
 
 pub use crate::store::error::StoreError;
 pub use crate::store::look::{DescribedColumn, Description, ReadRows};
+pub use crate::store::writer::Writer;
 
+pub mod batch;
 pub mod bounds;
 pub mod candidates;
 pub mod clock;
@@ -37,6 +39,7 @@ pub mod read;
 pub mod schema;
 pub mod table;
 pub mod trim;
+pub mod writer;
 
 /// Where the lake is and how its commits are named.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,6 +57,7 @@ pub struct Lake {
     config_hash: String,
     files: Arc<dyn Files>,
     clock: Clock,
+    writer: Writer,
     /// Tables keep what they have seen: heads to start from and manifests, which never change.
     tables: Mutex<HashMap<TableName, Arc<Table>>>,
 }
@@ -96,7 +100,14 @@ impl Lake {
         config_hash: String,
         clock: Clock,
     ) -> Self {
-        Self { location, config_hash, files, clock, tables: Mutex::default() }
+        let writer = Writer::this();
+        Self { location, config_hash, files, clock, writer, tables: Mutex::default() }
+    }
+
+    /// The same lake, written to by another release; for tests of what two of them do to a table.
+    #[must_use]
+    pub fn written_by(self, writer: Writer) -> Self {
+        Self { writer, tables: Mutex::default(), ..self }
     }
 
     /// Where the lake is, `file://…`.
@@ -135,6 +146,7 @@ impl Lake {
             manifests: Manifests::new(Arc::clone(&self.files), &location),
             files: Arc::clone(&self.files),
             clock: self.clock.clone(),
+            writer: self.writer.clone(),
             config_hash: self.config_hash.clone(),
             location,
         }

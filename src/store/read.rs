@@ -14,6 +14,7 @@ use iceberg::spec::{DataFile, Schema};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 
+use crate::store::batch::Name;
 use crate::store::error::StoreError;
 use crate::store::files::Files;
 use crate::store::schema::column_type;
@@ -57,26 +58,28 @@ fn decode(
     reader.map(|batch| Ok(by_id(batch?))).collect()
 }
 
-/// Calls `each` with the source and id of every row of a file.
+/// Calls `each` with the source and id of every row of a file, and with its digest where one is
+/// asked for and the row has it.
 pub async fn ids(
     files: &Arc<dyn Files>,
     schema: &Schema,
     file: &DataFile,
-    mut each: impl FnMut(&str, &str),
+    by_digest: bool,
+    mut each: impl FnMut(Name<'_>, Option<&str>),
 ) -> Result<(), StoreError> {
     let id_of = |name: &str| schema.field_id_by_name(name).unwrap_or(-1);
     let (source, id) = (id_of(lineage::SOURCE), id_of(lineage::ID));
-    for batch in batches(files, file, &[source, id]).await? {
-        let column = |id: i32| {
-            let found = batch.get(&id).and_then(|it| it.as_string_opt::<i32>());
-            found.ok_or_else(|| {
-                StoreError::damaged(file.file_path())("it has no _lw_source or no _lw_id")
-            })
+    let digest = if by_digest { id_of(lineage::DIGEST) } else { -1 };
+    for batch in batches(files, file, &[source, id, digest]).await? {
+        let column = |id: i32| batch.get(&id).and_then(|it| it.as_string_opt::<i32>());
+        let (Some(sources), Some(ids)) = (column(source), column(id)) else {
+            return Err(StoreError::damaged(file.file_path())("it has no _lw_source or no _lw_id"));
         };
-        let (sources, ids) = (column(source)?, column(id)?);
-        for pair in sources.iter().zip(ids) {
+        let digests = column(digest);
+        for (at, pair) in sources.iter().zip(ids).enumerate() {
             if let (Some(source), Some(id)) = pair {
-                each(source, id);
+                let digest = digests.filter(|it| it.is_valid(at)).map(|it| it.value(at));
+                each((source, id), digest);
             }
         }
     }

@@ -11,54 +11,64 @@ use iceberg::spec::{
 use crate::name::{self, TableName};
 use crate::store::error::StoreError;
 use crate::store::head::COMMIT_PROPERTY;
+use crate::store::table::Table;
 use crate::table::ColumnType;
 use crate::table::layout::{Change, Column, Layout, Owner};
-use crate::table::lineage::{self, LineageColumn};
+use crate::table::lineage::{self, BEFORE, LineageColumn};
 
 /// Name of the one partition field of our tables.
 pub const PARTITION_FIELD: &str = "arrived_day";
 /// Table property with the owners of columns, as JSON.
 const OWNERS_PROPERTY: &str = "lakeward.columns";
-/// Table property with the format of our conventions.
-const FORMAT_PROPERTY: &str = "lakeward.format";
 /// Field id of what is no column.
 const NO_COLUMN: i32 = -1;
-/// The format this binary writes.
-const FORMAT: u32 = 1;
+/// What other engines are told, so that what they write stays prunable for the id check, and
+/// every reader's first request stays small.
+const FOR_ENGINES: [(&str, &str); 7] = [
+    // Old versions are listed by number anyway.
+    ("write.metadata.previous-versions-max", "20"),
+    ("write.parquet.compression-codec", "zstd"),
+    ("write.metadata.metrics.column._lw_source", "full"),
+    ("write.metadata.metrics.column._lw_shard", "full"),
+    ("write.metadata.metrics.column._lw_position", "full"),
+    ("write.metadata.metrics.column._lw_arrived_at", "full"),
+    ("write.parquet.bloom-filter-enabled.column._lw_id", "true"),
+];
 
-/// The record columns of a head and their owners.
-pub fn layout(
-    table: &TableName,
-    metadata: &TableMetadata,
-    lineage: &[LineageColumn],
-) -> Result<Layout, StoreError> {
-    check_format(table, metadata)?;
-    let fields = metadata.current_schema().as_struct().fields();
-    for column in lineage {
-        if !fields.iter().any(|field| field.name == column.name) {
-            return Err(refuse(
-                table,
-                format!(
-                    "it has no column {}: either it is not a table of Lakeward's, or someone dropped \
-                 that column; use another table name",
-                    column.name
-                ),
-            ));
-        }
+/// The record columns of a head and their owners. Fails where this release must not write to it.
+pub fn layout(table: &Table, metadata: &TableMetadata) -> Result<Layout, StoreError> {
+    let refuse = |problem| refuse(&table.name, problem);
+    table.writer.may_write(metadata).map_err(refuse)?;
+    if metadata.format_version() != FormatVersion::V2 {
+        return Err(refuse(format!(
+            "someone made it a table of Iceberg format {}, and this release, {}, writes format 2: \
+             use another table name; nothing was written",
+            metadata.format_version(),
+            table.writer.version
+        )));
     }
+    let fields = metadata.current_schema().as_struct().fields();
+    let found = |name: &str| fields.iter().find(|field| field.name == name);
+    for column in table.lineage {
+        let name = column.name;
+        let field = found(name).ok_or_else(|| {
+            refuse(format!(
+                "it has no column {name}: either it is not a table of Lakeward's, or someone \
+                 dropped that column; use another table name"
+            ))
+        })?;
+        check_lineage(column, field).map_err(refuse)?;
+    }
+    let before = found(BEFORE.name);
+    if let Some(field) = before {
+        check_lineage(&BEFORE, field).map_err(refuse)?;
+    }
+    let is_ours =
+        |name: &str| name == BEFORE.name || table.lineage.iter().any(|column| column.name == name);
     let mut columns = Vec::with_capacity(fields.len());
-    for field in fields {
-        if lineage.iter().any(|column| column.name == field.name) {
-            continue;
-        }
+    for field in fields.iter().filter(|field| !is_ours(&field.name)) {
         if field.required {
-            return Err(refuse(
-                table,
-                format!(
-                    "someone made column {} required, and not every record has it; make it optional",
-                    field.name
-                ),
-            ));
+            return Err(refuse(made_required(&field.name)));
         }
         columns.push(Column {
             id: field.id,
@@ -67,7 +77,32 @@ pub fn layout(
         });
     }
     columns.extend(partition_names(metadata));
-    Ok(Layout { columns, owners: owners(table, metadata)?, before: None })
+    let owners = owners(&table.name, metadata)?;
+    Ok(Layout { columns, owners, before: before.map(|field| field.id) })
+}
+
+/// Whether a lineage column is still as we make it; someone may have put another in its place.
+fn check_lineage(column: &LineageColumn, field: &NestedField) -> Result<(), String> {
+    let ty = column_type(&field.field_type);
+    let same = match ty {
+        ColumnType::Timestamp | ColumnType::Timestamptz => column.is_time,
+        _ => ty == column.column_type(),
+    };
+    if !same {
+        return Err(format!(
+            "its column {} is of type {ty}, and Lakeward's is of type {}; rename or drop it",
+            column.name,
+            column.column_type()
+        ));
+    }
+    if field.required && !column.required {
+        return Err(made_required(column.name));
+    }
+    Ok(())
+}
+
+fn made_required(column: &str) -> String {
+    format!("someone made column {column} required, and not every record has it; make it optional")
 }
 
 /// Names of partition fields that are no columns: Iceberg refuses a new column of such a name, so
@@ -89,20 +124,6 @@ fn partition_names(metadata: &TableMetadata) -> Vec<Column> {
 
 fn refuse(table: &TableName, problem: String) -> StoreError {
     StoreError::Table { table: table.clone(), problem }
-}
-
-fn check_format(table: &TableName, metadata: &TableMetadata) -> Result<(), StoreError> {
-    let written = metadata.properties().get(FORMAT_PROPERTY);
-    let format = written.and_then(|it| it.parse::<u32>().ok()).unwrap_or(FORMAT);
-    if format > FORMAT {
-        return Err(refuse(
-            table,
-            format!(
-                "it has Lakeward format {format}, and this binary knows up to {FORMAT}; use a newer one"
-            ),
-        ));
-    }
-    Ok(())
 }
 
 fn owners(table: &TableName, metadata: &TableMetadata) -> Result<Vec<Owner>, StoreError> {
@@ -190,17 +211,17 @@ impl Types {
 }
 
 /// Metadata of a new, empty table: the lineage columns, partitioned by the day of arrival.
-pub fn create(
-    location: &str,
-    lineage: &[LineageColumn],
-    commit: &str,
-) -> Result<TableMetadata, StoreError> {
+/// With `zoned` its times are made with a zone, UTC.
+pub fn create(table: &Table, zoned: bool, commit: &str) -> Result<TableMetadata, StoreError> {
     let failed = StoreError::metadata("make a table");
     let mut types = Types { next: 1 };
-    let fields: Vec<NestedFieldRef> = lineage
+    let fields: Vec<NestedFieldRef> = table
+        .lineage
         .iter()
         .map(|column| {
-            let ty = types.make(&column.column_type());
+            let zoned = zoned && column.is_time;
+            let ty = if zoned { ColumnType::Timestamptz } else { column.column_type() };
+            let ty = types.make(&ty);
             let field = NestedField::new(types.id(), column.name, ty, column.required);
             Arc::new(field.with_doc(column.doc))
         })
@@ -210,32 +231,29 @@ pub fn create(
         .add_partition_field(lineage::ARRIVED_AT, PARTITION_FIELD, Transform::Day)
         .and_then(iceberg::spec::PartitionSpecBuilder::build)
         .map_err(&failed)?;
-    let properties = [
-        (FORMAT_PROPERTY, FORMAT.to_string()),
-        ("lakeward.min-writer", env!("CARGO_PKG_VERSION").to_owned()),
-        (COMMIT_PROPERTY, commit.to_owned()),
-        // Every reader fetches the metadata; old versions are listed by number anyway.
-        ("write.metadata.previous-versions-max", "20".to_owned()),
-        ("write.parquet.compression-codec", "zstd".to_owned()),
-        // What other engines write must stay prunable for the id check.
-        ("write.metadata.metrics.column._lw_source", "full".to_owned()),
-        ("write.metadata.metrics.column._lw_shard", "full".to_owned()),
-        ("write.metadata.metrics.column._lw_position", "full".to_owned()),
-        ("write.metadata.metrics.column._lw_arrived_at", "full".to_owned()),
-        ("write.parquet.bloom-filter-enabled.column._lw_id", "true".to_owned()),
-    ];
-    let properties = properties.map(|(name, value)| (name.to_owned(), value)).into();
+    let properties = FOR_ENGINES.map(|(name, value)| (name, value.to_owned()));
+    let mut properties: HashMap<&str, String> = properties.into();
+    properties.extend(table.writer.properties());
+    properties.insert(COMMIT_PROPERTY, commit.to_owned());
+    let properties = properties.into_iter().map(|(name, value)| (name.to_owned(), value));
     TableMetadataBuilder::new(
         schema,
         spec,
         SortOrder::unsorted_order(),
-        location.to_owned(),
+        table.location.clone(),
         FormatVersion::V2,
-        properties,
+        properties.collect(),
     )
     .and_then(TableMetadataBuilder::build)
     .map(|it| it.metadata)
     .map_err(failed)
+}
+
+/// Properties for other engines that someone took from the table, or an engine that replaced them
+/// all. One with another value is someone's decision.
+pub fn missing_properties(metadata: &TableMetadata) -> HashMap<String, String> {
+    let missing = FOR_ENGINES.iter().filter(|(name, _)| !metadata.properties().contains_key(*name));
+    missing.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
 
 /// The builder with a schema that has `changes` made to `metadata`'s, and their owners recorded.
@@ -257,7 +275,14 @@ pub fn change(
                 fields.push(Arc::new(field));
                 owners.push(Owner { id: Some(id), ..owner.clone() });
             }
-            Change::Before => {}
+            Change::Before => {
+                let id = types.id();
+                let field = NestedField::optional(id, BEFORE.name, types.make(&ColumnType::String));
+                // Beside the rest of the lineage.
+                let last = fields.iter().rposition(|it| name::is_lineage(&it.name));
+                let at = last.map_or(0, |it| it.saturating_add(1));
+                fields.insert(at, Arc::new(field.with_doc(BEFORE.doc)));
+            }
             Change::Widen { id, to } => {
                 for field in fields.iter_mut().filter(|field| field.id == *id) {
                     let wider = Box::new(types.make(to));
@@ -277,4 +302,55 @@ pub fn change(
         .add_current_schema(schema)
         .and_then(|it| it.set_properties(HashMap::from([(OWNERS_PROPERTY.to_owned(), owners)])))
         .map_err(failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::table::layout::Role;
+
+    /// A table of two lineage columns and a column of the record's own.
+    fn small() -> (TableMetadata, Layout) {
+        let text = |id, name: &str| {
+            Arc::new(NestedField::optional(id, name, Type::Primitive(PrimitiveType::String)))
+        };
+        let fields = [text(1, "_lw_id"), text(2, "_lw_extra"), text(3, "_lw_x_field")];
+        let schema = Schema::builder().with_fields(fields).build().unwrap();
+        let spec = PartitionSpec::unpartition_spec();
+        let metadata = TableMetadataBuilder::new(
+            schema,
+            spec,
+            SortOrder::unsorted_order(),
+            "memory:/t".to_owned(),
+            FormatVersion::V2,
+            HashMap::new(),
+        );
+        (metadata.unwrap().build().unwrap().metadata, Layout::default())
+    }
+
+    #[test]
+    fn the_old_image_gets_an_optional_column_beside_the_lineage() {
+        let (metadata, layout) = small();
+        let owner = Owner {
+            name: "price".to_owned(),
+            id: None,
+            original: "Price".to_owned(),
+            role: Role::Main,
+        };
+        let added = Change::Add { ty: ColumnType::Long, doc: "Price".to_owned(), owner };
+        let builder = metadata.clone().into_builder(None);
+        let builder = change(builder, &metadata, &layout, &[added, Change::Before]).unwrap();
+        let changed = builder.build().unwrap().metadata;
+        let fields = changed.current_schema().as_struct().fields();
+        let names: Vec<&str> = fields.iter().map(|it| it.name.as_str()).collect();
+        assert_eq!(names, ["_lw_id", "_lw_extra", "_lw_before", "_lw_x_field", "price"]);
+        let before = &fields[2];
+        assert_eq!((before.id, before.required), (5, false));
+        assert_eq!(column_type(&before.field_type), ColumnType::String);
+        assert_eq!(check_lineage(&BEFORE, before), Ok(()));
+        let owners: Vec<Owner> =
+            serde_json::from_str(&changed.properties()[OWNERS_PROPERTY]).unwrap();
+        let owners: Vec<&str> = owners.iter().map(|it| it.name.as_str()).collect();
+        assert_eq!(owners, ["price"], "it is no column of the record");
+    }
 }

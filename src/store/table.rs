@@ -13,6 +13,7 @@ use crate::store::files::Files;
 use crate::store::head::{Head, Loaded};
 use crate::store::manifest::Manifests;
 use crate::store::schema;
+use crate::store::writer::Writer;
 use crate::table::layout::{Change, Layout};
 use crate::table::lineage::LineageColumn;
 
@@ -36,6 +37,8 @@ pub struct Table {
     pub manifests: Manifests,
     /// The time.
     pub clock: Clock,
+    /// The release that writes to it.
+    pub writer: Writer,
     /// Goes into every snapshot's summary.
     pub config_hash: String,
 }
@@ -63,13 +66,14 @@ impl Table {
         Ok(metadata.into_builder(Some(head.location.clone())))
     }
 
-    /// Metadata of the new table with `changes` made.
+    /// Metadata of the new table with `changes` made; `zoned` says how times are made.
     pub(crate) fn create(
         &self,
         changes: &[Change],
+        zoned: bool,
         commit: &str,
     ) -> Result<TableMetadata, StoreError> {
-        let empty = schema::create(&self.location, self.lineage, commit)?;
+        let empty = schema::create(self, zoned, commit)?;
         let builder = empty.clone().into_builder(None);
         let builder = schema::change(builder, &empty, &Layout::default(), changes)?;
         built(builder)

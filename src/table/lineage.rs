@@ -34,6 +34,8 @@ pub const SHARD: &str = "_lw_shard";
 pub const POSITION: &str = "_lw_position";
 /// When the record came into being; what tables are partitioned by.
 pub const ARRIVED_AT: &str = "_lw_arrived_at";
+/// Hash of what the record says, where its route has an `id`.
+pub const DIGEST: &str = "_lw_digest";
 /// JSON of what the columns could not hold.
 pub const EXTRA: &str = "_lw_extra";
 
@@ -48,9 +50,12 @@ pub const RECORD: [LineageColumn; 11] = [
     text("_lw_deleted_by", false, "who deleted the item: ttl or user"),
     time("_lw_event_at", "when it happened, UTC"),
     time(ARRIVED_AT, "when the source took it in, UTC"),
-    text("_lw_digest", false, "hash of the record's content, where the route has an id"),
+    text(DIGEST, false, "hash of the record's content, where the route has an id"),
     text(EXTRA, false, "what the columns could not hold, as JSON"),
 ];
+
+/// What tables of changes have beside [`RECORD`] where they ask for it.
+pub const BEFORE: LineageColumn = text("_lw_before", false, "the item before the change, as JSON");
 
 /// The lineage columns of the quarantine table.
 pub const QUARANTINE: [LineageColumn; 5] = [
@@ -85,7 +90,8 @@ impl LineageColumn {
             }
             "_lw_event_at" => time(lineage.event_at),
             ARRIVED_AT => time(lineage.arrived_at),
-            "_lw_digest" => text(&lineage.digest),
+            DIGEST => text(&lineage.digest),
+            "_lw_before" => text(&lineage.before),
             EXTRA => extra.map_or(Cell::Null, |it| Cell::Text(it.to_owned())),
             _ => Cell::Null,
         }

@@ -10,14 +10,12 @@ import bounds
 import pyarrow as pa
 import pytest
 import verify
-from pyiceberg.catalog.noop import NoopCatalog
+from catalog import Files
 from pyiceberg.io import load_file_io
 from pyiceberg.partitioning import UNPARTITIONED_PARTITION_SPEC
-from pyiceberg.serializers import ToOutputFile
-from pyiceberg.table import CommitTableResponse, Table
+from pyiceberg.table import Table
 from pyiceberg.table.metadata import new_table_metadata
 from pyiceberg.table.sorting import UNSORTED_SORT_ORDER
-from pyiceberg.table.update import update_table_metadata
 from readers import PyIceberg
 
 NOON = datetime(2026, 11, 23, 12)
@@ -55,23 +53,6 @@ VALUES = [
 
 COLUMNS = {"price": "long", "total": "decimal(12,2)", "tags": "list<string>",
            "address": "struct<city: string, postcode: string>"}  # fmt: skip
-
-
-class Files(NoopCatalog):
-    """The smallest catalog: numbered metadata files and a hint."""
-
-    def commit_table(self, table, requirements, updates):
-        metadata = update_table_metadata(table.metadata, updates)
-        return CommitTableResponse(metadata=metadata, metadata_location=self.write(metadata))
-
-    def write(self, metadata) -> str:
-        folder = Path(metadata.location) / "metadata"
-        folder.mkdir(parents=True, exist_ok=True)
-        version = len(list(folder.glob("v*.metadata.json"))) + 1
-        location = str(folder / f"v{version}.metadata.json")
-        ToOutputFile.table_metadata(metadata, load_file_io().new_output(location))
-        (folder / "version-hint.text").write_text(str(version))
-        return location
 
 
 def write_lake(home: Path, *batches: pa.Table) -> Path:

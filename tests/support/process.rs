@@ -4,8 +4,9 @@
 
 use std::collections::BTreeMap;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::OnceLock;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
@@ -24,7 +25,11 @@ const STUCK: Duration = Duration::from_secs(120);
 
 /// The binary, in an environment without what this machine may have set.
 pub fn lakeward() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_lakeward"));
+    bare(Path::new(env!("CARGO_BIN_EXE_lakeward")))
+}
+
+fn bare(program: &Path) -> Command {
+    let mut command = Command::new(program);
     for (name, _) in std::env::vars() {
         if ["AWS_", "LAKEWARD_", "RUST_"].iter().any(|it| name.starts_with(it)) {
             command.env_remove(name);
@@ -39,6 +44,24 @@ pub fn replay(config: &Path, lake: &Path) -> Command {
     let mut command = lakeward();
     command.arg("replay").arg("--config").arg(config).arg("--lake").arg(lake);
     command
+}
+
+/// A release to come, see `tests/next_release/main.rs`; cargo builds it with the tests, but for
+/// those that are asked for by name.
+pub fn next_release() -> Command {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    let path = BUILT.get_or_init(|| {
+        let folder = Path::new(env!("CARGO_BIN_EXE_lakeward")).parent().unwrap();
+        let path = folder.join("examples").join("next_release");
+        if !path.exists() {
+            let mut build = Command::new("cargo");
+            build.args(["build", "--quiet", "--locked", "--example", "next_release"]);
+            let built = build.current_dir(env!("CARGO_MANIFEST_DIR")).status().unwrap();
+            assert!(built.success() && path.exists(), "no {}", path.display());
+        }
+        path
+    });
+    bare(path)
 }
 
 /// Runs a command to its end.

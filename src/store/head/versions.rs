@@ -28,7 +28,16 @@ pub struct VersionFiles {
     /// `<table>/metadata`
     folder: String,
     /// The newest head this process has seen; a place to start probing, and saves parsing.
-    seen: Mutex<Option<(u64, Arc<TableMetadata>)>>,
+    seen: Mutex<Option<Seen>>,
+}
+
+/// A version as it was read or written. Its number alone does not name it: a lake may be removed
+/// and made again under a running process.
+#[derive(Debug, Clone)]
+struct Seen {
+    number: u64,
+    text: Bytes,
+    metadata: Arc<TableMetadata>,
 }
 
 impl VersionFiles {
@@ -45,12 +54,12 @@ impl VersionFiles {
         format!("{}/version-hint.text", self.folder)
     }
 
-    fn seen(&self) -> Option<(u64, Arc<TableMetadata>)> {
+    fn seen(&self) -> Option<Seen> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn remember(&self, number: u64, metadata: Arc<TableMetadata>) {
-        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Some((number, metadata));
+    fn remember(&self, seen: Seen) {
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(seen);
     }
 
     async fn is_there(&self, number: u64) -> Result<bool, StoreError> {
@@ -58,13 +67,18 @@ impl VersionFiles {
         self.files.exists(&location).await.map_err(StoreError::files("look for", &location))
     }
 
-    async fn read(&self, number: u64) -> Result<Option<TableMetadata>, StoreError> {
+    async fn text(&self, number: u64) -> Result<Option<Bytes>, StoreError> {
         let location = self.version(number);
-        let found = self.files.read(&location).await;
-        let Some(bytes) = found.map_err(StoreError::files("read", &location))? else {
-            return Ok(None);
-        };
-        serde_json::from_slice(&bytes).map(Some).map_err(StoreError::damaged(&location))
+        self.files.read(&location).await.map_err(StoreError::files("read", &location))
+    }
+
+    fn parse(&self, number: u64, text: &[u8]) -> Result<TableMetadata, StoreError> {
+        serde_json::from_slice(text).map_err(StoreError::damaged(&self.version(number)))
+    }
+
+    async fn read(&self, number: u64) -> Result<Option<TableMetadata>, StoreError> {
+        let text = self.text(number).await?;
+        text.map(|text| self.parse(number, &text)).transpose()
     }
 
     /// The number in the hint; `None` when it is missing or unreadable.
@@ -81,7 +95,7 @@ impl VersionFiles {
     /// listing decides.
     async fn newest(&self) -> Result<Option<u64>, StoreError> {
         let hinted = self.hinted().await?;
-        let cached = self.seen().map(|(number, _)| number);
+        let cached = self.seen().map(|it| it.number);
         // What this process has seen is no proof either: versions may be gone, or restored.
         let start = hinted.map(|hint| hint.max(cached.unwrap_or(0))).filter(|it| *it > 0);
         let newest = match start {
@@ -189,17 +203,15 @@ impl Head for VersionFiles {
             let Some(number) = self.newest().await? else {
                 return Ok(None);
             };
-            let metadata = match self.seen() {
-                Some((seen, metadata)) if seen == number => metadata,
-                _ => match self.read(number).await? {
-                    Some(metadata) => Arc::new(metadata),
-                    None => {
-                        let location = self.version(number);
-                        return Err(StoreError::damaged(&location)("it is gone since it was seen"));
-                    }
-                },
+            let Some(text) = self.text(number).await? else {
+                let location = self.version(number);
+                return Err(StoreError::damaged(&location)("it is gone since it was seen"));
             };
-            self.remember(number, Arc::clone(&metadata));
+            let metadata = match self.seen() {
+                Some(seen) if seen.number == number && seen.text == text => seen.metadata,
+                _ => Arc::new(self.parse(number, &text)?),
+            };
+            self.remember(Seen { number, text, metadata: Arc::clone(&metadata) });
             Ok(Some(Loaded { metadata, location: self.version(number), token: number, at }))
         })
     }
@@ -223,9 +235,9 @@ impl Head for VersionFiles {
                     return Swap::Unknown(StoreError::damaged(&self.version(number))(error));
                 }
             };
-            let outcome = self.send(number, text, commit).await;
+            let outcome = self.send(number, text.clone(), commit).await;
             if matches!(outcome, Swap::Swapped) {
-                self.remember(number, Arc::new(new.clone()));
+                self.remember(Seen { number, text, metadata: Arc::new(new.clone()) });
                 if let Err(error) = self.raise_hint(number).await {
                     // The rows are durable; every later load repairs the hint.
                     tracing::warn!(%error, "the version hint is behind its table");
