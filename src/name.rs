@@ -54,18 +54,71 @@ pub enum Names {
     Keep,
 }
 
+/// The column name of an original name. Total: any text has a name.
+pub fn short(original: &str, names: Names) -> String {
+    match names {
+        Names::Snake => snake(original),
+        Names::Lower => finished(lower(original), original),
+        Names::Keep => finished(kept(original), original),
+    }
+}
+
+/// The name of a declared column: its own where that is a name already, else the short one of the
+/// original name it is.
+pub fn declared(name: &str, names: Names) -> String {
+    let plain = name.bytes().all(|it| matches!(it, b'a'..=b'z' | b'0'..=b'9' | b'_'))
+        && !name.starts_with(|it: char| it.is_ascii_digit())
+        && (1..=MAX_COLUMN_BYTES).contains(&name.len());
+    if plain && !is_reserved(name) { name.to_owned() } else { short(name, names) }
+}
+
 /// The column name of an original name under `names = "snake"`: lower snake_case, foreign runs
 /// become one `_`, a leading digit gets `n`, at most 120 bytes (cut with a hash), reserved names
 /// get `_field`. Total: any text has a name.
 pub fn snake(original: &str) -> String {
-    let words = lower_words(original);
+    finished(lower_words(original), original)
+}
+
+/// A name of no reserved meaning and of legal length.
+fn finished(words: String, original: &str) -> String {
     let named = match words.chars().next() {
         None => "_".to_owned(),
         Some('0'..='9') => format!("n{words}"),
         Some(_) => words,
     };
-    let suffix = if named.starts_with(LINEAGE) || is_reserved(&named) { UNRESERVED } else { "" };
-    join(&named, suffix, original)
+    let reserved = named.to_lowercase().starts_with(LINEAGE) || is_reserved(&named);
+    join(&named, if reserved { UNRESERVED } else { "" }, original)
+}
+
+/// Lower-case, each foreign run a `_`.
+fn lower(original: &str) -> String {
+    let lower = original.chars().map(|it| it.to_ascii_lowercase());
+    joined(lower, |it| matches!(it, 'a'..='z' | '0'..='9' | '_'))
+}
+
+/// As it is, but for characters that some engine can't have in a name: each run of them a `_`.
+fn kept(original: &str) -> String {
+    let unfit = |it: char| it.is_control() || ".\"'`/\\{}".contains(it);
+    joined(original.chars(), |it| !unfit(it))
+}
+
+fn joined(chars: impl Iterator<Item = char>, fits: impl Fn(char) -> bool) -> String {
+    let mut out = String::new();
+    let mut foreign = false;
+    for it in chars {
+        if fits(it) {
+            if std::mem::take(&mut foreign) && it != '_' && !out.ends_with('_') {
+                out.push('_');
+            }
+            out.push(it);
+        } else {
+            foreign = true;
+        }
+    }
+    if foreign && !out.ends_with('_') {
+        out.push('_');
+    }
+    out
 }
 
 /// The name a second owner of `short` gets: `short_` and four hex digits of the hash of
@@ -101,7 +154,8 @@ pub fn is_lineage(name: &str) -> bool {
 
 /// Whether a record's own column may not have this name.
 pub fn is_reserved(name: &str) -> bool {
-    is_lineage(name) || RESERVED.contains(&name)
+    let lower = name.to_ascii_lowercase();
+    is_lineage(&lower) || RESERVED.contains(&lower.as_str())
 }
 
 /// Lower-case words of `a-z0-9_`, joined by `_` where case or a foreign run parts them.
@@ -237,6 +291,28 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn names_by_every_rule() {
+        for (original, lower, keep) in [
+            ("createdAt", "createdat", "createdAt"),
+            ("with -- dash", "with_dash", "with -- dash"),
+            ("größe", "gr_e", "größe"),
+            ("a.b", "a_b", "a_b"),
+            ("say \"x\"", "say_x_", "say _x_"),
+            ("", "_", "_"),
+            ("日本", "_", "日本"),
+            ("1st", "n1st", "n1st"),
+            ("POS", "pos_field", "POS_field"),
+            ("_LW_id", "_lw_id_field", "_LW_id_field"),
+            ("line\nbreak", "line_break", "line_break"),
+        ] {
+            assert_eq!(short(original, Names::Lower), lower, "{original}");
+            assert_eq!(short(original, Names::Keep), keep, "{original}");
+        }
+        let long = "ü".repeat(100);
+        assert!(short(&long, Names::Keep).len() <= MAX_COLUMN_BYTES);
+    }
 
     #[test]
     fn snake_names() {

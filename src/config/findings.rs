@@ -6,7 +6,7 @@ use crate::config::read::Draft;
 use crate::config::routes::{DraftRoute, may_be_dynamodb, may_be_kinesis, may_be_sqs};
 use crate::config::tables::{DraftTable, Named};
 use crate::config::{Problem, hidden};
-use crate::name::{MAX_COLUMN_BYTES, is_lineage, is_reserved, snake};
+use crate::name::{declared, is_lineage, snake};
 use crate::route::{Target, When};
 
 /// Adds what keeps the config from being used.
@@ -119,7 +119,7 @@ fn columns(table: &DraftTable, found: &mut Vec<Problem>) {
             ));
             continue;
         }
-        let stored = stored_as(name);
+        let stored = declared(name, table.policy.names);
         match seen.get(&stored) {
             Some((other, first)) => found.push(problem(
                 *line,
@@ -133,15 +133,6 @@ fn columns(table: &DraftTable, found: &mut Vec<Problem>) {
             }
         }
     }
-}
-
-/// The column that a declared name stands for: itself, or the one that an original name maps to.
-fn stored_as(name: &str) -> String {
-    let is_column = name.len() <= MAX_COLUMN_BYTES
-        && name.starts_with(|it: char| it.is_ascii_lowercase() || it == '_')
-        && name.chars().all(|it| matches!(it, 'a'..='z' | '0'..='9' | '_'))
-        && !is_reserved(name);
-    if is_column { name.to_owned() } else { snake(name) }
 }
 
 /// Whether a route may fill what a section is about.
@@ -167,8 +158,9 @@ fn unrouted(routes: &[DraftRoute], tables: &[DraftTable], found: &mut Vec<Proble
 fn renamed(tables: &[DraftTable], found: &mut Vec<Problem>) {
     for table in tables {
         for (column, line) in table.policy.columns.iter().zip(&table.column_lines) {
-            let stored = stored_as(&column.name);
-            if stored != column.name {
+            let stored = declared(&column.name, table.policy.names);
+            let beside = ["attributes.", "envelope."].iter().any(|it| column.name.starts_with(it));
+            if stored != column.name && !beside {
                 found.push(problem(
                     *line,
                     format!("column `{}` is stored as `{stored}`", column.name),

@@ -13,12 +13,12 @@ pub use step::Step;
 pub use template::Template;
 
 use crate::arn::Arn;
-use crate::name::{TableName, snake};
+use crate::name::{self, TableName};
 use crate::record::Record;
 use crate::source::Unwrap;
 use crate::table::Cell;
 use crate::table::declared::Declared;
-use crate::table::layout::Policy;
+use crate::table::layout::{DeclaredColumn, Policy};
 use crate::time::Timestamp;
 use crate::value::{self, Fields, Value};
 
@@ -178,8 +178,9 @@ fn time(value: &Value, declared: Option<&Declared>) -> Option<Timestamp> {
 fn declared<'a>(path: &Path, policy: &'a Policy) -> Option<&'a Declared> {
     let (first, rest) = path.parts().split_first()?;
     let column = policy.columns.iter().find(|it| it.name == *first).or_else(|| {
-        let short = snake(first);
-        policy.columns.iter().find(|it| it.name == short || snake(&it.name) == short)
+        let short = name::short(first, policy.names);
+        let same = |it: &&DeclaredColumn| name::declared(&it.name, policy.names) == short;
+        policy.columns.iter().find(same)
     })?;
     rest.iter().try_fold(&column.ty, |ty, part| match ty {
         Declared::Struct(fields) => fields.iter().find(|(name, _)| name == part).map(|it| &it.1),

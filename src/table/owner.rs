@@ -121,7 +121,7 @@ pub(super) fn free_name(short: &str, original: &str, taken: &mut HashSet<String>
     let mut tries = 0;
     loop {
         let name = name::nth(short, original, tries);
-        if taken.insert(name.clone()) {
+        if taken.insert(name.to_lowercase()) {
             return name;
         }
         tries += 1;

@@ -139,7 +139,7 @@ impl Draft {
     /// Adds the declared columns that never were, and widens those that may be.
     fn declare(&mut self, originals: &BTreeSet<&str>, layout: &Layout, policy: &Policy) {
         let index = Index::new(layout);
-        let newcomers = Newcomers::new(originals, &index);
+        let newcomers = Newcomers::new(originals, &index, policy.names);
         for slot in slots(&index, policy) {
             let ty = slot.declared.ty.column_type();
             match slot.home {
@@ -151,7 +151,7 @@ impl Draft {
                     let json = slot.declared.ty == Declared::Json;
                     let role = if json { Role::MainJson } else { Role::Main };
                     let doc = slot.declared.doc.clone().unwrap_or_else(|| original.clone());
-                    self.taken.insert(slot.column.clone());
+                    self.taken.insert(slot.column.to_lowercase());
                     self.add(ty, doc, Owner { name: slot.column, id: None, original, role });
                 }
             }

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use crate::name;
+use crate::name::{self, Names};
 use crate::table::declared::Declared;
 use crate::table::layout::{Column, DeclaredColumn, Layout, Owner, Policy, Role};
 use crate::table::owner::{Home, Index};
@@ -57,14 +57,15 @@ pub(super) enum Spot {
 pub(super) fn slots<'a>(index: &Index<'a>, policy: &'a Policy) -> Vec<Slot<'a>> {
     let mut slots: Vec<Slot<'a>> = Vec::new();
     for declared in &policy.columns {
-        let column = column_name(&declared.name);
-        let (owner, home) = match index.owner_of(&column) {
+        let column = name::declared(&declared.name, policy.names);
+        let key = column.to_lowercase();
+        let (owner, home) = match index.owner_of(&key) {
             Some((owner, _)) if owner.role.kind().is_some() => continue,
             Some((owner, home)) => (Some(owner), home),
-            None => (None, index.unowned(&column).map_or(Home::Absent, Home::Column)),
+            None => (None, index.unowned(&key).map_or(Home::Absent, Home::Column)),
         };
         let twice = |it: &Slot<'_>| {
-            it.column == column || (it.home == home && matches!(home, Home::Column(_)))
+            it.column.eq_ignore_ascii_case(&column) || (it.home == home && matches!(home, Home::Column(_)))
         };
         if !slots.iter().any(twice) {
             slots.push(Slot { column, declared, home, owner });
@@ -73,28 +74,31 @@ pub(super) fn slots<'a>(index: &Index<'a>, policy: &'a Policy) -> Vec<Slot<'a>> 
     slots
 }
 
-/// The name of a declared column: its own, or the short one of the original name it is.
-fn column_name(declared: &str) -> String {
-    let plain = declared.bytes().all(|it| matches!(it, b'a'..=b'z' | b'0'..=b'9' | b'_'))
-        && !declared.starts_with(|it: char| it.is_ascii_digit())
-        && (1..=name::MAX_COLUMN_BYTES).contains(&declared.len());
-    if plain && !name::is_reserved(declared) { declared.to_owned() } else { name::snake(declared) }
+/// What tells short names apart.
+fn key(original: &str, names: Names) -> String {
+    name::short(original, names).to_lowercase()
 }
 
 /// The fields of a batch by short name, without those that own a column.
 #[derive(Debug)]
 pub(super) struct Newcomers<'r> {
+    /// Short names in lower case: case never tells two names apart.
     by_short: HashMap<String, Vec<&'r str>>,
+    names: Names,
 }
 
 impl<'r> Newcomers<'r> {
     /// Sorts out `originals`.
-    pub(super) fn new(originals: &BTreeSet<&'r str>, index: &Index<'_>) -> Self {
+    pub(super) fn new(
+        originals: &BTreeSet<&'r str>,
+        index: &Index<'_>,
+        names: Names,
+    ) -> Self {
         let mut by_short: HashMap<String, Vec<&'r str>> = HashMap::new();
         for original in originals.iter().filter(|it| index.main(it).is_none()) {
-            by_short.entry(name::snake(original)).or_default().push(original);
+            by_short.entry(key(original, names)).or_default().push(original);
         }
-        Self { by_short }
+        Self { by_short, names }
     }
 
     /// Those of this short name, the one that is called exactly so first, the others in order.
@@ -121,13 +125,13 @@ impl Slot<'_> {
                 return Some(original);
             }
             let unseen = owner.original == self.declared.name || owner.original == owner.name;
-            if !unseen || owner.name.to_lowercase() != self.column {
+            if !unseen || owner.name.to_lowercase() != self.column.to_lowercase() {
                 return None;
             }
         }
-        let mut called = newcomers.called(&self.column);
+        let mut called = newcomers.called(&self.column.to_lowercase());
         if let Some(exact) = originals.get(self.declared.name.as_str()) {
-            let short = name::snake(exact);
+            let short = key(exact, newcomers.names);
             // An original name that owns another column keeps it.
             if newcomers.called(&short).contains(exact) {
                 called.insert(0, exact);
@@ -144,7 +148,7 @@ pub(super) fn resolve<'r, 'a>(
     policy: &'a Policy,
 ) -> HashMap<&'r str, Target<'a>> {
     let index = Index::new(layout);
-    let newcomers = Newcomers::new(originals, &index);
+    let newcomers = Newcomers::new(originals, &index, policy.names);
     let slots = slots(&index, policy);
     let mut claimed: HashSet<usize> = slots.iter().filter_map(|it| it.home.column()).collect();
     let mut targets = HashMap::with_capacity(originals.len());
@@ -172,7 +176,7 @@ pub(super) fn resolve<'r, 'a>(
                 continue;
             }
             let main = column.take().map_or(Home::Absent, Home::Column);
-            targets.insert(original, Target::of_newcomer(short, main, original, &index));
+            targets.insert(original, Target::of_newcomer(main, original, &index, policy.names));
         }
     }
     targets
@@ -206,9 +210,10 @@ impl<'a> Target<'a> {
         }
     }
 
-    fn of_newcomer(short: &str, main: Home, original: &str, index: &Index<'_>) -> Self {
+    fn of_newcomer(main: Home, original: &str, index: &Index<'_>, names: Names) -> Self {
         let siblings = siblings(original, index);
-        Self { main, base: short.to_owned(), declared: None, json: false, siblings }
+        let base = name::short(original, names);
+        Self { main, base, declared: None, json: false, siblings }
     }
 
     /// What the field's columns are named after.

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pytest
 import verify
 from catalog import open_table
+from pyiceberg.exceptions import CommitFailedException
 from pyiceberg.transforms import BucketTransform, IdentityTransform
 from pyiceberg.types import (
     BooleanType,
@@ -56,15 +57,22 @@ class Lake:
     def replay(self, *numbers: int, **fields) -> subprocess.CompletedProcess:
         """Delivers orders of these numbers, and everything that was delivered before once more."""
         self.sent |= {n: order(n) | {name: of(n) for name, of in fields.items()} for n in numbers}
-        events = self.home / "events.jsonl"
         # The old ones last: the new ones must not depend on them.
         chunks = [list(numbers), [n for n in self.sent if n not in numbers]]
+        process = self.start("events", chunks)
+        printed = process.communicate()
+        return subprocess.CompletedProcess(process.args, process.returncode, *printed)
+
+    def start(self, name: str, chunks: list) -> subprocess.Popen:
+        """Delivers orders that were sent, one event for each chunk of numbers."""
+        events = self.home / f"{name}.jsonl"
         lines = [event({n: self.sent[n] for n in chunk}) for chunk in chunks if chunk]
         events.write_text("\n".join(lines))
         command = [BINARY, "replay", "--config", self.home / "lakeward.toml"]
         command += ["--lake", self.home / "lake", events]
         environment = {"PATH": os.environ["PATH"]}
-        return subprocess.run(command, capture_output=True, text=True, env=environment)
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        return subprocess.Popen(command, env=environment, **pipes)
 
     def lands(self, *numbers: int, **fields):
         done = self.replay(*numbers, **fields)
@@ -370,6 +378,30 @@ def test_rows_that_someone_else_appends_are_found(lake, duck):
     lake.lands(*numbers)
     theirs = {100 + n: row(n) for n in OLD}
     lake.expect({n: row(n) for n in ALL} | theirs)
+    agree(lake, duck)
+
+
+def test_pyiceberg_commits_while_we_do(lake, duck):
+    numbers = range(0, 60)
+    lake.sent |= {n: order(n) for n in numbers}
+    processes = [
+        lake.start(f"at-once-{at}", [range(n, n + 12) for n in range(at * 3, 49, 6 + at)])
+        for at in range(0, 4)
+    ]
+    added = 0
+    while any(process.poll() is None for process in processes) or added < 3:
+        try:
+            with lake.table().update_schema() as change:
+                change.add_column(f"theirs_{added}", StringType())
+            added += 1
+        except CommitFailedException:
+            continue  # we were quicker
+    for process in processes:
+        out, err = process.communicate()
+        assert process.returncode == 0, out + err
+    # Whoever was last to write the hint may not have been last to commit; this repairs it.
+    lake.lands(*numbers)
+    lake.expect({n: row(n) for n in numbers}, **{f"theirs_{n}": "string" for n in range(added)})
     agree(lake, duck)
 
 

@@ -76,8 +76,9 @@ def expect(home: Path, **orders):
 
 @pytest.fixture
 def lake(tmp_path):
-    write_lake(tmp_path, ROWS)
-    return tmp_path
+    home = tmp_path / "home"
+    write_lake(home, ROWS)
+    return home
 
 
 def test_a_lake_that_is_as_expected_passes(lake, duck):
