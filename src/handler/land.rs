@@ -48,7 +48,8 @@ pub(super) async fn land(
     let (rows, slips) = std::mem::take(&mut sorted.quarantine);
     if !rows.is_empty() {
         tables = tables.saturating_add(1);
-        let (table, policy) = (TableName::quarantine(), quarantine::policy());
+        let zoned = app.config.undeclared.zoned;
+        let (table, policy) = (TableName::quarantine(), Policy { zoned, ..quarantine::policy() });
         let landed = land_one(app, &table, &policy, rows, deadline, &mut sorted.report).await;
         if let Err(error) = landed {
             sorted.fail(slips);

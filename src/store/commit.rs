@@ -26,7 +26,7 @@ use crate::store::table::Table;
 use crate::store::{read, schema, trim};
 use crate::table::layout::{Change, Layout, Policy};
 use crate::table::lineage::BEFORE;
-use crate::table::place;
+use crate::table::{judge, place};
 
 /// Swaps of the schema alone before the batch is placed in the columns there are.
 const SCHEMA_TRIES: u32 = 32;
@@ -238,7 +238,7 @@ impl<'a> Commit<'a> {
     /// Takes out the rows that the policy does not let in; only what is not there already is
     /// judged. Returns whether rows have taken their place.
     fn judge(&mut self, layout: &Layout) -> bool {
-        let rejects = place::judge(self.batch.rows(), layout, self.policy);
+        let rejects = judge::judge(self.batch.rows(), layout, self.policy);
         if rejects.is_empty() {
             return false;
         }

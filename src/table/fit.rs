@@ -42,6 +42,21 @@ pub(super) fn cell(value: &Value, ty: &ColumnType, json: bool) -> Option<Cell> {
     }
 }
 
+/// The cell of a value in a text column that takes numbers as their literals, too.
+pub(super) fn literal(value: &Value, ty: &ColumnType) -> Option<Cell> {
+    match (value, ty) {
+        (Value::Number(number), ColumnType::String) => {
+            Some(Cell::Text(number.literal().to_owned()))
+        }
+        (Value::Set(Set::Number(items)), ColumnType::List(element))
+            if **element == ColumnType::String =>
+        {
+            Some(Cell::List(items.iter().map(|it| Cell::Text(it.literal().to_owned())).collect()))
+        }
+        _ => None,
+    }
+}
+
 /// Whether [`cell`] gives one, told without making it. May say no where it does.
 pub(super) fn surely_fits(value: &Value, ty: &ColumnType, json: bool) -> bool {
     match (value, ty) {

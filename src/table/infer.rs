@@ -1,7 +1,7 @@
 //! The column that a field gets which nobody declared, from the values of the batch that adds it.
 
 use crate::table::ColumnType;
-use crate::table::layout::Role;
+use crate::table::layout::{Numbers, Role};
 use crate::value::{Set, Value};
 
 /// What a batch holds of one field.
@@ -26,10 +26,17 @@ impl<'a> Sample<'a> {
         self.first.get_or_insert(value);
     }
 
-    /// The column for it: its kind is the first value's, and numbers are `long` where all of the
-    /// field's numbers in the batch are, else `double`. `None` for a field that is only null.
-    pub(super) fn column(&self) -> Option<(ColumnType, Role)> {
-        let number = |fractions| if fractions { ColumnType::Double } else { ColumnType::Long };
+    /// The column for it: its kind is the first value's, and numbers are as `numbers` says; by
+    /// itself `long` where all of the field's numbers in the batch are, else `double`. `None` for a
+    /// field that is only null.
+    pub(super) fn column(&self, numbers: Numbers) -> Option<(ColumnType, Role)> {
+        let number = |fractions| match numbers {
+            Numbers::Auto if fractions => ColumnType::Double,
+            Numbers::Auto => ColumnType::Long,
+            Numbers::Double => ColumnType::Double,
+            Numbers::Text => ColumnType::String,
+            Numbers::Decimal { precision, scale } => ColumnType::Decimal { precision, scale },
+        };
         let list = |element| ColumnType::List(Box::new(element));
         let ty = match self.first? {
             Value::Null => return None,

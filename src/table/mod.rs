@@ -11,7 +11,9 @@ mod fit;
 mod infer;
 mod owner;
 mod resolve;
+mod tally;
 
+pub mod judge;
 pub mod place;
 
 use std::fmt::Write as _;

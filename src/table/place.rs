@@ -8,13 +8,14 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use crate::json;
 use crate::name;
-use crate::record::{Reject, Row};
+use crate::record::Row;
 use crate::table::declared::Declared;
 use crate::table::infer::Sample;
-use crate::table::layout::{Change, Column, Layout, Owner, Policy, Role, Spread};
+use crate::table::layout::{Change, Column, Layout, NewColumns, Owner, Policy, Role, Spread};
 use crate::table::owner::{Home, Index, free_name};
-use crate::table::resolve::{Newcomers, Spot, Target, resolve, slots};
-use crate::table::{Cell, ColumnType, fit};
+use crate::table::resolve::{Newcomers, Spot, Target, originals, resolve, slots, values};
+use crate::table::tally::Tally;
+use crate::table::{Cell, ColumnType, fit, judge};
 use crate::value::Value;
 
 /// Longest original name that gets a column. Docs and owners keep originals whole, in a file that
@@ -36,18 +37,15 @@ pub struct Placed {
     pub spread: BTreeMap<String, Spread>,
 }
 
-/// The rows that the policy does not let in, by their place, and why. The others are laid out as
-/// if these were not there.
-pub fn judge(_rows: &[Row], _layout: &Layout, _policy: &Policy) -> Vec<(usize, Reject)> {
-    Vec::new()
-}
-
 /// The schema changes that `rows` ask for: declared columns that are missing, legal widenings to
 /// declared types, inferred columns and siblings within `max_columns`.
 ///
 /// New columns come in a stable order: as declared, then by original name, then siblings. No two
 /// changes, and no change and a column of the layout, share a name, also ignoring case.
 pub fn changes(rows: &[Row], layout: &Layout, policy: &Policy) -> Vec<Change> {
+    let all = originals(rows);
+    let misfits = judge::misfits(rows, &all, layout, policy);
+    let rows = &judge::without(rows, &misfits);
     let originals = originals(rows);
     let mut draft = Draft {
         taken: Index::new(layout).taken(),
@@ -56,8 +54,14 @@ pub fn changes(rows: &[Row], layout: &Layout, policy: &Policy) -> Vec<Change> {
         most: policy.max_columns,
     };
     draft.declare(&originals, layout, policy);
-    draft.add_columns(rows, &originals, policy);
-    draft.add_siblings(rows, &originals, policy);
+    if policy.new_columns == NewColumns::Add {
+        draft.add_columns(rows, &originals, policy);
+        draft.add_siblings(rows, &originals, policy);
+    }
+    let before = policy.old_image && layout.before.is_none();
+    if before && rows.iter().any(|it| it.lineage.before.is_some()) {
+        draft.changes.push(Change::Before);
+    }
     draft.changes
 }
 
@@ -67,44 +71,35 @@ pub fn place(rows: &[Row], layout: &Layout, policy: &Policy) -> Placed {
     let targets = resolve(&originals(rows), layout, policy);
     let mut columns: Vec<Option<Vec<Cell>>> = vec![None; layout.columns.len()];
     let mut extra = Vec::with_capacity(rows.len());
+    let mut spread = Tally::default();
     for (at, row) in rows.iter().enumerate() {
         let mut rest: BTreeMap<&str, &Value> = BTreeMap::new();
         for (original, value) in values(row) {
-            let spot = targets
-                .get(original)
-                .map_or(Spot::Extra, |target| target.spot(value, &layout.columns));
+            let target = targets.get(original);
+            let spot = target.map_or(Spot::Extra, |it| it.spot(value, &layout.columns));
             let cell = match spot {
-                Spot::Column(column, cell) => columns.get_mut(column).map(|it| (it, cell)),
+                Spot::Column(column, cell) => columns.get_mut(column).map(|it| (column, it, cell)),
                 Spot::Missing(_) | Spot::Extra => None,
             };
             match cell {
-                Some((column, cell)) => {
-                    let cells = column.get_or_insert_with(|| vec![Cell::Null; rows.len()]);
+                Some((column, cells, cell)) => {
+                    let cells = cells.get_or_insert_with(|| vec![Cell::Null; rows.len()]);
                     if let Some(place) = cells.get_mut(at) {
                         *place = cell;
                     }
+                    spread.note(original, target, Some(column));
                 }
                 None => {
                     rest.insert(original, value);
+                    spread.note(original, target, None);
                 }
             }
         }
         extra.push(object(&rest));
     }
     let filled = columns.into_iter().enumerate().filter_map(|(at, cells)| Some((at, cells?)));
-    Placed { columns: filled.collect(), extra, spread: BTreeMap::new() }
-}
-
-/// The values of a row that are not null.
-fn values(row: &Row) -> impl Iterator<Item = (&str, &Value)> {
-    let fields = row.fields.iter().map(|(original, value)| (original.as_str(), value));
-    fields.filter(|(_, value)| !matches!(value, Value::Null))
-}
-
-/// The fields of a batch that have a value.
-fn originals(rows: &[Row]) -> BTreeSet<&str> {
-    let seen: HashSet<&str> = rows.iter().flat_map(values).map(|(original, _)| original).collect();
-    seen.into_iter().collect()
+    let spread = spread.by_column(&targets, layout, policy);
+    Placed { columns: filled.collect(), extra, spread }
 }
 
 /// A JSON object, or nothing where it would be empty.
@@ -141,7 +136,7 @@ impl Draft {
         let index = Index::new(layout);
         let newcomers = Newcomers::new(originals, &index, policy.names);
         for slot in slots(&index, policy) {
-            let ty = slot.declared.ty.column_type();
+            let ty = zoned(slot.declared.ty.column_type(), policy.zoned);
             match slot.home {
                 Home::Dropped => {}
                 Home::Column(at) => self.widen(at, ty),
@@ -159,7 +154,7 @@ impl Draft {
     }
 
     /// Adds a column for each field that has none, as far as there is room.
-    fn add_columns(&mut self, rows: &[Row], originals: &BTreeSet<&str>, policy: &Policy) {
+    fn add_columns(&mut self, rows: &[&Row], originals: &BTreeSet<&str>, policy: &Policy) {
         let targets = resolve(originals, &self.next, policy);
         let mut samples: BTreeMap<&str, Sample<'_>> = BTreeMap::new();
         let mut bases: HashMap<&str, String> = HashMap::new();
@@ -172,14 +167,14 @@ impl Draft {
         if samples.is_empty() {
             return;
         }
-        for (original, value) in rows.iter().flat_map(values) {
+        for (original, value) in rows.iter().flat_map(|row| values(row)) {
             if let Some(sample) = samples.get_mut(original) {
                 sample.see(value);
             }
         }
         for (original, sample) in samples {
             if let (Some((ty, role)), Some(base), true) =
-                (sample.column(), bases.get(original), self.has_room())
+                (sample.column(policy.numbers), bases.get(original), self.has_room())
             {
                 self.add_inferred(ty, base, original, role);
             }
@@ -187,12 +182,12 @@ impl Draft {
     }
 
     /// Adds the siblings that values need and that never were, as far as there is room.
-    fn add_siblings(&mut self, rows: &[Row], originals: &BTreeSet<&str>, policy: &Policy) {
+    fn add_siblings(&mut self, rows: &[&Row], originals: &BTreeSet<&str>, policy: &Policy) {
         let mut missing: BTreeMap<(&str, Role), String> = BTreeMap::new();
         {
             let targets = resolve(originals, &self.next, policy);
             let columns = &self.next.columns;
-            for (original, value) in rows.iter().flat_map(values) {
+            for (original, value) in rows.iter().flat_map(|row| values(row)) {
                 let Some(target) = targets.get(original) else { continue };
                 if target.needs_no_sibling(value, columns) {
                     continue;
@@ -238,6 +233,18 @@ impl Draft {
             column.ty = to.clone();
             self.changes.push(Change::Widen { id: column.id, to });
         }
+    }
+}
+
+/// The type with all its times in `timestamptz`, where that is asked for.
+fn zoned(ty: ColumnType, zone: bool) -> ColumnType {
+    match ty {
+        ColumnType::Timestamp if zone => ColumnType::Timestamptz,
+        ColumnType::List(element) => ColumnType::List(Box::new(zoned(*element, zone))),
+        ColumnType::Struct(fields) => ColumnType::Struct(
+            fields.into_iter().map(|(name, ty)| (name, zoned(ty, zone))).collect(),
+        ),
+        ty => ty,
     }
 }
 

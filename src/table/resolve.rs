@@ -2,11 +2,13 @@
 //!
 //! A field is resolved once per batch. No column is given to two fields of a batch.
 
+use std::borrow::Borrow;
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use crate::name::{self, Names};
+use crate::record::Row;
 use crate::table::declared::Declared;
-use crate::table::layout::{Column, DeclaredColumn, Layout, Owner, Policy, Role};
+use crate::table::layout::{Column, DeclaredColumn, Layout, Numbers, Owner, Policy, Role};
 use crate::table::owner::{Home, Index};
 use crate::table::{Cell, ColumnType, fit};
 use crate::value::Value;
@@ -38,6 +40,8 @@ pub(super) struct Target<'a> {
     declared: Option<&'a Declared>,
     /// Its own column is a string that holds JSON text.
     json: bool,
+    /// Its own column takes numbers as text.
+    literals: bool,
     siblings: [Home; SIBLINGS.len()],
 }
 
@@ -57,15 +61,23 @@ pub(super) enum Spot {
 pub(super) fn slots<'a>(index: &Index<'a>, policy: &'a Policy) -> Vec<Slot<'a>> {
     let mut slots: Vec<Slot<'a>> = Vec::new();
     for declared in &policy.columns {
-        let column = name::declared(&declared.name, policy.names);
+        let mut column = name::declared(&declared.name, policy.names);
         let key = column.to_lowercase();
         let (owner, home) = match index.owner_of(&key) {
             Some((owner, _)) if owner.role.kind().is_some() => continue,
             Some((owner, home)) => (Some(owner), home),
-            None => (None, index.unowned(&key).map_or(Home::Absent, Home::Column)),
+            // Under another rule of names it may have had a column made: that is still its own.
+            None => match index.main(&declared.name) {
+                Some((owner, home)) => {
+                    column.clone_from(&owner.name);
+                    (Some(owner), home)
+                }
+                None => (None, index.unowned(&key).map_or(Home::Absent, Home::Column)),
+            },
         };
         let twice = |it: &Slot<'_>| {
-            it.column.eq_ignore_ascii_case(&column) || (it.home == home && matches!(home, Home::Column(_)))
+            it.column.eq_ignore_ascii_case(&column)
+                || (it.home == home && matches!(home, Home::Column(_)))
         };
         if !slots.iter().any(twice) {
             slots.push(Slot { column, declared, home, owner });
@@ -89,11 +101,7 @@ pub(super) struct Newcomers<'r> {
 
 impl<'r> Newcomers<'r> {
     /// Sorts out `originals`.
-    pub(super) fn new(
-        originals: &BTreeSet<&'r str>,
-        index: &Index<'_>,
-        names: Names,
-    ) -> Self {
+    pub(super) fn new(originals: &BTreeSet<&'r str>, index: &Index<'_>, names: Names) -> Self {
         let mut by_short: HashMap<String, Vec<&'r str>> = HashMap::new();
         for original in originals.iter().filter(|it| index.main(it).is_none()) {
             by_short.entry(key(original, names)).or_default().push(original);
@@ -141,6 +149,19 @@ impl Slot<'_> {
     }
 }
 
+/// The values of a row that are not null.
+pub(super) fn values(row: &Row) -> impl Iterator<Item = (&str, &Value)> {
+    let fields = row.fields.iter().map(|(original, value)| (original.as_str(), value));
+    fields.filter(|(_, value)| !matches!(value, Value::Null))
+}
+
+/// The fields of a batch that have a value.
+pub(super) fn originals<R: Borrow<Row>>(rows: &[R]) -> BTreeSet<&str> {
+    let fields = rows.iter().flat_map(|row| values(row.borrow()));
+    let seen: HashSet<&str> = fields.map(|(original, _)| original).collect();
+    seen.into_iter().collect()
+}
+
 /// Resolves the fields of a batch.
 pub(super) fn resolve<'r, 'a>(
     originals: &BTreeSet<&'r str>,
@@ -166,7 +187,7 @@ pub(super) fn resolve<'r, 'a>(
             // Another field's declared column is no home, whoever had it made.
             let lost = home.column().is_some_and(|it| !claimed.insert(it));
             let main = if lost { Home::Dropped } else { home };
-            targets.insert(original, Target::of_owner(owner, main, original, &index));
+            targets.insert(original, Target::of_owner(owner, main, original, &index, policy));
         }
     }
     for short in newcomers.by_short.keys() {
@@ -176,7 +197,7 @@ pub(super) fn resolve<'r, 'a>(
                 continue;
             }
             let main = column.take().map_or(Home::Absent, Home::Column);
-            targets.insert(original, Target::of_newcomer(main, original, &index, policy.names));
+            targets.insert(original, Target::of_newcomer(main, original, &index, policy));
         }
     }
     targets
@@ -196,29 +217,43 @@ impl<'a> Target<'a> {
             base: slot.column.clone(),
             declared: as_declared.then_some(&slot.declared.ty),
             json,
+            literals: false,
             siblings: siblings(original, index),
         }
     }
 
-    fn of_owner(owner: &Owner, main: Home, original: &str, index: &Index<'_>) -> Self {
+    fn of_owner(
+        owner: &Owner,
+        main: Home,
+        original: &str,
+        index: &Index<'_>,
+        policy: &Policy,
+    ) -> Self {
         Self {
             main,
             base: owner.name.clone(),
             declared: None,
             json: owner.role == Role::MainJson,
+            literals: policy.numbers == Numbers::Text && owner.role == Role::Main,
             siblings: siblings(original, index),
         }
     }
 
-    fn of_newcomer(main: Home, original: &str, index: &Index<'_>, names: Names) -> Self {
+    fn of_newcomer(main: Home, original: &str, index: &Index<'_>, policy: &Policy) -> Self {
+        let literals = policy.numbers == Numbers::Text;
         let siblings = siblings(original, index);
-        let base = name::short(original, names);
-        Self { main, base, declared: None, json: false, siblings }
+        let base = name::short(original, policy.names);
+        Self { main, base, declared: None, json: false, literals, siblings }
     }
 
     /// What the field's columns are named after.
     pub(super) fn base(&self) -> &str {
         &self.base
+    }
+
+    /// The declared type that a value does not fit.
+    pub(super) fn misfit(&self, value: &Value) -> Option<&Declared> {
+        self.declared.filter(|it| it.fit(value).is_none())
     }
 
     /// Whether the value goes to the field's own column or to `_lw_extra` in any case, told
@@ -235,6 +270,11 @@ impl<'a> Target<'a> {
             return declared.fit(value).map_or(Spot::Extra, |cell| Spot::Column(at, cell));
         }
         if let Some(cell) = fit::cell(value, &column.ty, self.json) {
+            return Spot::Column(at, cell);
+        }
+        if self.literals
+            && let Some(cell) = fit::literal(value, &column.ty)
+        {
             return Spot::Column(at, cell);
         }
         let Some(role) = fit::sibling_role(value) else { return Spot::Extra };

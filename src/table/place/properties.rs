@@ -9,8 +9,10 @@ use serde_json::value::RawValue;
 
 use super::support::{Lake, declare, n, ns, row, t};
 use super::*;
+use crate::name::Names;
 use crate::number::Number;
 use crate::table::declared::json_text;
+use crate::table::layout::Numbers;
 use crate::value::Set;
 
 /// Names that clash with each other, with siblings, and with what is reserved.
@@ -132,8 +134,19 @@ fn policy() -> impl Strategy<Value = Policy> {
         "struct<k: long>",
     ]);
     let columns = proptest::collection::vec((select(NAMES.to_vec()), types), 0..4);
-    (columns, select(vec![0, 3, 8, 200]))
-        .prop_map(|(columns, max_columns)| Policy { max_columns, ..declare(&columns) })
+    let names = select(vec![Names::Snake, Names::Lower, Names::Keep]);
+    let numbers = select(vec![
+        Numbers::Auto,
+        Numbers::Double,
+        Numbers::Text,
+        Numbers::Decimal { precision: 38, scale: 9 },
+    ]);
+    let new_columns = select(vec![NewColumns::Add, NewColumns::Add, NewColumns::Extra]);
+    let rest = (names, numbers, new_columns, any::<bool>());
+    (columns, select(vec![0, 3, 8, 200]), rest).prop_map(|(columns, max_columns, rest)| {
+        let (names, numbers, new_columns, zoned) = rest;
+        Policy { max_columns, names, numbers, new_columns, zoned, ..declare(&columns) }
+    })
 }
 
 /// What someone else does to a table; what its engine would refuse is not done.
@@ -207,7 +220,9 @@ fn owns(layout: &Layout, column: &Column, original: &str) -> bool {
 fn may_use(layout: &Layout, column: &Column, original: &str) -> bool {
     let owner = layout.owners.iter().find(|it| it.id == Some(column.id));
     let name = owner.map_or(&column.name, |it| &it.name);
-    name::snake(original) == name.to_lowercase()
+    [Names::Snake, Names::Lower, Names::Keep]
+        .iter()
+        .any(|it| name::short(original, *it).to_lowercase() == name.to_lowercase())
 }
 
 /// Every value of the batch is in one place, and there is nothing else.
