@@ -150,6 +150,8 @@ pub enum Op {
     Update,
     /// A deleted item.
     Delete,
+    /// An item as an export of its table shows it.
+    Read,
 }
 
 impl Op {
@@ -160,6 +162,7 @@ impl Op {
             Op::Insert => "insert",
             Op::Update => "update",
             Op::Delete => "delete",
+            Op::Read => "read",
         }
     }
 }

@@ -17,6 +17,8 @@ Examples:
   lakeward replay events/                 land the events of a folder in the lake
   lakeward tables                         what the lake holds
   lakeward show shop.orders_changes       the newest rows of a table
+  lakeward replay --as ARN orders.jsonl   try it with plain JSON lines
+  lakeward infer orders.jsonl             the columns to declare for them
 
 Environment:
   LAKEWARD_LAKE__LOCATION overrides `location` of [lake], and so on for its other keys.
@@ -24,7 +26,8 @@ Environment:
 Exit codes:
   0  done; of a replay: every record landed, was there already, is quarantined or dropped
   1  something failed; of a replay: a file, an event or a record is none of these
-  2  the arguments or the config are wrong; nothing was done";
+  2  the arguments or the config are wrong; nothing was done
+  3  of a replay: what --fail-on names has happened";
 
 const REPLAY_AFTER: &str = "\
 An event file holds what Lambda hands to a function: {\"Records\": [ … ]} with the records of a
@@ -32,14 +35,42 @@ DynamoDB stream, a Kinesis stream or an SQS queue. A file holds one event, over 
 it likes, or one event a line. Folders are searched for .json, .jsonl and .ndjson files, also
 with .gz or .zst after it; hidden ones are skipped. Files are taken in the order of their paths.
 
+With --as, each line of a file is the payload of a record instead: a message of a queue, a record
+of a stream, or an item of a table's export ({\"Item\": …}). A list or a single JSON object will do
+as well. Such records have no arrival time; what one is called follows from its bytes, its file's
+name and how often it came before, so an edited line is a new record and the others are not.
+
 Replaying an event again is safe: a record that a table holds is counted as duplicate. A broken
 file costs only itself.
 
 Examples:
   lakeward replay event.json
   lakeward replay --config shop/lakeward.toml --lake /tmp/lake shop/events more.jsonl.gz
+  lakeward replay --as arn:aws:sqs:eu-west-1:123456789012:orders orders.jsonl
+  lakeward replay --as arn:aws:dynamodb:eu-west-1:123456789012:table/app --key pk,sk data/
+  lakeward replay --dry-run --fail-on quarantine,extra event.json
 
-Exit codes: 0 all landed, quarantined or dropped; 1 something is neither; 2 bad arguments or config";
+Exit codes: 0 all landed, quarantined, filtered or dropped; 1 something is neither; 2 bad arguments
+or config; 3 what --fail-on names has happened";
+
+const PLAN_AFTER: &str = "\
+It runs the events through the real handler on a lake that only pretends to be written to: which
+routes take how many records, what becomes of them, which tables and columns come into being.
+
+Examples:
+  lakeward plan event.json
+  lakeward plan --as arn:aws:sqs:eu-west-1:123456789012:orders orders.jsonl
+
+Exit codes as of replay; 1 also when a declared type is no widening of the column's";
+
+const INFER_AFTER: &str = "\
+It reads records and prints the block to paste into lakeward.toml, each column with what speaks for
+its type. Types are chosen so that all values fit; what is only likely is a comment. No value is
+printed.
+
+Examples:
+  lakeward infer orders.jsonl --table billing.orders
+  lakeward infer events/";
 
 const SHOW_AFTER: &str = "\
 Newest first, by `_lw_arrived_at`, then `_lw_position`. A table cuts long values and leaves out
@@ -71,9 +102,42 @@ pub(super) enum Command {
         /// Directory of the lake, instead of the config's
         #[arg(long, value_name = "DIR")]
         lake: Option<String>,
-        /// Event files, and folders of them
-        #[arg(required = true, value_name = "PATH")]
+        #[command(flatten)]
+        input: Input,
+        /// Do all of it but write: nothing on disk changes
+        #[arg(long)]
+        dry_run: bool,
+        /// Print one JSON object instead of a table
+        #[arg(long)]
+        json: bool,
+        /// Exit with 3 when this happened: quarantine, extra, sibling
+        #[arg(long, value_name = "WHAT", value_delimiter = ',')]
+        fail_on: Vec<FailOn>,
+    },
+    /// Show what a replay would do; write nothing
+    #[command(after_help = PLAN_AFTER)]
+    Plan {
+        /// The config
+        #[arg(long, value_name = "FILE", default_value = crate::config::FILE_NAME)]
+        config: PathBuf,
+        /// Directory of the lake, instead of the config's
+        #[arg(long, value_name = "DIR")]
+        lake: Option<String>,
+        #[command(flatten)]
+        input: Input,
+        /// Print one JSON object instead of a table
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print the columns to declare for the records of a file
+    #[command(after_help = INFER_AFTER)]
+    Infer {
+        /// Files of JSON lines, of JSON, or of events
+        #[arg(required = true, value_name = "FILE")]
         paths: Vec<PathBuf>,
+        /// The table the columns are for
+        #[arg(long, value_name = "NAME", default_value = "namespace.table")]
+        table: String,
     },
     /// List the tables, or the columns of one
     Tables {
@@ -102,6 +166,31 @@ pub(super) enum Command {
         #[arg(long, value_name = "FILE", default_value = crate::config::FILE_NAME)]
         config: PathBuf,
     },
+}
+
+/// What is replayed.
+#[derive(Debug, clap::Args)]
+pub(super) struct Input {
+    /// Take each line as the payload of a record of this queue, stream or table
+    #[arg(long = "as", value_name = "ARN")]
+    pub source: Option<String>,
+    /// Key attributes of the table, for --as with a DynamoDB table
+    #[arg(long, value_name = "NAME", value_delimiter = ',', requires = "source")]
+    pub key: Vec<String>,
+    /// Event files, and folders of them
+    #[arg(required = true, value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+}
+
+/// What makes a replay fail that has failed nowhere else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum FailOn {
+    /// A record was quarantined
+    Quarantine,
+    /// A value is in `_lw_extra`
+    Extra,
+    /// A value is in a sibling column
+    Sibling,
 }
 
 /// Which lake to look at.

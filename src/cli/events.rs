@@ -18,7 +18,7 @@ pub(super) struct Trouble {
 }
 
 /// One event of a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Event<'a> {
     /// Its line, from 1, where the file holds several.
     pub line: Option<usize>,

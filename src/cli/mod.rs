@@ -1,4 +1,4 @@
-//! The command line: `replay`, `tables`, `show`, `check`.
+//! The command line.
 //!
 //! What a command finds goes to `out`, what keeps it from its work to `err`. A reader that closes
 //! the pipe early ends a command quietly.
@@ -16,11 +16,15 @@ use crate::store::Lake;
 mod args;
 mod check;
 mod events;
+mod export;
+mod infer;
+mod plan;
 mod print;
 mod replay;
 mod show;
 mod summary;
 mod tables;
+mod wrap;
 
 pub use summary::Summary;
 
@@ -32,6 +36,9 @@ pub const DONE: u8 = 0;
 pub const FAILED: u8 = 1;
 /// The arguments or the config are wrong.
 pub const WRONG_USE: u8 = 2;
+
+/// What `--fail-on` names has happened.
+pub const HAPPENED: u8 = 3;
 
 /// Where a command prints.
 #[expect(missing_debug_implementations, reason = "writers have none")]
@@ -83,10 +90,16 @@ pub async fn run(args: impl IntoIterator<Item = OsString>, terminal: &mut Termin
 
 async fn dispatch(command: Command, terminal: &mut Terminal<'_>) -> Result<u8, Failure> {
     match command {
-        Command::Replay { config, lake, paths } => {
+        Command::Replay { config, lake, input, dry_run, json, fail_on } => {
             let config = with_lake(Config::load(&config)?, lake)?;
-            replay::run(config, &paths, terminal).await
+            let how = replay::How { input: replay::input(input)?, dry_run, json, fail_on };
+            replay::run(config, &how, terminal).await
         }
+        Command::Plan { config, lake, input, json } => {
+            let config = with_lake(Config::load(&config)?, lake)?;
+            plan::run(config, &replay::input(input)?, json, terminal).await
+        }
+        Command::Infer { paths, table } => infer::run(&paths, &table, terminal),
         Command::Tables { table, place } => {
             let config = find_config(place)?;
             let lake = Lake::open(config.lake.clone())?;

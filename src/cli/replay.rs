@@ -2,50 +2,117 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::cli::args::{FailOn, Input};
 use crate::cli::events::{self, Trouble};
-use crate::cli::{Failure, Summary, Terminal};
+use crate::cli::wrap::Source;
+use crate::cli::{Failure, HAPPENED, Summary, Terminal};
 use crate::config::Config;
 use crate::deadline::Deadline;
 use crate::handler::{self, App, InvocationError};
+use crate::store::clock::Clock;
+use crate::store::files::local::LocalFiles;
+use crate::store::files::overlay::Overlay;
+use crate::store::{Lake, Settings, StoreError};
 
-/// Handles the events of every file at `paths`, prints what became of them, and returns the exit
-/// code. What is wrong with one file or event does not keep others from landing.
+/// What is replayed.
+#[derive(Debug)]
+pub(super) struct Replayed {
+    pub paths: Vec<PathBuf>,
+    /// What lines are payloads of; `None` where files hold events.
+    pub source: Option<Source>,
+}
+
+/// Reads the arguments of what is replayed.
+pub(super) fn input(input: Input) -> Result<Replayed, Failure> {
+    let Input { source, key, paths } = input;
+    let source = source.map(|arn| Source::new(&arn, &key)).transpose().map_err(Failure::Use)?;
+    Ok(Replayed { paths, source })
+}
+
+/// How it is replayed.
+#[derive(Debug)]
+pub(super) struct How {
+    pub input: Replayed,
+    pub dry_run: bool,
+    pub json: bool,
+    pub fail_on: Vec<FailOn>,
+}
+
+/// Handles the events of every file, prints what became of them, and returns the exit code. What
+/// is wrong with one file or event does not keep others from landing.
 pub(super) async fn run(
     config: Config,
-    paths: &[PathBuf],
+    how: &How,
     terminal: &mut Terminal<'_>,
 ) -> Result<u8, Failure> {
-    let app = App::open(config)?;
+    let app = if how.dry_run { pretend(config)? } else { App::open(config)? };
     let mut summary = Summary::default();
+    handle_all(&app, &how.input, &mut summary, terminal.progress).await;
+    let location = &app.config.lake.location;
+    let printed = if how.json {
+        writeln!(terminal.out, "{}", summary.json(how.dry_run))
+    } else {
+        summary.print(&terminal.program, location, how.dry_run, terminal.out)
+    };
+    let printed = printed.and_then(|()| terminal.out.flush());
+    // Where the summary goes to a file or a pipe, what failed is still seen.
+    summary.print_troubles(terminal.err)?;
+    let happened = how.fail_on.iter().any(|it| match it {
+        FailOn::Quarantine => summary.quarantined() > 0,
+        FailOn::Extra => summary.in_extra() > 0,
+        FailOn::Sibling => summary.in_siblings() > 0,
+    });
+    let code = match summary.exit_code() {
+        super::DONE if happened => HAPPENED,
+        code => code,
+    };
+    match printed {
+        // Whoever closed the pipe still learns from the exit code what became of the records.
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
+        Ok(()) | Err(_) => Ok(code),
+    }
+}
+
+/// The app of a config on lakes that only pretend to be written to.
+pub(super) fn pretend(config: Config) -> Result<App, StoreError> {
+    let over = |settings: &Settings| {
+        let location = LocalFiles::location(&settings.location)
+            .map_err(StoreError::files("open", &settings.location))?;
+        let files = Arc::new(Overlay::over(Arc::new(LocalFiles)));
+        Ok(Lake::with(files, location, settings.config_hash.clone(), Clock::system()))
+    };
+    let lake = over(&config.lake)?;
+    let quarantine = config.quarantine.lake.as_ref().map(over).transpose()?;
+    Ok(App::on(config, lake, quarantine))
+}
+
+/// Handles the events of every file.
+pub(super) async fn handle_all(app: &App, input: &Replayed, summary: &mut Summary, watched: bool) {
     let mut troubles = Vec::new();
-    let files = events::find(paths, &mut troubles);
-    let bar = progress(files.len(), terminal.progress);
+    let files = events::find(&input.paths, &mut troubles);
+    let bar = progress(files.len(), watched);
     for file in &files {
         bar.set_message(file.display().to_string());
-        replay(&app, file, &mut summary, &mut troubles).await;
+        handle_file(app, input.source.as_ref(), file, summary, &mut troubles).await;
         bar.inc(1);
     }
     bar.finish_and_clear();
     for trouble in troubles {
         summary.trouble(&trouble.place, &trouble.what, &trouble.remedy);
     }
-    let location = &app.config.lake.location;
-    let printed = summary
-        .print(&terminal.program, location, terminal.out)
-        .and_then(|()| terminal.out.flush());
-    // Where the summary goes to a file or a pipe, what failed is still seen.
-    summary.print_troubles(terminal.err)?;
-    match printed {
-        // Whoever closed the pipe still learns from the exit code what became of the records.
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
-        Ok(()) | Err(_) => Ok(summary.exit_code()),
-    }
 }
 
-async fn replay(app: &App, file: &Path, summary: &mut Summary, troubles: &mut Vec<Trouble>) {
+async fn handle_file(
+    app: &App,
+    source: Option<&Source>,
+    file: &Path,
+    summary: &mut Summary,
+    troubles: &mut Vec<Trouble>,
+) {
     let text = match events::read(file) {
         Ok(text) => text,
         Err(trouble) => {
@@ -53,29 +120,43 @@ async fn replay(app: &App, file: &Path, summary: &mut Summary, troubles: &mut Ve
             return;
         }
     };
-    for event in events::split(file, &text, troubles) {
-        let place = match event.line {
-            Some(line) => format!("{}:{line}", file.display()),
-            None => file.display().to_string(),
-        };
-        match Box::pin(handler::handle(app, event.bytes, &Deadline::none())).await {
-            Ok(handled) => summary.add(&place, &handled.report, &app.config.routes),
-            Err(error) => troubles.push(Trouble {
-                place,
-                what: error.to_string(),
-                remedy: remedy(&error).to_owned(),
-            }),
+    let place = file.display().to_string();
+    if let Some(source) = source {
+        for event in source.events(file, &text) {
+            handle_event(app, &event, &place, summary, troubles).await;
         }
+        return;
+    }
+    for event in events::split(file, &text, troubles) {
+        let place = event.line.map_or_else(|| place.clone(), |line| format!("{place}:{line}"));
+        handle_event(app, event.bytes, &place, summary, troubles).await;
+    }
+}
+
+async fn handle_event(
+    app: &App,
+    event: &[u8],
+    place: &str,
+    summary: &mut Summary,
+    troubles: &mut Vec<Trouble>,
+) {
+    match Box::pin(handler::handle(app, event, &Deadline::none())).await {
+        Ok(handled) => summary.add(place, &handled.report, &app.config.routes),
+        Err(error) => troubles.push(Trouble {
+            place: place.to_owned(),
+            what: error.to_string(),
+            remedy: remedy(&error).to_owned(),
+        }),
     }
 }
 
 fn remedy(error: &InvocationError) -> &'static str {
     match error {
         InvocationError::Event(_) => {
-            "replay takes what Lambda hands to a function: {\"Records\": [ … ]} of one source"
+            "replay takes what Lambda hands to a function: {\"Records\": [ … ]} of one source; for \
+             plain lines, say whose records they are with --as ARN"
         }
-        InvocationError::Key(_) => "then replay it again",
-        InvocationError::NoRoute { .. } => "then replay it again",
+        InvocationError::Key(_) | InvocationError::NoRoute { .. } => "then replay it again",
         InvocationError::RejectLimit { .. } => {
             "if not, raise reject_limit in [quarantine] and replay it again"
         }

@@ -8,6 +8,9 @@ use crate::cli::{DONE, FAILED, print, shown};
 use crate::handler::Report;
 use crate::name::TableName;
 use crate::route::{Route, Target};
+use crate::table::layout::Spread;
+
+mod warn;
 
 /// Most troubles that are printed one by one; a store that is down says the same for each event.
 const MOST_TROUBLES: usize = 20;
@@ -19,7 +22,9 @@ pub struct Summary {
     reasons: BTreeMap<String, u64>,
     records: u64,
     dropped: u64,
+    filtered: u64,
     returned: u64,
+    taken: BTreeMap<String, u64>,
     failed: u64,
     troubles: Vec<String>,
 }
@@ -34,6 +39,7 @@ struct Sums {
     files: u64,
     extra: u64,
     new_columns: BTreeSet<String>,
+    spread: BTreeMap<String, Spread>,
 }
 
 impl Summary {
@@ -42,6 +48,10 @@ impl Summary {
         grow(&mut self.records, report.records);
         grow(&mut self.dropped, report.dropped);
         grow(&mut self.failed, report.failed);
+        report.filtered.values().for_each(|it| grow(&mut self.filtered, *it));
+        for (route, count) in &report.taken {
+            grow(self.taken.entry(route.clone()).or_default(), *count);
+        }
         for (table, (rows, landed)) in &report.tables {
             let sums = self.tables.entry(table.clone()).or_default();
             grow(&mut sums.rows, *rows);
@@ -50,6 +60,7 @@ impl Summary {
             grow(&mut sums.files, landed.files);
             grow(&mut sums.extra, landed.extra);
             sums.new_columns.extend(landed.new_columns.iter().cloned());
+            warn::add(&mut sums.spread, &landed.spread);
         }
         for ((name, reason), count) in &report.rejected {
             let route = routes.iter().find(|it| it.name == *name);
@@ -80,7 +91,13 @@ impl Summary {
     }
 
     /// Prints the table, what needs a second look, and what to type next about the lake at `location`.
-    pub fn print(&self, program: &str, location: &str, out: &mut dyn Write) -> io::Result<()> {
+    pub fn print(
+        &self,
+        program: &str,
+        location: &str,
+        dry_run: bool,
+        out: &mut dyn Write,
+    ) -> io::Result<()> {
         if self.tables.is_empty() {
             writeln!(out, "no rows in {}", counted(self.records, "record"))?;
         } else {
@@ -93,12 +110,10 @@ impl Summary {
                 counted(self.dropped, "record")
             )?;
         }
-        for (table, sums) in &self.tables {
-            if sums.extra > 0 {
-                let rows = counted(sums.extra, "row");
-                writeln!(out, "! {table}: {rows} with values in _lw_extra that no column holds")?;
-            }
+        if self.filtered > 0 {
+            writeln!(out, "{} left out by filters", counted(self.filtered, "record"))?;
         }
+        warn::print(self.tables.iter().map(|(table, sums)| (table, &sums.spread)), out)?;
         if self.returned > 0 {
             let records = counted(self.returned, "record");
             writeln!(
@@ -114,7 +129,64 @@ impl Summary {
         if self.failed == 0 && !self.tables.is_empty() && self.tables.values().all(known) {
             writeln!(out, "nothing new: the lake held all of these records")?;
         }
+        if dry_run {
+            return writeln!(out, "\ndry run: nothing was written");
+        }
         self.print_next(program, location, out)
+    }
+
+    /// The same for programs, as one JSON object.
+    pub fn json(&self, dry_run: bool) -> serde_json::Value {
+        let tables: serde_json::Map<_, _> = self
+            .tables
+            .iter()
+            .map(|(table, sums)| {
+                let new: Vec<&String> = sums.new_columns.iter().collect();
+                let value = serde_json::json!({
+                    "landed": sums.landed,
+                    "duplicates": sums.duplicates,
+                    "quarantined": sums.quarantined,
+                    "files": sums.files,
+                    "new_columns": new,
+                    "elsewhere": warn::json(&sums.spread),
+                });
+                (table.clone(), value)
+            })
+            .collect();
+        serde_json::json!({
+            "records": self.records,
+            "dropped": self.dropped,
+            "filtered": self.filtered,
+            "returned": self.returned,
+            "failed": self.failed,
+            "routes": self.taken,
+            "reasons": self.reasons,
+            "tables": tables,
+            "troubles": self.troubles,
+            "dry_run": dry_run,
+        })
+    }
+
+    /// Records that each route took.
+    pub fn taken(&self) -> &BTreeMap<String, u64> {
+        &self.taken
+    }
+
+    /// Quarantined records.
+    pub fn quarantined(&self) -> u64 {
+        self.reasons.values().fold(0, |sum, it| sum.saturating_add(*it))
+    }
+
+    /// Values in `_lw_extra`.
+    pub fn in_extra(&self) -> u64 {
+        let spread = self.tables.values().flat_map(|it| it.spread.values());
+        spread.fold(0, |sum, it| sum.saturating_add(it.extra))
+    }
+
+    /// Values in sibling columns.
+    pub fn in_siblings(&self) -> u64 {
+        let spread = self.tables.values().flat_map(|it| it.spread.values());
+        spread.flat_map(|it| it.siblings.values()).fold(0, |sum, it| sum.saturating_add(*it))
     }
 
     /// Prints what kept files, events and records from landing.
@@ -128,7 +200,8 @@ impl Summary {
         Ok(())
     }
 
-    fn print_tables(&self, out: &mut dyn Write) -> io::Result<()> {
+    /// Prints what became of the records for each table.
+    pub fn print_tables(&self, out: &mut dyn Write) -> io::Result<()> {
         let header =
             ["table", "read", "landed", "duplicate", "quarantined", "files", "new columns"];
         let quarantine = TableName::quarantine().to_string();
@@ -179,6 +252,7 @@ impl Summary {
             let sql = format!("from iceberg_scan('{}') limit 5", sql_path(lake, &name));
             writeln!(out, "look:    duckdb -c {}", shell(&sql))?;
             writeln!(out, "rows:    {program} show {table} --lake {option}")?;
+            writeln!(out, "latest:  {program} sql {table} --latest --lake {option}")?;
         }
         writeln!(out, "tables:  {program} tables --lake {option}")?;
         if filled.iter().any(|it| **it == quarantine) {
@@ -221,133 +295,4 @@ fn counted(number: u64, what: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::{Overrides, check};
-    use crate::store::Landed;
-
-    fn routes() -> Vec<Route> {
-        let text = "version = 1\n\
-            [[route]]\nsource = \"arn:aws:kinesis:*:*:stream/clicks\"\ntable = \"web.clicks\"\n\
-            [[route]]\nname = \"bills\"\nsource = \"arn:aws:sqs:*:*:bills\"\n\
-            table = \"billing.invoices\"\non_reject = \"return\"\n";
-        check(text, &Overrides::default()).config.unwrap().routes
-    }
-
-    fn landed(landed: u64, duplicates: u64, new: &[&str], extra: u64) -> Landed {
-        Landed {
-            landed,
-            duplicates,
-            files: 1,
-            new_columns: new.iter().map(|it| (*it).to_owned()).collect(),
-            extra,
-            ..Landed::default()
-        }
-    }
-
-    fn report(tables: &[(&str, u64, Landed)], rejected: &[(&str, &str, u64)]) -> Report {
-        Report {
-            records: 10,
-            tables: tables
-                .iter()
-                .map(|(name, rows, landed)| ((*name).to_owned(), (*rows, landed.clone())))
-                .collect(),
-            rejected: rejected
-                .iter()
-                .map(|(route, reason, count)| (((*route).to_owned(), (*reason).to_owned()), *count))
-                .collect(),
-            ..Report::default()
-        }
-    }
-
-    fn printed(summary: &Summary, location: &str) -> String {
-        let mut out = Vec::new();
-        summary.print("lakeward", location, &mut out).unwrap();
-        String::from_utf8(out).unwrap()
-    }
-
-    fn troubles(summary: &Summary) -> String {
-        let mut err = Vec::new();
-        summary.print_troubles(&mut err).unwrap();
-        String::from_utf8(err).unwrap()
-    }
-
-    #[test]
-    fn sums_events_and_says_what_to_type_next() {
-        let mut summary = Summary::default();
-        let clicks = landed(298, 1, &["a", "b"], 3);
-        let first = report(
-            &[("web.clicks", 299, clicks), ("lakeward.quarantine", 2, landed(2, 0, &[], 0))],
-            &[("web.clicks", "bad_base64", 1), ("", "no_route", 1)],
-        );
-        summary.add("a.json", &first, &routes());
-        let mut again = report(&[("web.clicks", 299, landed(0, 299, &["b", "c"], 0))], &[]);
-        again.dropped = 1;
-        summary.add("b.json", &again, &routes());
-        assert_eq!(summary.exit_code(), DONE);
-        assert_eq!(
-            printed(&summary, "./lake"),
-            "table                read  landed  duplicate  quarantined  files  new columns\n\
-             web.clicks            599     298        300            1      2  +3\n\
-             lakeward.quarantine             2          0                   1  bad_base64 1, no_route 1\n\
-             1 record dropped by routes with drop = true\n\
-             ! web.clicks: 3 rows with values in _lw_extra that no column holds\n\
-             \n\
-             look:    duckdb -c \"from iceberg_scan('lake/web/clicks') limit 5\"\n\
-             rows:    lakeward show web.clicks --lake lake\n\
-             tables:  lakeward tables --lake lake\n\
-             why:     lakeward show lakeward.quarantine --lake lake\n"
-        );
-    }
-
-    #[test]
-    fn what_is_not_durable_fails_the_replay() {
-        let mut summary = Summary::default();
-        let mut stuck = report(&[("web.clicks", 3, Landed::default())], &[("bills", "no_json", 2)]);
-        stuck.failed = 5;
-        stuck.trouble = vec!["can't list x: denied".to_owned()];
-        summary.add("a.json:7", &stuck, &routes());
-        assert_eq!(summary.exit_code(), FAILED);
-        assert_eq!(
-            printed(&summary, "lake"),
-            "table       read  landed  duplicate  quarantined  files  new columns\n\
-             web.clicks     3       0          0            0      0\n\
-             ! 2 records rejected and returned to the queue (on_reject = \"return\")\n\
-             ! 3 records neither landed nor quarantined\n"
-        );
-        assert_eq!(
-            troubles(&summary),
-            "! a.json:7: can't list x: denied: put it right and replay again; what has landed \
-             does not land again\n"
-        );
-    }
-
-    #[test]
-    fn many_troubles_are_cut_short() {
-        let mut summary = Summary::default();
-        for at in 0..25 {
-            summary.trouble(&format!("{at}.json"), "can't be read", "check its path");
-        }
-        assert_eq!(printed(&summary, "lake"), "no rows in 0 records\n");
-        let text = troubles(&summary);
-        assert!(text.starts_with("! 0.json: can't be read: check its path\n"), "{text}");
-        assert!(
-            text.ends_with("! 19.json: can't be read: check its path\n! and 5 more like these\n"),
-            "{text}"
-        );
-        assert_eq!(summary.exit_code(), FAILED);
-    }
-
-    #[test]
-    fn commands_survive_odd_paths() {
-        assert_eq!(shell("lake"), "lake");
-        assert_eq!(shell("my $lake"), "\"my \\$lake\"");
-        let mut summary = Summary::default();
-        let one = report(&[("web.clicks", 1, landed(1, 0, &[], 0))], &[]);
-        summary.add("a", &one, &routes());
-        assert!(
-            printed(&summary, "/tmp/o'lake")
-                .contains("duckdb -c \"from iceberg_scan('/tmp/o''lake/web/clicks') limit 5\"\n")
-        );
-    }
-}
+mod tests;

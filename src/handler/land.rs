@@ -74,7 +74,7 @@ async fn land_one(
     deadline: &Deadline,
     report: &mut Report,
 ) -> Result<Vec<(usize, Reject)>, StoreError> {
-    let read = count(rows.len());
+    let mut read = count(rows.len());
     let landing = app.lake_of(table).land(table, policy, rows, deadline);
     let landed = match deadline.last_call() {
         None => landing.await,
@@ -87,6 +87,7 @@ async fn land_one(
     let (landed, outcome) = match landed {
         Ok(mut landed) => {
             let refused = std::mem::take(&mut landed.refused);
+            read = read.saturating_sub(count(refused.len()));
             (landed, Ok(refused))
         }
         Err(error) => {

@@ -14,6 +14,9 @@ use crate::value::Fields;
 /// The principal of deletes that time to live makes.
 const TTL_PRINCIPAL: &str = "dynamodb.amazonaws.com";
 
+/// Name of what no stream delivers: an item of an export, as the command line hands it in.
+const READ: &str = "READ";
+
 /// Times from here on are microseconds since 1970, below milliseconds: the year 5138, or March 1973.
 const MICROS_FROM: i64 = 100_000_000_000_000;
 
@@ -50,12 +53,16 @@ fn identify(
     let origin = Origin {
         id: text(members, "eventID"),
         source: table,
-        shard: label,
+        shard: label.filter(|_| !is_read(members)),
         position: number.as_deref().map(padded),
         arrived_at: time.and_then(Timestamp::from_epoch_seconds),
         moved: false,
     };
     (number, origin)
+}
+
+fn is_read(members: &Object<'_>) -> bool {
+    matches!(get(members, "eventName"), Some(Json::String(it)) if it == READ)
 }
 
 fn decode(
@@ -80,6 +87,7 @@ fn record(members: &Object<'_>, mut change: Object<'_>) -> Result<Record, Reject
             "INSERT" => Op::Insert,
             "MODIFY" => Op::Update,
             "REMOVE" => Op::Delete,
+            READ => Op::Read,
             _ => return Err(malformed("its eventName is none of INSERT, MODIFY and REMOVE")),
         },
         _ => return Err(malformed("it has no eventName")),

@@ -8,6 +8,7 @@ use std::pin::Pin;
 use bytes::Bytes;
 
 pub mod local;
+pub mod overlay;
 
 /// A call that is under way.
 pub type Call<'a, T> = Pin<Box<dyn Future<Output = io::Result<T>> + Send + 'a>>;

@@ -46,7 +46,7 @@ pub const RECORD: [LineageColumn; 11] = [
     text(SHARD, false, "Kinesis shard, DynamoDB stream label, or FIFO message group"),
     text("_lw_key", false, "Kinesis partition key, DynamoDB keys as JSON, or FIFO message group"),
     text(POSITION, true, "orders the records of one source, shard and key; compares as text"),
-    text("_lw_op", true, "event, insert, update or delete"),
+    text("_lw_op", true, "event, insert, update, delete or read"),
     text("_lw_deleted_by", false, "who deleted the item: ttl or user"),
     time("_lw_event_at", "when it happened, UTC"),
     time(ARRIVED_AT, "when the source took it in, UTC"),

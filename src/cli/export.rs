@@ -1,0 +1,41 @@
+//! Exports of a DynamoDB table to S3: what their manifest says.
+
+use std::path::Path;
+
+use crate::json::{self, Json};
+use crate::time::Timestamp;
+
+/// The export that a data file is of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Export {
+    /// What names it: the end of its ARN, else the file's own name.
+    pub name: String,
+    /// When it shows the table, in milliseconds since 1970; 0 where nobody says.
+    pub time_ms: i64,
+}
+
+impl Export {
+    /// Looks for `manifest-summary.json` beside the file and up to two folders above it, where
+    /// DynamoDB puts it.
+    pub(super) fn of(path: &Path) -> Self {
+        let folders = path.ancestors().skip(1).take(3);
+        let mut manifests = folders.map(|it| it.join("manifest-summary.json"));
+        let found = manifests.find_map(|it| Self::read(&std::fs::read(it).ok()?));
+        found.unwrap_or_else(|| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            let name = name.split('.').next().unwrap_or_default().to_owned();
+            Self { name, time_ms: 0 }
+        })
+    }
+
+    fn read(manifest: &[u8]) -> Option<Self> {
+        let Ok(Json::Object(members)) = json::parse(manifest) else { return None };
+        let text = |name: &str| match members.iter().find(|(it, _)| it == name) {
+            Some((_, Json::String(it))) => Some(it.as_ref()),
+            _ => None,
+        };
+        let name = text("exportArn")?.rsplit('/').next()?.to_owned();
+        let time = text("exportTime").and_then(Timestamp::from_rfc3339);
+        Some(Self { name, time_ms: time.map_or(0, |it| it.micros().div_euclid(1_000)) })
+    }
+}

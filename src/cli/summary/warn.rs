@@ -1,0 +1,94 @@
+//! Columns whose values are partly elsewhere, and what to declare.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+
+use crate::cli::print;
+use crate::table::layout::Spread;
+
+/// Most columns that are named.
+const MOST: usize = 10;
+
+/// Adds one event's counts to the sums.
+pub(super) fn add(sums: &mut BTreeMap<String, Spread>, more: &BTreeMap<String, Spread>) {
+    for (column, more) in more {
+        let sum = sums.entry(column.clone()).or_default();
+        sum.values = sum.values.saturating_add(more.values);
+        sum.extra = sum.extra.saturating_add(more.extra);
+        for (sibling, count) in &more.siblings {
+            let it = sum.siblings.entry(sibling.clone()).or_default();
+            *it = it.saturating_add(*count);
+        }
+    }
+}
+
+/// Prints a line for each column, the largest share first.
+pub(super) fn print<'a>(
+    tables: impl Iterator<Item = (&'a String, &'a BTreeMap<String, Spread>)>,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    let mut lines: Vec<(u128, String)> = Vec::new();
+    for (table, spread) in tables {
+        for (column, counts) in spread {
+            let place = format!("{table}.{}", print::safe(column));
+            for (sibling, count) in &counts.siblings {
+                let advice = advice(sibling, column);
+                let share = share(*count, counts.values);
+                lines.push((
+                    share.0,
+                    format!("! {place}: {} in {} → {advice}", share.1, print::safe(sibling)),
+                ));
+            }
+            if counts.extra > 0 {
+                let share = share(counts.extra, counts.values);
+                let advice = "declare a type that holds them, or see max_columns and new_columns";
+                lines.push((share.0, format!("! {place}: {} in _lw_extra → {advice}", share.1)));
+            }
+        }
+    }
+    lines.sort_by_key(|(share, _)| Reverse(*share));
+    for (_, line) in lines.iter().take(MOST) {
+        writeln!(out, "{line}")?;
+    }
+    if let Some(more) = lines.len().checked_sub(MOST).filter(|it| *it > 0) {
+        writeln!(out, "! and {more} more columns like these: see `tables TABLE`")?;
+    }
+    Ok(())
+}
+
+/// What to declare, by the kind that a sibling column is named after.
+fn advice(sibling: &str, column: &str) -> String {
+    let kind = sibling.rsplit("__").next().unwrap_or_default();
+    let kind = kind.split('_').next().unwrap_or_default();
+    let ty = match kind {
+        "double" => "double",
+        "decimal" => "decimal(38,9)",
+        // Kinds are mixed: JSON holds them all.
+        _ => "json",
+    };
+    format!("declare {} = \"{ty}\"", print::safe(column))
+}
+
+/// A share of the values in thousandths, and as people read it.
+fn share(part: u64, of: u64) -> (u128, String) {
+    let thousandths = u128::from(part).saturating_mul(1_000) / u128::from(of.max(1));
+    let text = match thousandths {
+        0..10 => "under 1 %".to_owned(),
+        it => format!("{} %", it / 10),
+    };
+    (thousandths, text)
+}
+
+/// The counts for programs.
+pub(super) fn json(spread: &BTreeMap<String, Spread>) -> serde_json::Value {
+    let each = spread.iter().map(|(column, it)| {
+        let value = serde_json::json!({
+            "values": it.values,
+            "siblings": it.siblings,
+            "extra": it.extra,
+        });
+        (column.clone(), value)
+    });
+    serde_json::Value::Object(each.collect())
+}

@@ -1,0 +1,109 @@
+//! A lake that is only looked at: what is written to it stays in memory.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use sha2::{Digest as _, Sha256};
+
+use crate::store::files::{Call, Created, Files, Tagged};
+
+/// Files over other files: reads fall through, writes do not. The same code that commits for real
+/// runs on it, so what it would do is what it does.
+#[derive(Debug)]
+pub struct Overlay {
+    under: Arc<dyn Files>,
+    written: Mutex<BTreeMap<String, Bytes>>,
+}
+
+impl Overlay {
+    /// An overlay over `under`, which stays as it is.
+    pub fn over(under: Arc<dyn Files>) -> Self {
+        Self { under, written: Mutex::default() }
+    }
+
+    fn written(&self) -> MutexGuard<'_, BTreeMap<String, Bytes>> {
+        self.written.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn own(&self, location: &str) -> Option<Bytes> {
+        self.written().get(location).cloned()
+    }
+
+    fn put(&self, location: &str, bytes: Bytes) {
+        self.written().insert(location.to_owned(), bytes);
+    }
+}
+
+fn tag(bytes: &Bytes) -> String {
+    format!("{:x}", Sha256::digest(bytes))
+}
+
+impl Files for Overlay {
+    fn read<'a>(&'a self, location: &'a str) -> Call<'a, Option<Bytes>> {
+        Box::pin(async move {
+            match self.own(location) {
+                Some(bytes) => Ok(Some(bytes)),
+                None => self.under.read(location).await,
+            }
+        })
+    }
+
+    fn exists<'a>(&'a self, location: &'a str) -> Call<'a, bool> {
+        Box::pin(
+            async move { Ok(self.own(location).is_some() || self.under.exists(location).await?) },
+        )
+    }
+
+    fn write<'a>(&'a self, location: &'a str, bytes: Bytes) -> Call<'a, ()> {
+        Box::pin(async move {
+            self.put(location, bytes);
+            Ok(())
+        })
+    }
+
+    fn create<'a>(&'a self, location: &'a str, bytes: Bytes) -> Call<'a, Created> {
+        Box::pin(async move {
+            if self.exists(location).await? {
+                return Ok(Created::Exists);
+            }
+            self.put(location, bytes);
+            Ok(Created::Done)
+        })
+    }
+
+    fn read_tagged<'a>(&'a self, location: &'a str) -> Call<'a, Option<Tagged>> {
+        Box::pin(async move {
+            let bytes = self.read(location).await?;
+            Ok(bytes.map(|bytes| Tagged { tag: tag(&bytes), bytes }))
+        })
+    }
+
+    fn replace<'a>(
+        &'a self,
+        location: &'a str,
+        expected: Option<&'a str>,
+        bytes: Bytes,
+    ) -> Call<'a, bool> {
+        Box::pin(async move {
+            let there = self.read_tagged(location).await?;
+            let unchanged = there.as_ref().map(|it| it.tag.as_str()) == expected;
+            if unchanged {
+                self.put(location, bytes);
+            }
+            Ok(unchanged)
+        })
+    }
+
+    fn list<'a>(&'a self, folder: &'a str) -> Call<'a, Vec<String>> {
+        Box::pin(async move {
+            let mut names: BTreeSet<String> = self.under.list(folder).await?.into_iter().collect();
+            let prefix = format!("{}/", folder.trim_end_matches('/'));
+            for location in self.written().keys() {
+                let rest = location.strip_prefix(&prefix).and_then(|it| it.split('/').next());
+                names.extend(rest.map(str::to_owned));
+            }
+            Ok(names.into_iter().collect())
+        })
+    }
+}
