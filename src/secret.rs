@@ -134,4 +134,5 @@ fn environment(name: &str) -> Result<Vec<u8>, String> {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_in_result, reason = "a test may panic")]
 mod tests;

@@ -81,6 +81,28 @@ Examples:
   lakeward show shop.orders_changes --limit 3
   lakeward show lakeward.quarantine --format json";
 
+const SQL_AFTER: &str = "\
+A table of changes has a row for each change. --latest prints the query for the newest row of each
+`_lw_source` and `_lw_key`, without those that are deleted by now. Messages of a standard queue have
+no key: name the columns that make one with --key.
+
+Examples:
+  lakeward sql shop.orders_changes --latest
+  lakeward sql billing.invoices --latest --key invoice_id
+  lakeward sql shop.orders_changes --engine athena";
+
+const INIT_AFTER: &str = "\
+It writes lakeward.toml and events/sample.json, and changes no file that is there.
+
+Example:
+  lakeward init shop && cd shop && lakeward replay events/";
+
+const COMPLETIONS_AFTER: &str = "\
+Examples:
+  lakeward completions bash > ~/.local/share/bash-completion/completions/lakeward
+  lakeward completions zsh > ~/.zfunc/_lakeward           (with fpath+=~/.zfunc in .zshrc)
+  lakeward completions fish > ~/.config/fish/completions/lakeward.fish";
+
 /// `lakeward`
 #[derive(Debug, Parser)]
 #[command(name = "lakeward", version, about = ABOUT, after_help = AFTER)]
@@ -160,6 +182,36 @@ pub(super) enum Command {
         #[command(flatten)]
         place: Place,
     },
+    /// Print the query that opens a table in an engine
+    #[command(after_help = SQL_AFTER)]
+    Sql {
+        /// The table, namespace.name
+        table: String,
+        /// Only the newest row of each key, without deleted ones
+        #[arg(long)]
+        latest: bool,
+        /// Columns that make the key, where records came without one
+        #[arg(long, value_name = "COLUMN", value_delimiter = ',', requires = "latest")]
+        key: Vec<String>,
+        /// The engine
+        #[arg(long, value_enum, default_value_t = Engine::Duckdb)]
+        engine: Engine,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Write a config to start from, and a sample event
+    #[command(after_help = INIT_AFTER)]
+    Init {
+        /// The folder
+        #[arg(default_value = ".", value_name = "DIR")]
+        folder: PathBuf,
+    },
+    /// Print completions for a shell
+    #[command(after_help = COMPLETIONS_AFTER)]
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
     /// Name everything that is wrong with a config
     Check {
         /// The config
@@ -202,6 +254,23 @@ pub(super) struct Place {
     /// Directory of the lake [default: the config's, else ./lake]
     #[arg(long, value_name = "DIR")]
     pub lake: Option<String>,
+}
+
+/// Who reads the table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Engine {
+    /// DuckDB with its iceberg extension
+    Duckdb,
+    /// Amazon Athena
+    Athena,
+    /// Trino
+    Trino,
+    /// Apache Spark
+    Spark,
+    /// Snowflake
+    Snowflake,
+    /// ClickHouse
+    Clickhouse,
 }
 
 /// How rows are printed.

@@ -18,10 +18,12 @@ mod check;
 mod events;
 mod export;
 mod infer;
+mod init;
 mod plan;
 mod print;
 mod replay;
 mod show;
+mod sql;
 mod summary;
 mod tables;
 mod wrap;
@@ -111,6 +113,19 @@ async fn dispatch(command: Command, terminal: &mut Terminal<'_>) -> Result<u8, F
         Command::Show { table, limit, format, place } => {
             let lake = Lake::open(find_config(place)?.lake)?;
             show::run(&lake, &table_name(&table)?, limit, format, terminal.out).await
+        }
+        Command::Sql { table, latest, key, engine, place } => {
+            let lake = Lake::open(find_config(place)?.lake)?;
+            let latest = latest.then_some(key.as_slice());
+            sql::run(&lake, &table_name(&table)?, engine, latest, terminal.out).await
+        }
+        Command::Init { folder } => init::run(&folder, terminal),
+        Command::Completions { shell } => {
+            let mut command = <Args as clap::CommandFactory>::command();
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut command, "lakeward", &mut script);
+            terminal.out.write_all(&script)?;
+            Ok(DONE)
         }
         Command::Check { config } => Ok(check::run(&config, terminal)?),
     }

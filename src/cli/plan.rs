@@ -68,6 +68,9 @@ struct Changes {
 async fn changes(real: &Lake, app: &App) -> Result<Vec<Changes>, Failure> {
     let mut found = Vec::new();
     for table in app.lake.tables().await? {
+        if table == TableName::quarantine() {
+            continue;
+        }
         let Some(after) = app.lake.describe(&table).await? else { continue };
         let before = real.describe(&table).await?;
         let known: BTreeMap<&str, &ColumnType> =

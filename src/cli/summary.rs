@@ -252,7 +252,7 @@ impl Summary {
             let sql = format!("from iceberg_scan('{}') limit 5", sql_path(lake, &name));
             writeln!(out, "look:    duckdb -c {}", shell(&sql))?;
             writeln!(out, "rows:    {program} show {table} --lake {option}")?;
-            writeln!(out, "latest:  {program} sql {table} --latest --lake {option}")?;
+            writeln!(out, "query:   {program} sql {table} --lake {option}")?;
         }
         writeln!(out, "tables:  {program} tables --lake {option}")?;
         if filled.iter().any(|it| **it == quarantine) {

@@ -30,8 +30,8 @@ pub(super) async fn one(lake: &Lake, name: &TableName, out: &mut dyn Write) -> R
     let Some(found) = lake.describe(name).await? else {
         return Err(no_such_table(lake, name).await);
     };
-    let rows: Vec<Vec<String>> = found.columns.iter().map(|it| column(it, found.rows)).collect();
-    print::table(out, &["column", "type", "null", "doc"], &rows, &[2])?;
+    let rows: Vec<Vec<String>> = found.columns.iter().map(|it| column(it, &found)).collect();
+    print::table(out, &["column", "type", "null", "share", "doc"], &rows, &[2])?;
     let last = found.last_arrival.map(|it| format!(", last arrival {it}")).unwrap_or_default();
     writeln!(
         out,
@@ -56,11 +56,25 @@ fn row(of: &Description) -> Vec<String> {
     ]
 }
 
-fn column(of: &DescribedColumn, rows: u64) -> Vec<String> {
-    let nulls = of.nulls.map(|nulls| share(nulls, rows)).unwrap_or_default();
+fn column(of: &DescribedColumn, table: &Description) -> Vec<String> {
+    let nulls = of.nulls.map(|nulls| share(nulls, table.rows)).unwrap_or_default();
     // Docs are original names, which strangers chose.
     let doc = print::safe(of.doc.as_deref().unwrap_or_default());
-    vec![print::safe(&of.name), of.ty.to_string(), nulls, doc]
+    let beside = sibling_share(of, table).unwrap_or_default();
+    vec![print::safe(&of.name), of.ty.to_string(), nulls, beside, doc]
+}
+
+/// How much of a field's values a sibling column holds: `38 % of price`.
+fn sibling_share(of: &DescribedColumn, table: &Description) -> Option<String> {
+    let (base, _) = of.name.rsplit_once("__")?;
+    let values = |it: &DescribedColumn| Some(table.rows.saturating_sub(it.nulls?));
+    let is_sibling = |it: &&DescribedColumn| {
+        it.name.strip_prefix(base).is_some_and(|rest| rest.starts_with("__"))
+    };
+    let main = table.columns.iter().find(|it| it.name == base)?;
+    let siblings = table.columns.iter().filter(is_sibling).map(values);
+    let all = siblings.sum::<Option<u64>>()?.saturating_add(values(main)?);
+    Some(format!("{} of {}", share(values(of)?, all), print::safe(base)))
 }
 
 /// A share in percent that says 0 and 100 only when it is so.

@@ -40,7 +40,7 @@ fn help_teaches() {
     for part in [
         "Streams run lakeward",
         "Usage: lakeward <COMMAND>",
-        "replay  Run event files",
+        "replay       Run event files",
         "Examples:",
         "lakeward replay events/",
         "LAKEWARD_LAKE__LOCATION",

@@ -63,7 +63,7 @@ impl Source {
         let arn = match kind {
             Kind::DynamoDb if parsed.table_and_label().is_none() => {
                 let stream = format!("{}/stream/export", parsed.as_str());
-                stream.parse().map_err(|_| "--as: this is no table's ARN".to_owned())?
+                stream.parse().map_err(|_why| "--as: this is no table's ARN".to_owned())?
             }
             _ => parsed,
         };

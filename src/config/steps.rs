@@ -32,7 +32,7 @@ pub(super) fn read(problems: &mut Problems<'_>, route: &DeTable<'_>) -> Vec<Draf
         return Vec::new();
     };
     let mut steps = Vec::new();
-    for item in list.iter() {
+    for item in list {
         let line = problems.line(item.span().start);
         let remedy = "write { drop = [\"field\"] } or the like";
         if let Some(table) = problems.table("a step of `transform`", item, remedy)
@@ -173,7 +173,7 @@ fn texts(
         return None;
     }
     let mut texts = Vec::new();
-    for item in list.iter() {
+    for item in list {
         match item.get_ref().as_str() {
             Some(text) => texts.push((text.to_owned(), item.span())),
             None => {

@@ -93,9 +93,12 @@ fn read_one(
     Some(draft)
 }
 
+/// Sets what a value chooses, or says what is wrong with it and what to do.
+type Choice<'c> = dyn FnMut(&str) -> Result<(), (String, String)> + 'c;
+
 /// Reads the keys of a table that choose what happens to its values.
 fn choices(problems: &mut Problems<'_>, table: &DeTable<'_>, policy: &mut Policy) {
-    let mut choose = |key: &str, set: &mut dyn FnMut(&str) -> Result<(), (String, String)>| {
+    let mut choose = |key: &str, set: &mut Choice<'_>| {
         if let Some((value, span)) = problems.text(&TABLE, table, key)
             && let Err((what, remedy)) = set(value)
         {

@@ -97,6 +97,7 @@ pub(super) struct Sorted<'a> {
 }
 
 /// Where a record goes.
+#[expect(clippy::large_enum_variant, reason = "taken apart as soon as it is made")]
 enum Fate {
     Row(TableName, Row),
     Rejected(Reject),
@@ -212,8 +213,8 @@ impl<'a> Sorter<'a> {
         };
         let policy = self.app.config.policy(&table, &route.target);
         match transform::row(route, policy, self.keys, origin, record) {
-            Ok(transform::Outcome::Row(row)) => Fate::Row(table, row),
-            Ok(transform::Outcome::Filtered) => Fate::Filtered,
+            Ok(Some(row)) => Fate::Row(table, row),
+            Ok(None) => Fate::Filtered,
             Err(reject) => Fate::Rejected(reject),
         }
     }

@@ -160,6 +160,7 @@ mod tests {
         }
     }
 
+    #[expect(clippy::unwrap_in_result, reason = "a test may panic")]
     fn filled(template: &str, fields: &[(&str, &str)]) -> Result<String, &'static str> {
         let template: Template = template.parse().unwrap();
         let table = template.fill(&record(fields)).map_err(|it| it.reason)?;

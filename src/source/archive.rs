@@ -74,7 +74,7 @@ impl Budget {
         if self.left == 0 {
             return Err(Packed::Later);
         }
-        let limit = packed.saturating_mul(RATIO).max(FREE).min(MOST);
+        let limit = packed.saturating_mul(RATIO).clamp(FREE, MOST);
         let mut unpacked = Vec::new();
         let more = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
         from.take(more).read_to_end(&mut unpacked).map_err(|error| broken(&error))?;

@@ -55,7 +55,9 @@ fn user(data: &Bytes, record: &[u8], keys: &[&[u8]]) -> Result<User, Broken> {
     let key = key.ok_or(Broken("a record of the aggregate has no partition key in its table"))?;
     let key = std::str::from_utf8(key);
     Ok(User {
-        key: key.map_err(|_| Broken("a partition key of the aggregate is no UTF-8"))?.to_owned(),
+        key: key
+            .map_err(|_utf8| Broken("a partition key of the aggregate is no UTF-8"))?
+            .to_owned(),
         data: data.slice_ref(payload.ok_or(Broken("a record of the aggregate has no data"))?),
     })
 }

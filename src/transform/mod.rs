@@ -12,29 +12,20 @@ use crate::value::{self, Fields, Value};
 
 use steps::Work;
 
-/// What a record becomes.
-#[derive(Debug)]
-pub enum Outcome {
-    /// A row.
-    Row(Row),
-    /// Nothing: a `filter` does not match.
-    Filtered,
-}
-
-/// The row of a delivered record, or why it is none. `keys` holds those that the route's steps
-/// name.
+/// The row of a delivered record, or why it is none; `None` where a `filter` leaves it out. `keys`
+/// holds those that the route's steps name.
 pub fn row(
     route: &Route,
     policy: &Policy,
     keys: &Keys,
     origin: &Origin,
     record: Record,
-) -> Result<Outcome, Reject> {
+) -> Result<Option<Row>, Reject> {
     let missing = |what: &str| Reject::new("malformed_record", format!("it has no {what}"));
     let named = identity(route, &record);
     let mut work = Work::new(record);
     if !work.take(&route.steps, keys)? {
-        return Ok(Outcome::Filtered);
+        return Ok(None);
     }
     let key = work.key();
     let record = work.record;
@@ -72,7 +63,7 @@ pub fn row(
         id_window,
         before,
     };
-    Ok(Outcome::Row(Row { lineage, fields }))
+    Ok(Some(Row { lineage, fields }))
 }
 
 /// What a route with an `id` has to know of a record before its steps.

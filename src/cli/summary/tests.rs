@@ -23,6 +23,11 @@ fn landed(landed: u64, duplicates: u64, new: &[&str], extra: u64) -> Landed {
     }
 }
 
+fn spread(values: u64, siblings: &[(&str, u64)], extra: u64) -> Spread {
+    let siblings = siblings.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect();
+    Spread { values, siblings, extra }
+}
+
 fn report(tables: &[(&str, u64, Landed)], rejected: &[(&str, &str, u64)]) -> Report {
     Report {
         records: 10,
@@ -53,7 +58,13 @@ fn troubles(summary: &Summary) -> String {
 #[test]
 fn sums_events_and_says_what_to_type_next() {
     let mut summary = Summary::default();
-    let clicks = landed(298, 1, &["a", "b"], 3);
+    let clicks = Landed {
+        spread: BTreeMap::from([
+            ("score".to_owned(), spread(300, &[("score__double", 116)], 0)),
+            ("page".to_owned(), spread(1_000, &[], 3)),
+        ]),
+        ..landed(298, 1, &["a", "b"], 3)
+    };
     let first = report(
         &[("web.clicks", 299, clicks), ("lakeward.quarantine", 2, landed(2, 0, &[], 0))],
         &[("web.clicks", "bad_base64", 1), ("", "no_route", 1)],
@@ -69,10 +80,13 @@ fn sums_events_and_says_what_to_type_next() {
          web.clicks            599     298        300            1      2  +3\n\
          lakeward.quarantine             2          0                   1  bad_base64 1, no_route 1\n\
          1 record dropped by routes with drop = true\n\
-         ! web.clicks: 3 rows with values in _lw_extra that no column holds\n\
+         ! web.clicks.score: 38 % in score__double → declare score = \"double\"\n\
+         ! web.clicks.page: under 1 % in _lw_extra → declare a type that holds them, or see \
+         max_columns and new_columns\n\
          \n\
          look:    duckdb -c \"from iceberg_scan('lake/web/clicks') limit 5\"\n\
          rows:    lakeward show web.clicks --lake lake\n\
+         query:   lakeward sql web.clicks --lake lake\n\
          tables:  lakeward tables --lake lake\n\
          why:     lakeward show lakeward.quarantine --lake lake\n"
     );

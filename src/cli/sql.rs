@@ -1,0 +1,151 @@
+//! `lakeward sql`
+
+use std::io::Write;
+
+use crate::cli::args::Engine;
+use crate::cli::{DONE, Failure, no_such_table};
+use crate::name::TableName;
+use crate::store::{Description, Lake};
+
+/// Prints the query that opens a table; with `latest` (and its key columns, or none for `_lw_key`)
+/// that for its newest rows.
+pub(super) async fn run(
+    lake: &Lake,
+    name: &TableName,
+    engine: Engine,
+    latest: Option<&[String]>,
+    out: &mut dyn Write,
+) -> Result<u8, Failure> {
+    let Some(table) = lake.describe(name).await? else {
+        return Err(no_such_table(lake, name).await);
+    };
+    let query = match latest {
+        None => format!("SELECT * FROM {}", from(&table, engine)),
+        Some(key) => newest(&table, engine, key)?,
+    };
+    for line in comments(&table, engine) {
+        writeln!(out, "-- {line}")?;
+    }
+    writeln!(out, "{query};")?;
+    Ok(DONE)
+}
+
+/// What an engine needs before the query.
+fn comments(table: &Description, engine: Engine) -> Vec<String> {
+    let path = path(table);
+    let warehouse = path.strip_suffix(&tail(table)).unwrap_or(path);
+    let cataloged = |engine: &str| {
+        vec![
+            format!(
+                "{engine} reads tables of a catalog, such as AWS Glue; this one is a directory."
+            ),
+            "The query holds for the table under the same name in such a catalog.".to_owned(),
+        ]
+    };
+    match engine {
+        Engine::Duckdb => vec!["once: INSTALL iceberg; LOAD iceberg;".to_owned()],
+        Engine::Clickhouse => Vec::new(),
+        Engine::Spark => vec![
+            "spark-sql --packages org.apache.iceberg:iceberg-spark-runtime-3.5_2.12:1.10.0"
+                .to_owned(),
+            "  --conf spark.sql.catalog.lake=org.apache.iceberg.spark.SparkCatalog".to_owned(),
+            "  --conf spark.sql.catalog.lake.type=hadoop".to_owned(),
+            format!("  --conf spark.sql.catalog.lake.warehouse={warehouse}"),
+        ],
+        Engine::Athena => cataloged("Athena"),
+        Engine::Trino => cataloged("Trino"),
+        Engine::Snowflake => cataloged("Snowflake"),
+    }
+}
+
+fn path(table: &Description) -> &str {
+    table.location.strip_prefix("file://").unwrap_or(&table.location)
+}
+
+fn tail(table: &Description) -> String {
+    format!("/{}/{}", table.name.namespace(), table.name.table())
+}
+
+/// The table in a FROM clause.
+fn from(table: &Description, engine: Engine) -> String {
+    let (namespace, name) = (table.name.namespace(), table.name.table());
+    let quoted = |it: &str| quoted(it, engine);
+    match engine {
+        Engine::Duckdb => format!("iceberg_scan({})", text(path(table))),
+        Engine::Clickhouse => format!("icebergLocal({})", text(&path(table).replace('\\', "\\\\"))),
+        Engine::Spark => format!("lake.{}.{}", quoted(namespace), quoted(name)),
+        Engine::Trino => format!("iceberg.{}.{}", quoted(namespace), quoted(name)),
+        Engine::Athena | Engine::Snowflake => format!("{}.{}", quoted(namespace), quoted(name)),
+    }
+}
+
+/// A text literal.
+fn text(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}
+
+/// An identifier.
+fn quoted(name: &str, engine: Engine) -> String {
+    match engine {
+        Engine::Spark | Engine::Clickhouse => format!("`{}`", name.replace('`', "``")),
+        Engine::Duckdb | Engine::Athena | Engine::Trino | Engine::Snowflake => {
+            format!("\"{}\"", name.replace('"', "\"\""))
+        }
+    }
+}
+
+/// The query for the newest row of each key that is not deleted. It names all columns, so that the
+/// row's number is none of them, and says nothing that one of the engines does not know.
+fn newest(table: &Description, engine: Engine, key: &[String]) -> Result<String, Failure> {
+    let quoted = |it: &str| quoted(it, engine);
+    let column = |name: &str| table.columns.iter().find(|it| it.name == name);
+    let by = if key.is_empty() {
+        if column("_lw_key").is_none() {
+            return Err(Failure::Use(format!(
+                "{} holds no changes: it has no _lw_key",
+                table.name
+            )));
+        }
+        let keyless = column("_lw_key").and_then(|it| it.nulls) == Some(table.rows);
+        if keyless && table.rows > 0 {
+            return Err(Failure::Use(format!(
+                "the records of {} came without a key, as messages of standard queues do: name \
+                 the columns that tell one thing from another, such as --key id",
+                table.name
+            )));
+        }
+        vec!["_lw_source".to_owned(), "_lw_key".to_owned()]
+    } else {
+        for name in key {
+            if column(name).is_none() {
+                let names: Vec<&str> = table.columns.iter().map(|it| it.name.as_str()).collect();
+                return Err(Failure::Use(format!(
+                    "{} has no column {name}: its columns are {}",
+                    table.name,
+                    names.join(", ")
+                )));
+            }
+        }
+        key.to_vec()
+    };
+    // Positions are comparable within one source and shard; a later stream of a table, and a later
+    // shard of a stream, compares greater. Columns of people's choice go across these.
+    let order = if key.is_empty() {
+        ["_lw_shard", "_lw_position"]
+    } else {
+        ["_lw_event_at", "_lw_position"]
+    };
+    let columns: Vec<String> =
+        table.columns.iter().map(|it| format!("  {}", quoted(&it.name))).collect();
+    let by: Vec<String> = by.iter().map(|it| quoted(it)).collect();
+    let order = order.map(|it| format!("{} DESC NULLS LAST", quoted(it)));
+    Ok(format!(
+        "SELECT\n{}\nFROM (\n  SELECT *, row_number() OVER (\n    PARTITION BY {}\n    ORDER BY {}\n  ) \
+         AS lw_newest\n  FROM {}\n) AS changes\nWHERE lw_newest = 1 AND {} <> 'delete'",
+        columns.join(",\n"),
+        by.join(", "),
+        order.join(", "),
+        from(table, engine),
+        quoted("_lw_op"),
+    ))
+}
