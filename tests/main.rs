@@ -11,6 +11,7 @@
 )]
 
 mod commit;
+mod config_errors;
 mod docs;
 mod golden;
 mod lambda;

@@ -1,7 +1,5 @@
 //! Every way a config can be wrong, and what is said about it.
 
-mod mistakes;
-
 use super::*;
 use crate::route::{Pattern, Target};
 use crate::table::declared::Declared;
@@ -226,7 +224,8 @@ fn the_environment_overrides_the_lake_and_nothing_else() {
     assert_eq!(location(&[]).unwrap(), "here");
     assert_eq!(location(&[("LAKEWARD_LAKE__LOCATION", "there")]).unwrap(), "there");
     assert_eq!(location(&[("LAKEWARD_CONFIG", "x"), ("PATH", "y")]).unwrap(), "here");
-    let names = "LAKEWARD_LAKE__LOCATION, LAKEWARD_LAKE__CATALOG, LAKEWARD_LAKE__COMMIT";
+    let names = "LAKEWARD_LAKE__LOCATION, LAKEWARD_LAKE__CATALOG, LAKEWARD_LAKE__COMMIT, LAKEWARD_LAKE__NAMES, \
+             LAKEWARD_LAKE__NUMBERS, LAKEWARD_LAKE__TIMESTAMPS";
     for wrong in ["LAKEWARD_LAKE__LOCATOIN", "LAKEWARD_LAKE_LOCATION", "LAKEWARD_LAKE__location"] {
         assert_eq!(
             location(&[(wrong, "there")]).unwrap_err(),

@@ -13,6 +13,8 @@ const STREAM: &str =
 #[derive(Debug)]
 struct One<'a> {
     raw: &'a [u8],
+    /// Whether it is no piece of the delivered record, and no change that came in one.
+    whole: bool,
     receipt: Option<Receipt>,
     group: Option<String>,
     source: Arn,
@@ -30,7 +32,8 @@ fn flat(event: Event<'_>) -> Vec<One<'_>> {
         let Delivery { receipt, group, source, content } = it;
         let Content::Parts(parts) = content else { panic!("deferred") };
         let Part { raw, origin, record } = parts.into_iter().next().unwrap();
-        One { raw: raw.record, receipt, group, source, origin, record }
+        let whole = raw.piece.is_none() && origin.shard.as_deref() != Some("kinesis");
+        One { raw: raw.record, whole, receipt, group, source, origin, record }
     });
     each.collect()
 }

@@ -260,7 +260,7 @@ proptest! {
             if at != record {
                 prop_assert!(same_identity(before, after), "record {}: {}", at, text);
                 prop_assert_eq!((&before.raw, &before.record), (&after.raw, &after.record));
-            } else if is_still_known(&harmed, &harm) {
+            } else if is_still_known(&harmed, &harm) && before.whole && after.whole {
                 prop_assert!(same_identity(before, after), "{:?}: {}", after.origin, text);
             }
         }
