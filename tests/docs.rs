@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use lakeward::config::{Overrides, check};
+
 fn page(name: &str) -> String {
     std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap()
 }
@@ -60,4 +62,58 @@ fn headings(page: &str) -> Vec<String> {
         kept.map(|it| if it == ' ' { '-' } else { it }).collect()
     };
     titles.map(anchor).collect()
+}
+
+/// The keys that each section of the language has, as a config with a wrong one is told.
+fn keys() -> Vec<(&'static str, Vec<String>)> {
+    let route = "[[route]]\nsource = \"arn:aws:sqs:r:1:q\"\ntable = \"a.b\"\n";
+    let sections = [
+        ("The file", "zzzzzzzz = 1\n".to_owned()),
+        ("Lake", "[lake]\nzzzzzzzz = 1\n".to_owned()),
+        ("Route", format!("{route}zzzzzzzz = 1\n")),
+        ("Steps", format!("{route}transform = [{{ zzzzzzzz = 1 }}]\n")),
+        ("Table", "[table.\"a.b\"]\nzzzzzzzz = 1\n".to_owned()),
+        ("Columns", "[table.\"a.b\".columns]\nx = { type = \"long\", zzzzzzzz = 1 }\n".to_owned()),
+        ("Quarantine", "[quarantine]\nzzzzzzzz = 1\n".to_owned()),
+    ];
+    let each = sections.into_iter().map(|(heading, text)| {
+        let checked = check(&format!("version = 1\n{text}"), &Overrides::default());
+        let told = checked.problems.iter().find_map(|it| it.remedy.strip_prefix("its keys are "));
+        let keys = told.unwrap_or_else(|| panic!("{heading}: {:?}", checked.problems));
+        (heading, keys.split(", ").map(str::to_owned).collect())
+    });
+    each.collect()
+}
+
+#[test]
+fn every_key_is_explained_in_its_section_and_no_other() {
+    let page = page("CONFIG.md");
+    for (heading, keys) in keys() {
+        let level = if ["Steps", "Columns"].contains(&heading) { "###" } else { "##" };
+        let start =
+            page.find(&format!("\n{level} {heading}\n")).unwrap_or_else(|| panic!("{heading}"));
+        let section = &page[start + 1..];
+        let section = section[level.len()..].split("\n#").next().unwrap();
+        for key in &keys {
+            let explained =
+                section.contains(&format!("`{key}`")) || section.contains(&format!("{{ {key} = "));
+            assert!(explained, "`{key}` is not explained under {heading}");
+        }
+        let table = section.split("\n\n").find(|it| it.starts_with("| key |"));
+        for row in table.into_iter().flat_map(|it| it.lines().skip(2)) {
+            let key = row.split('`').nth(1).unwrap();
+            assert!(keys.iter().any(|it| it == key), "{heading} has no key `{key}`");
+        }
+    }
+}
+
+#[test]
+fn every_config_on_a_page_is_one() {
+    for name in ["README.md", "CONFIG.md", "RECIPES.md"] {
+        let page = page(name);
+        for block in blocks(&page, "toml") {
+            let checked = check(block, &Overrides::default());
+            assert_eq!(checked.problems, vec![], "{name}: {block}");
+        }
+    }
 }

@@ -1,0 +1,103 @@
+"""The queries that `lakeward sql` prints, and those of ANALYSTS.md, run by DuckDB and ClickHouse."""
+
+import json
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+from readers import PyIceberg
+
+_ROOT = Path(__file__).resolve().parents[2]
+_BINARY = os.environ.get("LAKEWARD_BIN", str(_ROOT / "target" / "debug" / "lakeward"))
+# Tables of changes with keys, and rows that a query for the newest must leave out.
+_TABLES = [
+    ("quickstart-shop", "shop.orders_changes"),
+    ("quickstart-shop", "shop.customers_changes"),
+    ("golden/transform-steps-reach-keys-and-both-images", "lab.t"),
+    ("golden/packed-changes-of-items-through-kinesis-land-like-changes", "lab.t"),
+    ("golden/recipes-one-dynamodb-table-with-several-entities", "shop.orders_changes"),
+]
+
+
+def _lake(pytestconfig, name):
+    lake = pytestconfig.getoption("lakes") / name / "lake"
+    assert lake.is_dir(), f"no lake {lake}: run the tests that write it first"
+    return lake
+
+
+def _sql(lake, table, *options):
+    command = [_BINARY, "sql", table, "--lake", str(lake), *options]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+def _query(text):
+    """The statement without its comments and its semicolon."""
+    lines = [line for line in text.splitlines() if not line.startswith("--")]
+    return "\n".join(lines).strip().rstrip(";")
+
+
+def _newest(rows):
+    """Ids of the newest rows of each key that are not deleted, told without SQL."""
+    newest = {}
+    for row in rows:
+        key = (row["_lw_source"], row["_lw_key"])
+        place = (row["_lw_shard"] or "", row["_lw_position"])
+        if key not in newest or place > newest[key][0]:
+            newest[key] = (place, row)
+    return sorted(row["_lw_id"] for _, row in newest.values() if row["_lw_op"] != "delete")
+
+
+def _rows(lake, table):
+    namespace, name = table.split(".")
+    return PyIceberg(lake / namespace / name).table.scan().to_arrow().to_pylist()
+
+
+def _clickhouse(query):
+    chdb = pytest.importorskip("chdb", reason="ClickHouse has no wheel for this machine")
+    text = str(chdb.query(query, "JSONEachRow"))
+    return [json.loads(line) for line in text.splitlines()]
+
+
+@pytest.mark.parametrize(("lake", "table"), _TABLES)
+@pytest.mark.parametrize("engine", ["duckdb", "clickhouse"])
+def test_printed_queries_run(lake, table, engine, duck, pytestconfig):
+    lake = _lake(pytestconfig, lake)
+    rows = _rows(lake, table)
+
+    def run(*options):
+        query = _query(_sql(lake, table, "--engine", engine, *options))
+        if engine == "clickhouse":
+            return _clickhouse(query)
+        return duck.connection.sql(query).to_arrow_table().to_pylist()
+
+    plain = sorted(row["_lw_id"] for row in run())
+    assert plain == sorted(row["_lw_id"] for row in rows)
+    latest = run("--latest")
+    assert sorted(row["_lw_id"] for row in latest) == _newest(rows)
+    assert all("lw_newest" not in row for row in latest)
+
+
+def test_a_table_without_keys_asks_for_one(duck, pytestconfig):
+    lake = _lake(pytestconfig, "quickstart-shop")
+    command = [_BINARY, "sql", "billing.invoices", "--lake", str(lake), "--latest"]
+    refused = subprocess.run(command, capture_output=True, text=True)
+    assert refused.returncode == 2
+    assert "--key" in refused.stderr
+    query = _query(_sql(lake, "billing.invoices", "--latest", "--key", "invoice_id"))
+    ids = [row["invoice_id"] for row in duck.connection.sql(query).to_arrow_table().to_pylist()]
+    expected = {row["invoice_id"] for row in _rows(lake, "billing.invoices")}
+    assert sorted(map(str, ids)) == sorted(map(str, expected))
+
+
+@pytest.mark.parametrize("page", ["ANALYSTS.md", "README.md"])
+def test_queries_of_the_pages_run(page, duck, pytestconfig):
+    lake = _lake(pytestconfig, "quickstart-shop")
+    text = (_ROOT / page).read_text(encoding="utf-8")
+    queries = re.findall(r"```sql\n(.*?)```", text, re.DOTALL)
+    assert queries
+    for query in queries:
+        query = query.replace("INSTALL iceberg; LOAD iceberg;", "")
+        query = query.replace("'lake/", f"'{lake}/").strip().rstrip(";")
+        duck.connection.execute(query).fetchall()
