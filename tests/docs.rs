@@ -90,10 +90,9 @@ fn every_key_is_explained_in_its_section_and_no_other() {
     let page = page("CONFIG.md");
     for (heading, keys) in keys() {
         let level = if ["Steps", "Columns"].contains(&heading) { "###" } else { "##" };
-        let start =
-            page.find(&format!("\n{level} {heading}\n")).unwrap_or_else(|| panic!("{heading}"));
-        let section = &page[start + 1..];
-        let section = section[level.len()..].split("\n#").next().unwrap();
+        let title = format!("\n{level} {heading}\n");
+        let (_, rest) = page.split_once(&title).unwrap_or_else(|| panic!("{heading}"));
+        let section = rest.split("\n#").next().unwrap();
         for key in &keys {
             let explained =
                 section.contains(&format!("`{key}`")) || section.contains(&format!("{{ {key} = "));

@@ -10,11 +10,13 @@
     reason = "a test may panic, reads the environment and the clock, and is nobody's interface"
 )]
 
+mod canary;
 mod commit;
 mod config_errors;
 mod docs;
 mod golden;
 mod lambda;
+mod newcomer;
 mod processes;
 mod pruning;
 mod quickstart;

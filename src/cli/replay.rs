@@ -95,7 +95,12 @@ pub(super) async fn handle_all(app: &App, input: &Replayed, summary: &mut Summar
     let mut troubles = Vec::new();
     let files = events::find(&input.paths, &mut troubles);
     let bar = progress(files.len(), watched);
-    for file in &files {
+    // Beside the data of an export lie files that are about it.
+    let about = |file: &Path| {
+        let name = file.file_name().unwrap_or_default().to_string_lossy();
+        input.source.as_ref().is_some_and(Source::is_export) && name.starts_with("manifest-")
+    };
+    for file in files.iter().filter(|it| !about(it)) {
         bar.set_message(file.display().to_string());
         handle_file(app, input.source.as_ref(), file, summary, &mut troubles).await;
         bar.inc(1);

@@ -70,6 +70,11 @@ impl Source {
         Ok(Self { arn, kind, keys: keys.to_vec() })
     }
 
+    /// Whether lines are items of a table's export.
+    pub(super) fn is_export(&self) -> bool {
+        self.kind == Kind::DynamoDb
+    }
+
     /// The events of a file's text.
     pub(super) fn events(&self, path: &Path, text: &[u8]) -> Vec<Vec<u8>> {
         let name = path.file_name().unwrap_or_default().to_string_lossy();

@@ -80,8 +80,7 @@ pub struct Landed {
     /// Rows that the table does not take, by their place in the batch, and why: their records are
     /// rejects.
     pub refused: Vec<(usize, Reject)>,
-    /// By the name of a field's own column: where the values of landed rows went that are not in
-    /// it. Fields whose values are all in their own column are left out.
+    /// By the name of a field's own column: where the values of landed rows went.
     pub spread: BTreeMap<String, Spread>,
 }
 

@@ -33,7 +33,7 @@ pub struct Placed {
     pub columns: Vec<(usize, Vec<Cell>)>,
     /// `_lw_extra` of each row: a JSON object of original names, keys sorted, or nothing.
     pub extra: Vec<Option<String>>,
-    /// Where values went that are not in their field's own column, by that column's name.
+    /// Where the values of each field went, by the name of its own column.
     pub spread: BTreeMap<String, Spread>,
 }
 

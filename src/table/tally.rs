@@ -40,8 +40,8 @@ impl<'r> Tally<'r> {
         }
     }
 
-    /// The fields with values elsewhere than in their own column, by that column's name; where
-    /// they have none, by the name that it would have.
+    /// Where the values of each field went, by its own column's name; where it has none, by the
+    /// name that it would have.
     pub(super) fn by_column(
         self,
         targets: &HashMap<&str, Target<'_>>,
@@ -51,9 +51,6 @@ impl<'r> Tally<'r> {
         let mut spread: BTreeMap<String, Spread> = BTreeMap::new();
         let name_of = |at: usize| layout.columns.get(at).map(|it| it.name.clone());
         for (original, field) in self.fields {
-            if field.extra == 0 && field.siblings.is_empty() {
-                continue;
-            }
             let main = targets.get(original).and_then(|it| it.main.column()).and_then(name_of);
             let name = main.unwrap_or_else(|| name::short(original, policy.names));
             let sum = spread.entry(name).or_default();

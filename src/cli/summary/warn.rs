@@ -82,7 +82,8 @@ fn share(part: u64, of: u64) -> (u128, String) {
 
 /// The counts for programs.
 pub(super) fn json(spread: &BTreeMap<String, Spread>) -> serde_json::Value {
-    let each = spread.iter().map(|(column, it)| {
+    let elsewhere = spread.iter().filter(|(_, it)| it.extra > 0 || !it.siblings.is_empty());
+    let each = elsewhere.map(|(column, it)| {
         let value = serde_json::json!({
             "values": it.values,
             "siblings": it.siblings,

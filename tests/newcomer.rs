@@ -1,0 +1,191 @@
+//! The way of somebody with data of their own: a config to start from, a file of JSON lines, the
+//! columns to declare, a look ahead, the rows, the query.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::support::lake::fresh_folder;
+
+const QUEUE: &str = "arn:aws:sqs:eu-west-1:123456789012:orders";
+
+struct Shell {
+    folder: PathBuf,
+}
+
+impl Shell {
+    fn new(name: &str) -> Self {
+        Self { folder: fresh_folder(name) }
+    }
+
+    /// Runs the binary and returns its exit code and what it prints.
+    fn run(&self, arguments: &[&str]) -> (i32, String, String) {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_lakeward"));
+        let output = command.current_dir(&self.folder).args(arguments).output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+    }
+
+    fn fine(&self, arguments: &[&str]) -> String {
+        let (code, out, err) = self.run(arguments);
+        assert_eq!((code, err.as_str()), (0, ""), "{arguments:?}: {out}");
+        out
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        std::fs::write(self.folder.join(name), text).unwrap();
+    }
+
+    fn json(&self, arguments: &[&str]) -> serde_json::Value {
+        serde_json::from_str(&self.run(arguments).1).unwrap()
+    }
+}
+
+/// Every file below a folder with its bytes.
+fn tree(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    for path in std::fs::read_dir(folder).unwrap().map(|it| it.unwrap().path()) {
+        if path.is_dir() {
+            found.append(&mut tree(&path));
+        } else {
+            found.insert(path.clone(), std::fs::read(&path).unwrap());
+        }
+    }
+    found
+}
+
+const LINES: &str = r#"{"orderId":"1","total":19.9,"placedAt":"2026-11-23T10:00:00Z","items":[{"sku":"mug","quantity":2}]}
+{"orderId":"2","total":5,"placedAt":"2026-11-23T10:01:00Z","items":[]}
+{"orderId":"1","total":17.5,"placedAt":"2026-11-23T10:02:00Z","items":[{"sku":"mug","quantity":1}]}
+"#;
+
+#[test]
+fn from_nothing_to_a_query() {
+    let shell = Shell::new("newcomer");
+    let out = shell.fine(&["init"]);
+    assert!(out.contains("lakeward.toml") && out.contains("replay events/"), "{out}");
+    assert!(shell.fine(&["check"]).contains("is fine"));
+    assert!(shell.fine(&["replay", "--lake", "sample", "events/"]).contains("shop.orders"));
+    let (code, _, err) = shell.run(&["init"]);
+    assert!(code == 2 && err.contains("is there already"), "{err}");
+
+    shell.write("orders.jsonl", LINES);
+    let block = shell.fine(&["infer", "orders.jsonl", "--table", "shop.orders"]);
+    for line in [
+        "order_id  = \"string\"",
+        "total     = \"decimal(12,2)\"",
+        "placed_at = \"timestamp(rfc3339)\"",
+        "items     = \"list<struct<quantity: long, sku: string>>\"",
+    ] {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let there = block.lines().any(|it| it.starts_with(&words.join(" ")));
+        assert!(there, "{line} in {block}");
+    }
+    // The block is pasted in the place of the one that `init` wrote, and nothing may misfit.
+    let config = std::fs::read_to_string(shell.folder.join("lakeward.toml")).unwrap();
+    let (before, _) = config.split_once("[table.").unwrap();
+    let config = format!(
+        "{before}\n[lake2]\n[table.\"shop.orders\"]\nmisfits = \"reject\"\nnew_columns = \"reject\"\n{block}"
+    );
+    shell.write("lakeward.toml", &config.replace("[lake2]\n", ""));
+
+    let before = tree(&shell.folder);
+    let plan = shell.fine(&["plan", "--as", QUEUE, "orders.jsonl"]);
+    assert!(plan.contains("items") && plan.contains("nothing was written"), "{plan}");
+    let dry = shell.json(&["replay", "--as", QUEUE, "--dry-run", "--json", "orders.jsonl"]);
+    assert_eq!(dry["tables"]["shop.orders"]["landed"], 3, "{dry}");
+    assert_eq!(before, tree(&shell.folder), "a plan and a dry run write nothing");
+
+    let landed = |value: &serde_json::Value| {
+        let table = &value["tables"]["shop.orders"];
+        (table["landed"].as_u64().unwrap(), table["duplicates"].as_u64().unwrap())
+    };
+    let replay =
+        ["replay", "--as", QUEUE, "--json", "--fail-on", "quarantine,extra", "orders.jsonl"];
+    assert_eq!(landed(&shell.json(&replay)), (3, 0));
+    assert_eq!(landed(&shell.json(&replay)), (0, 3), "the same file again");
+    // An edited line is a new record, and the others are not; the same line twice is two.
+    let edited = LINES.replace("17.5", "16.5") + LINES.lines().next().unwrap() + "\n";
+    shell.write("orders.jsonl", &edited);
+    assert_eq!(landed(&shell.json(&replay)), (2, 2));
+
+    let (code, _, err) = shell.run(&["sql", "shop.orders", "--latest"]);
+    assert!(code == 2 && err.contains("--key"), "{err}");
+    let sql = shell.fine(&["sql", "shop.orders", "--latest", "--key", "order_id"]);
+    assert!(sql.contains("row_number()") && sql.contains("iceberg_scan('/"), "{sql}");
+}
+
+#[test]
+fn a_replay_fails_on_what_it_is_told_to() {
+    let shell = Shell::new("newcomer-fail-on");
+    shell.fine(&["init"]);
+    shell.write("bad.jsonl", "{\"orderId\":7}\nno json\n{\"extra\":1}\n{\"extra\":\"x\"}\n");
+    for (what, code) in [("quarantine", 3), ("extra", 3), ("sibling", 3)] {
+        let folder = format!("lake-{what}");
+        let arguments =
+            ["replay", "--as", QUEUE, "--lake", &folder, "--fail-on", what, "bad.jsonl"];
+        let (got, out, err) = shell.run(&arguments);
+        assert_eq!(got, code, "{what}: {out}{err}");
+        assert!(out.contains("! shop.orders.extra: 50 % in extra__text"), "{out}");
+    }
+    assert_eq!(shell.run(&["replay", "--as", QUEUE, "bad.jsonl"]).0, 0);
+    assert_eq!(shell.run(&["replay", "--as", "arn:aws:s3:::b", "bad.jsonl"]).0, 2);
+    assert_eq!(shell.run(&["replay", "--as", QUEUE, "--fail-on", "rain", "bad.jsonl"]).0, 2);
+}
+
+#[test]
+fn an_export_of_a_table_lands_as_reads() {
+    let shell = Shell::new("newcomer-export");
+    let table = "arn:aws:dynamodb:eu-west-1:123456789012:table/app";
+    shell.write(
+        "lakeward.toml",
+        "version = 1\n[[route]]\nsource = \"arn:aws:dynamodb:*:*:table/app/stream/*\"\ntable = \"a.b\"\n",
+    );
+    std::fs::create_dir_all(shell.folder.join("AWSDynamoDB/01/data")).unwrap();
+    shell.write(
+        "AWSDynamoDB/01/manifest-summary.json",
+        r#"{"exportArn":"arn:aws:dynamodb:eu-west-1:1:table/app/export/01-abc","exportTime":"2026-11-20T00:00:00.250Z"}"#,
+    );
+    shell.write(
+        "AWSDynamoDB/01/data/x.json",
+        "{\"Item\":{\"pk\":{\"S\":\"a\"},\"n\":{\"N\":\"1\"}}}\n{\"Item\":{\"pk\":{\"S\":\"b\"},\"tags\":{\"SS\":[\"x\"]}}}\n",
+    );
+    let replay = ["replay", "--as", table, "--key", "pk", "AWSDynamoDB"];
+    let out = shell.fine(&replay);
+    // The manifest is no data.
+    assert!(out.contains("a.b") && !out.contains("quarantine "), "{out}");
+    let rows = shell.fine(&["show", "a.b", "--format", "json"]);
+    let rows: Vec<serde_json::Value> =
+        rows.lines().map(|it| serde_json::from_str(it).unwrap()).collect();
+    let items: Vec<_> = rows.iter().filter(|it| it["pk"] != serde_json::Value::Null).collect();
+    assert_eq!(items.len(), 2, "{rows:?}");
+    for row in items {
+        assert_eq!(row["_lw_op"], "read");
+        assert_eq!(row["_lw_shard"], serde_json::Value::Null);
+        assert!(row["_lw_id"].as_str().unwrap().starts_with("export:01-abc:"), "{row}");
+        assert_eq!(row["_lw_arrived_at"], "2026-11-20T00:00:00.25");
+        let position = row["_lw_position"].as_str().unwrap();
+        assert!(position.len() == 60 && position.ends_with("01795132800250"), "{position}");
+    }
+    let (code, _, err) = shell.run(&["replay", "--as", table, "AWSDynamoDB"]);
+    assert!(code == 2 && err.contains("--key pk,sk"), "{err}");
+}
+
+#[test]
+fn a_declared_type_that_is_no_widening_is_an_error_of_plan() {
+    let shell = Shell::new("newcomer-clash");
+    let config = |ty: &str| {
+        format!(
+            "version = 1\n[[route]]\nsource = \"{QUEUE}\"\ntable = \"a.b\"\n[table.\"a.b\".columns]\nn = \"{ty}\"\n"
+        )
+    };
+    shell.write("lakeward.toml", &config("long"));
+    shell.write("x.jsonl", "{\"n\":1}\n");
+    shell.fine(&["replay", "--as", QUEUE, "x.jsonl"]);
+    shell.write("lakeward.toml", &config("string"));
+    let (code, _, err) = shell.run(&["plan", "--as", QUEUE, "x.jsonl"]);
+    assert!(
+        code == 1 && err.contains("a.b.n is long in the table and declared as string"),
+        "{err}"
+    );
+}
