@@ -13,6 +13,9 @@ pub const MAX_PRECISION: u32 = 38;
 const F64_DIGITS: usize = 17;
 const F32_DIGITS: usize = 9;
 
+/// Most zeros that [`Number::canonical`] writes to do without an exponent.
+const MOST_ZEROS: u64 = 400;
+
 /// A decimal number that keeps its literal.
 ///
 /// Equality is numeric: `1.0 == 1`, `-0 == 0`. Only exponents beyond ±10^18 are told apart by
@@ -65,6 +68,35 @@ impl Number {
         let point = if parts.fraction.is_empty() { "" } else { "." };
         let (e, exponent) = parts.exponent.map_or(("", ""), |it| ("e", it));
         Cow::Owned(format!("{sign}{whole}{point}{}{e}{exponent}", parts.fraction))
+    }
+
+    /// One literal for all numbers that equal this one: `1.50` and `15e-1` are `1.5`, `1E2` is
+    /// `100`. Only what hundreds of zeros would fill has an exponent.
+    pub fn canonical(&self) -> String {
+        let it = Decimal::of(&self.literal);
+        if it.vast {
+            return self.literal.clone();
+        }
+        let (sign, places) = (if it.negative { "-" } else { "" }, it.exponent.unsigned_abs());
+        let digits = if it.is_zero() { "0".to_owned() } else { it.head.to_owned() + it.tail };
+        let Some(places) = usize::try_from(places).ok().filter(|_| places <= MOST_ZEROS) else {
+            return format!("{sign}{digits}e{}", it.exponent);
+        };
+        if it.exponent >= 0 {
+            return format!("{sign}{digits}{}", "0".repeat(places));
+        }
+        let digits = format!("{digits:0>width$}", width = places.saturating_add(1));
+        let (whole, fraction) =
+            digits.split_at_checked(digits.len().saturating_sub(places)).unwrap_or_default();
+        format!("{sign}{whole}.{fraction}")
+    }
+
+    /// The digits of a whole number (`1.0` is whole), with `-` where it is negative. `None` also
+    /// for one that hundreds of zeros would fill.
+    pub fn whole(&self) -> Option<String> {
+        let it = Decimal::of(&self.literal);
+        let plain = it.exponent >= 0 && it.exponent.unsigned_abs() <= MOST_ZEROS;
+        plain.then(|| self.canonical())
     }
 
     /// The number as `i64` when it is whole and fits (`1.0` is whole).

@@ -23,9 +23,9 @@ pub enum Reference {
     SecretsManager(String),
 }
 
-/// A text that says of no key where it is.
+/// A text that says of no key where it is. It may be a key, so it is not repeated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("it does not say where the key is")]
+#[error("it does not say where the key is: write env:NAME, ssm:NAME or secretsmanager:NAME-OR-ARN")]
 pub struct NotAReference;
 
 impl std::str::FromStr for Reference {

@@ -10,7 +10,6 @@
     reason = "a test may panic, reads the environment and the clock, and is nobody's interface"
 )]
 
-mod canary;
 mod commit;
 mod config_errors;
 mod docs;
@@ -23,3 +22,4 @@ mod quickstart;
 mod runtime_api;
 mod support;
 mod tidy;
+mod traces;

@@ -2,7 +2,7 @@
 //! what to do about it.
 //!
 //! What [`check`] calls a problem keeps the binary from starting; what it calls a note does not.
-//! Only this module and `main.rs` read the environment.
+//! Only this module, `main.rs` and [`crate::secret`] read the environment.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

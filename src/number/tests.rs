@@ -159,6 +159,45 @@ fn cutting_drops_digits_only() {
     }
 }
 
+#[test]
+fn equal_numbers_have_one_canonical_literal() {
+    for (literal, expected) in [
+        ("0", "0"),
+        ("-0.00", "0"),
+        ("0e999999999999999999999", "0"),
+        ("1.0", "1"),
+        ("+1", "1"),
+        ("-007", "-7"),
+        ("1E2", "100"),
+        ("1.50", "1.5"),
+        ("15e-1", "1.5"),
+        ("-.5", "-0.5"),
+        ("0.0015", "0.0015"),
+        ("120e-5", "0.0012"),
+        ("12e999999999", "12e999999999"),
+        ("1200e-999999999", "12e-999999997"),
+    ] {
+        assert_eq!(number(literal).canonical(), expected, "{literal}");
+    }
+    assert_eq!(number("1e126").canonical(), format!("1{}", "0".repeat(126)));
+}
+
+#[test]
+fn whole_numbers_of_any_length_have_digits() {
+    let long = "9".repeat(60);
+    for (literal, expected) in [
+        ("1.0", Some("1")),
+        ("-5", Some("-5")),
+        ("1E2", Some("100")),
+        (long.as_str(), Some(long.as_str())),
+        ("1.5", None),
+        ("1e999999999", None),
+        ("1e-999999999999999999999", None),
+    ] {
+        assert_eq!(number(literal).whole().as_deref(), expected, "{literal}");
+    }
+}
+
 proptest! {
     #[test]
     fn whole_numbers_agree_with_i128(value: i128, zeros in 0_usize..5) {
@@ -213,9 +252,21 @@ proptest! {
     }
 
     #[test]
+    fn canonical_literals_are_equal_exactly_where_numbers_are(
+        a in "-?[0-9]{1,4}(\\.[0-9]{1,4})?(e-?[0-9])?",
+        b in "-?[0-9]{1,4}(\\.[0-9]{1,4})?(e-?[0-9])?",
+    ) {
+        let (a, b) = (number(&a), number(&b));
+        prop_assert_eq!(number(&a.canonical()), a.clone());
+        prop_assert_eq!(a.canonical() == b.canonical(), a == b);
+        prop_assert_eq!(a.whole().is_some(), a.scaled(0).is_some());
+    }
+
+    #[test]
     fn any_text_is_read_or_refused(text in ".{0,12}") {
         if let Ok(it) = Number::parse(&text) {
             it.as_i64(); it.as_f64(); it.as_f32(); it.scaled_cut(6); it.as_decimal(38, 9);
+            it.canonical(); it.whole();
         }
     }
 }

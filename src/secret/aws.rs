@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, ConfigLoader, SdkConfig};
-use aws_sdk_secretsmanager::error::{DisplayErrorContext, ProvideErrorMetadata};
+use aws_sdk_ssm::config::http::HttpResponse;
+use aws_sdk_ssm::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use tokio::sync::OnceCell;
 
 /// A key is asked for in the middle of an invocation.
 const CONNECT: Duration = Duration::from_secs(2);
-const WHOLE_CALL: Duration = Duration::from_secs(8);
+const WHOLE_CALL: Duration = Duration::from_secs(5);
 
 /// Clients, made when the first key is asked for.
 #[derive(Debug, Default)]
@@ -60,18 +61,30 @@ pub(super) fn defaults() -> ConfigLoader {
     aws_config::defaults(BehaviorVersion::latest()).http_client(client).timeout_config(timeouts)
 }
 
-/// What kept AWS from answering: its own error code, or what happened on the way.
-fn refused<E>(call: &str, error: &E) -> String
+/// What kept AWS from answering: its own error code, or what happened on the way. The error prints
+/// the whole answer, and a key may stand in one, so nothing of an answer but its code is told.
+fn refused<E>(call: &str, error: &SdkError<E, HttpResponse>) -> String
 where
     E: ProvideErrorMetadata + std::error::Error,
 {
-    match error.code() {
-        Some(code) => {
-            format!("{call} answers {code}; check its name, and that the role may call it")
-        }
-        None => format!(
-            "{call} was not answered ({}); check region, credentials and the way to it",
-            DisplayErrorContext(error)
-        ),
+    if let Some(code) = error.code() {
+        return format!("{call} answers {code}; check its name, and that the role may call it");
     }
+    let why = match (error.raw_response(), error) {
+        (Some(answer), _) => {
+            format!("answered with status {} and what is no answer of AWS", answer.status())
+        }
+        (None, SdkError::TimeoutError(_)) => "not answered in time".to_owned(),
+        (None, SdkError::DispatchFailure(it)) => match it.as_connector_error() {
+            Some(error) => format!("not answered: {}", causes(error)),
+            None => "not answered".to_owned(),
+        },
+        (None, _) => "not made".to_owned(),
+    };
+    format!("{call} was {why}; check region, credentials and the way to it")
+}
+
+fn causes(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |it| it.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }

@@ -20,8 +20,10 @@ fn references_read_back_as_they_were_written() {
     for text in ["env:KEY", "ssm:/lakeward/hash", "secretsmanager:arn:aws:secretsmanager:x"] {
         assert_eq!(text.parse::<Reference>().unwrap().to_string(), text);
     }
-    for text in ["", "env:", "KEY", "ssm", "vault:x"] {
-        assert_eq!(text.parse::<Reference>(), Err(NotAReference), "{text}");
+    for text in ["", "env:", "0123456789abcdef", "ssm", "vault:x", "ENV:X"] {
+        let error = text.parse::<Reference>().unwrap_err().to_string();
+        assert!(error.contains("write env:NAME, ssm:NAME or secretsmanager:"), "{error}");
+        assert!(!error.contains("0123456789abcdef"), "{error}");
     }
 }
 
@@ -138,6 +140,54 @@ fn what_aws_refuses_is_told_and_tried_again() {
         assert!(!error.contains("0123456789abcdef"), "{error}");
     }
     assert_eq!(calls.try_iter().count(), 2);
+}
+
+/// The SDK's own errors print whole answers.
+#[test]
+fn an_answer_that_can_not_be_read_is_not_repeated() {
+    for (status, body, told) in [
+        ("200 OK", r#"{"Parameter":{"Value":"0123456789abcdef""#, "with status 200"),
+        ("200 OK", r#"{"Parameter":{"Value":["0123456789abcdef"]}}"#, "with status 200"),
+        ("200 OK", r#"{"Other":"0123456789abcdef"}"#, "has no value"),
+        ("418 Teapot", r#"{"value":"0123456789abcdef"}"#, "with status 418"),
+        ("418 Teapot", "0123456789abcdef", "with status 418"),
+    ] {
+        let (endpoint, _calls) = server(status, body);
+        let error = keys(&keyring(&endpoint), &["ssm:/k"]).unwrap_err();
+        let printed = format!("{error} {error:?}");
+        assert!(printed.contains(told) && printed.contains("ssm:/k"), "{body}: {printed}");
+        assert!(!printed.contains("0123456789abcdef"), "{printed}");
+    }
+}
+
+#[test]
+fn nobody_at_the_other_end_is_told_and_does_not_take_for_ever() {
+    // A port that is taken and then left: nobody listens there.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let left = format!("http://{}", listener.local_addr().unwrap());
+    drop(listener);
+    let error = keys(&keyring(&left), &["secretsmanager:k"]).unwrap_err().to_string();
+    assert!(error.contains("secretsmanager:k") && error.contains("not answered"), "{error}");
+
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("http://{}", silent.local_addr().unwrap());
+    let begun = std::time::Instant::now();
+    let error = keys(&keyring(&endpoint), &["ssm:/k"]).unwrap_err().to_string();
+    assert!(error.contains("not answered in time"), "{error}");
+    assert!(begun.elapsed().as_secs() < 30, "{:?}", begun.elapsed());
+}
+
+#[test]
+fn those_that_ask_at_once_share_one_call() {
+    let (endpoint, calls) = server("200 OK", r#"{"Parameter":{"Value":"0123456789abcdef"}}"#);
+    let keyring = keyring(&endpoint);
+    let references = BTreeSet::from(["ssm:/k".parse().unwrap()]);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let (one, other) = tokio::join!(keyring.keys(&references), keyring.keys(&references));
+        assert!(one.is_ok() && other.is_ok());
+    });
+    assert_eq!(calls.try_iter().count(), 1);
 }
 
 #[test]

@@ -5,7 +5,7 @@ mod place;
 mod steps;
 
 use crate::record::{Lineage, Origin, Payload, Record, Reject, Row};
-use crate::route::{self, Route};
+use crate::route::{self, Path, Route};
 use crate::secret::Keys;
 use crate::table::layout::Policy;
 use crate::value::{self, Fields, Value};
@@ -23,7 +23,7 @@ pub fn row(
 ) -> Result<Option<Row>, Reject> {
     let missing = |what: &str| Reject::new("malformed_record", format!("it has no {what}"));
     let named = identity(route, &record);
-    let mut work = Work::new(record);
+    let mut work = Work::new(record, policy.old_image);
     if !work.take(&route.steps, keys)? {
         return Ok(None);
     }
@@ -43,9 +43,11 @@ pub fn row(
     let mut fields = record.into_row();
     let event_at = told.unwrap_or_else(|| route::event_at(route, policy, &fields));
     for (name, value) in beside {
-        if value::get(&fields, &name).is_none() {
-            fields.push((name, value));
+        if value::get(&fields, &name).is_some() {
+            let detail = format!("column {name} is declared, and the record has a field called so");
+            return Err(Reject::new("name_taken", detail));
         }
+        fields.push((name, value));
     }
     let (digest, id_window) = named.map_or((None, None), |it| (Some(it.digest), Some(it.window)));
     let lineage = Lineage {
@@ -88,7 +90,7 @@ fn own_id(route: &Route, record: &Record) -> Result<String, Reject> {
     let Some(id) = &route.id else { return Err(Reject::new("no_id", "its route has no id")) };
     let found = match record.find(id.field.parts()) {
         Some(Value::Text(text)) if !text.is_empty() => Some(text.clone()),
-        Some(Value::Number(number)) => number.scaled(0).map(|it| it.to_string()),
+        Some(Value::Number(number)) => number.whole(),
         _ => None,
     };
     found.ok_or_else(|| {
@@ -112,7 +114,13 @@ fn beside(policy: &Policy, record: &Record) -> Fields {
             "envelope" => record.envelope.as_ref()?,
             _ => return None,
         };
-        Some((column.name.clone(), value::get(fields, name)?.clone()))
+        // Names of attributes may hold dots, which nobody puts in quotes here.
+        let nested = || value::find(name.parse::<Path>().ok()?.parts(), fields);
+        let value = value::get(fields, name).or_else(nested)?;
+        Some((column.name.clone(), value.clone()))
     });
     found.collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,6 @@
 //! The steps of a route, taken on a record in file order.
 
-use std::cell::RefCell;
+use std::cell::Cell;
 
 use crate::record::{Op, Payload, Record, Reject};
 use crate::route::{Path, Selector, Step, Way};
@@ -18,13 +18,16 @@ pub(super) struct Work {
 }
 
 impl Work {
-    pub(super) fn new(record: Record) -> Self {
-        let key_names = match &record.payload {
-            Payload::Change { keys, .. } => {
-                keys.iter().map(|(name, _)| (name.clone(), name.clone())).collect()
+    /// `before`: whether the row holds the old image too. One that nobody will see can't clash with
+    /// anything.
+    pub(super) fn new(mut record: Record, before: bool) -> Self {
+        let mut key_names = Vec::new();
+        if let Payload::Change { keys, new, old } = &mut record.payload {
+            key_names = keys.iter().map(|(name, _)| (name.clone(), name.clone())).collect();
+            if new.is_some() && record.op != Op::Delete && !before {
+                *old = None;
             }
-            Payload::Event(_) => Vec::new(),
-        };
+        }
         Self { record, key_names }
     }
 
@@ -32,7 +35,7 @@ impl Work {
     pub(super) fn take(&mut self, steps: &[Step], keys: &Keys) -> Result<bool, Reject> {
         for step in steps {
             match step {
-                Step::Drop(fields) => fields.iter().for_each(|it| self.each(it, remove)),
+                Step::Drop(fields) => self.drop(fields),
                 Step::Keep(fields) => self.keep(fields),
                 Step::Rename(pairs) => {
                     for (old, new) in pairs {
@@ -46,7 +49,9 @@ impl Work {
                     })?;
                     let hasher = Hasher::new(key);
                     for field in fields {
-                        self.each(field, |it, ways| visit(it, ways, &|value| hasher.hash(value)));
+                        let hash = |value: &mut Value| hasher.hash(value);
+                        self.each(field, |it, ways| visit(it, ways, &hash));
+                        self.beside(field, |it, ways| visit(it, ways, &hash));
                     }
                 }
                 Step::Require(paths) => self.require(paths)?,
@@ -73,14 +78,9 @@ impl Work {
         Some(text)
     }
 
-    /// Works on the fields that a selector means: those of every image, or what came beside the
-    /// record.
+    /// Works on the record's own fields: those of every image.
     fn each(&mut self, selector: &Selector, work: impl Fn(&mut Fields, &[Way])) {
         let ways = selector.ways();
-        if let Some((beside, rest)) = self.beside(ways) {
-            work(beside, rest);
-            return;
-        }
         match &mut self.record.payload {
             Payload::Event(fields) => work(fields, ways),
             Payload::Change { keys, new, old } => {
@@ -90,15 +90,34 @@ impl Work {
         }
     }
 
-    /// The attributes or the envelope, where a way leads there, and the rest of the way.
-    fn beside<'w>(&mut self, ways: &'w [Way]) -> Option<(&mut Fields, &'w [Way])> {
-        let (Way::Member(first), rest) = ways.split_first()? else { return None };
+    /// Works on the attributes or the envelope, where a selector leads there.
+    fn beside(&mut self, selector: &Selector, work: impl FnOnce(&mut Fields, &[Way])) -> bool {
+        let [Way::Member(first), rest @ ..] = selector.ways() else { return false };
         let fields = match first.as_str() {
             "attributes" => self.record.attributes.as_mut(),
             "envelope" => self.record.envelope.as_mut(),
             _ => None,
         };
-        fields.filter(|_| !rest.is_empty()).map(|it| (it, rest))
+        match fields {
+            Some(fields) if matches!(rest, [Way::Member(_), ..]) => {
+                work(fields, rest);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// What is to be hidden must not depend on what else is called so: `attributes.ssn` goes from
+    /// the message's attributes and from a field `attributes` of its body. The same holds for
+    /// `hash`.
+    fn drop(&mut self, selectors: &[Selector]) {
+        for selector in selectors {
+            self.each(selector, remove);
+            self.beside(selector, remove);
+        }
+        if let Payload::Change { keys, .. } = &self.record.payload {
+            self.key_names.retain(|(_, now)| value::get(keys, now).is_some());
+        }
     }
 
     /// The keys of an item stay, or nobody could tell whose change it was.
@@ -106,8 +125,9 @@ impl Work {
         let ways: Vec<&[Way]> = selectors.iter().map(Selector::ways).collect();
         match &mut self.record.payload {
             Payload::Event(fields) => keep(fields, &ways, &[]),
-            Payload::Change { new, old, .. } => {
+            Payload::Change { keys, new, old } => {
                 let names: Vec<&str> = self.key_names.iter().map(|(_, now)| now.as_str()).collect();
+                keep(keys, &ways, &names);
                 new.iter_mut().chain(old).for_each(|it| keep(it, &ways, &names));
             }
         }
@@ -119,19 +139,22 @@ impl Work {
                 format!("field {old} can't be renamed: the record has its new name already");
             Reject::new("name_taken", detail)
         };
-        if let Some((beside, rest)) = self.beside(old.ways()) {
-            let [Way::Member(name)] = rest else { return Ok(()) };
-            let Some(at) = beside.iter().position(|(it, _)| it == name) else { return Ok(()) };
-            let (_, value) = beside.remove(at);
-            let fields = match &mut self.record.payload {
-                Payload::Event(fields) => Some(fields),
-                Payload::Change { new, old, .. } => new.as_mut().or(old.as_mut()),
-            };
-            let Some(fields) = fields else { return Ok(()) };
+        let mut lifted = None;
+        let is_beside = self.beside(old, |fields, ways| {
+            if let [Way::Member(name)] = ways
+                && let Some(at) = fields.iter().position(|(it, _)| it == name)
+            {
+                lifted = Some(fields.remove(at).1);
+            }
+        });
+        if let Some(value) = lifted {
+            let fields = self.row();
             if value::get(fields, new).is_some() {
                 return Err(taken());
             }
             fields.push((new.to_owned(), value));
+        }
+        if is_beside {
             return Ok(());
         }
         if let [Way::Member(name)] = old.ways() {
@@ -139,13 +162,21 @@ impl Work {
                 new.clone_into(now);
             }
         }
-        let clash = RefCell::new(false);
-        self.each(old, |fields, ways| {
-            if !rename(fields, ways, new) {
-                clash.replace(true);
-            }
-        });
-        if clash.into_inner() { Err(taken()) } else { Ok(()) }
+        let clash = Cell::new(false);
+        self.each(old, |fields, ways| clash.set(clash.get() | !rename(fields, ways, new)));
+        if clash.get() { Err(taken()) } else { Ok(()) }
+    }
+
+    /// The fields that [`Record::into_row`] will take.
+    fn row(&mut self) -> &mut Fields {
+        match &mut self.record.payload {
+            Payload::Event(fields) => fields,
+            Payload::Change { keys, new, old } => match (self.record.op, new, old) {
+                (Op::Delete, _, Some(old)) => old,
+                (Op::Delete, _, None) | (_, None, _) => keys,
+                (_, Some(new), _) => new,
+            },
+        }
     }
 
     /// Rows that show a change by its keys alone have nothing that could be required.
@@ -159,7 +190,10 @@ impl Work {
         let Some(fields) = fields else { return Ok(()) };
         for path in paths {
             let found = match path.parts() {
-                [first, _, ..] if first == "attributes" || first == "envelope" => {
+                [first, _, ..] if first == "attributes" && record.attributes.is_some() => {
+                    record.find(path.parts())
+                }
+                [first, _, ..] if first == "envelope" && record.envelope.is_some() => {
                     record.find(path.parts())
                 }
                 parts => value::find(parts, fields),

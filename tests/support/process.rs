@@ -140,6 +140,11 @@ pub struct Function {
 impl Function {
     /// Starts the binary with a config and a lake.
     pub fn start(config: &Path, lake: &Path) -> Self {
+        Self::start_in(config, lake, &[])
+    }
+
+    /// The same, with more variables in its environment.
+    pub fn start_in(config: &Path, lake: &Path, variables: &[(&str, &str)]) -> Self {
         let api = RuntimeApi::start();
         let mut command = lakeward();
         command
@@ -149,6 +154,7 @@ impl Function {
             .env("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST")
             .env("LAKEWARD_CONFIG", config)
             .env("LAKEWARD_LAKE__LOCATION", lake)
+            .envs(variables.iter().copied())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         let mut process = Killed::start(&mut command);
