@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::json;
 
 use crate::support::fixture::{Case, Contents, app, contents, deliver, fixtures, walk};
@@ -167,6 +169,28 @@ fn a_bad_message_of_one_mebibyte_is_quarantined_whole() {
     let (answers, tables) = delivered("one-bad-mebibyte", &[event([record.clone()].into_iter())]);
     assert_eq!(answers, [Ok(ALL_GOOD.to_owned())]);
     assert!(tables["lakeward.quarantine"].rows[0]["record"] == record.as_str());
+}
+
+/// Nine messages unpack to more than one invocation holds: the ninth comes again, and lands then.
+#[test]
+fn what_unpacks_to_too_much_at_once_comes_again() {
+    let body = |n: u32| {
+        let noise: String = (0..50_000_u32)
+            .scan(n + 1, |state, _| {
+                *state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                Some(format!("{state:08x}"))
+            })
+            .collect();
+        let text = format!(r#"{{"text":"{noise}"{}}}"#, " ".repeat(15_000_000));
+        BASE64.encode(zstd::encode_all(text.as_bytes(), 1).unwrap())
+    };
+    let records: Vec<String> = (0..9).map(|n| sqs(n, &body(n as u32))).collect();
+    let ninth = event([records[8].clone()].into_iter());
+    let id = serde_json::from_str::<serde_json::Value>(&records[8]).unwrap()["messageId"].clone();
+    let (answers, tables) = delivered("too-much-at-once", &[event(records.into_iter()), ninth]);
+    let failed = json!({"batchItemFailures": [{"itemIdentifier": id}]}).to_string();
+    assert_eq!(answers, [Ok(failed), Ok(ALL_GOOD.to_owned())]);
+    assert_eq!((rows(&tables, "office.notes"), tables.len()), (9, 1));
 }
 
 #[test]

@@ -189,3 +189,83 @@ fn a_declared_type_that_is_no_widening_is_an_error_of_plan() {
         "{err}"
     );
 }
+
+#[test]
+fn a_line_that_is_no_item_costs_only_itself() {
+    let shell = Shell::new("newcomer-items");
+    let table = "arn:aws:dynamodb:eu-west-1:123456789012:table/app";
+    shell.write(
+        "lakeward.toml",
+        "version = 1\n[[route]]\nsource = \"arn:aws:dynamodb:*:*:table/app/stream/*\"\ntable = \"a.b\"\n",
+    );
+    shell.write(
+        "x.jsonl",
+        "{\"Item\":{\"pk\":{\"S\":\"a\"}}}\n\n{\"pk\":{\"S\":\"b\"}}\n{\"Item\":{\"PK\":{\"S\":\"c\"}}}\n{\"Item\":7}\nno\n{\"Item\":{\"pk\":{\"S\":\"d\"}}}\n{\"Items\":[]}\n",
+    );
+    let (code, out, err) = shell.run(&["replay", "--as", table, "--key", "pk", "x.jsonl"]);
+    assert_eq!(code, 1, "{out}{err}");
+    let landed: Vec<&str> =
+        out.lines().find(|it| it.starts_with("a.b")).unwrap().split_whitespace().collect();
+    assert_eq!(landed[1..4], ["2", "2", "0"], "{out}");
+    for (line, what) in [
+        (3, "it has no `Item`"),
+        (4, "its item has no attribute `pk`"),
+        (5, "its `Item` is no JSON object"),
+        (6, "it is no JSON object"),
+        (8, "it is the answer of a scan"),
+    ] {
+        assert!(err.contains(&format!("! x.jsonl:{line}: {what}")), "{line}: {err}");
+    }
+    let (code, _, err) = shell.run(&["replay", "--as", QUEUE, "--key", "pk", "x.jsonl"]);
+    assert!(code == 2 && err.contains("--key is for the items"), "{err}");
+}
+
+#[test]
+fn files_of_one_name_are_not_one_file() {
+    let shell = Shell::new("newcomer-files");
+    shell.write(
+        "lakeward.toml",
+        &format!("version = 1\n[[route]]\nsource = \"{QUEUE}\"\ntable = \"a.b\"\n"),
+    );
+    for day in ["day1", "day2"] {
+        std::fs::create_dir(shell.folder.join(day)).unwrap();
+        shell.write(&format!("{day}/o.jsonl"), "{\"event\":\"ping\"}\n{\"event\":\"ping\"}\n");
+    }
+    let landed = |paths: &[&str]| {
+        let arguments = [&["replay", "--as", QUEUE, "--json"], paths].concat();
+        let table = shell.json(&arguments)["tables"]["a.b"].clone();
+        (table["landed"].as_u64().unwrap(), table["duplicates"].as_u64().unwrap())
+    };
+    assert_eq!(landed(&["."]), (4, 0), "the lake and its metadata are no data");
+    assert_eq!(landed(&["."]), (0, 4));
+    assert_eq!(landed(&["day1", "./day2/o.jsonl"]), (0, 4));
+    let mut bytes = b"{\"event\":\"".to_vec();
+    bytes.extend_from_slice(b"\xff\"}\nno json\n");
+    std::fs::write(shell.folder.join("odd.jsonl"), bytes).unwrap();
+    let (code, _, err) = shell.run(&["replay", "--as", QUEUE, "odd.jsonl"]);
+    assert!(code == 1 && err.contains("! odd.jsonl:1: it is not UTF-8"), "{err}");
+    let bad = shell.fine(&["show", "lakeward.quarantine", "--format", "json"]);
+    assert!(bad.contains("replayedFrom") && bad.contains("odd.jsonl:2"), "{bad}");
+}
+
+#[test]
+fn quarantine_is_shown_wherever_it_is() {
+    let shell = Shell::new("newcomer-quarantine");
+    shell.write(
+        "lakeward.toml",
+        &format!(
+            "version = 1\n[[route]]\nsource = \"{QUEUE}\"\ntable = \"a.b\"\n[quarantine]\nlocation = \"./restricted\"\n"
+        ),
+    );
+    shell.write("x.jsonl", "{\"n\":1}\nno json\n");
+    let out = shell.fine(&["replay", "--as", QUEUE, "x.jsonl"]);
+    assert!(out.contains("show lakeward.quarantine --lake restricted"), "{out}");
+    assert!(shell.fine(&["show", "lakeward.quarantine"]).contains("no_json"));
+    assert!(shell.fine(&["tables", "lakeward.quarantine"]).contains("reason"));
+    let tables = shell.json(&["tables", "--json"]);
+    let names: Vec<&str> =
+        tables["tables"].as_array().unwrap().iter().filter_map(|it| it["table"].as_str()).collect();
+    assert_eq!(names, ["a.b", "lakeward.quarantine"]);
+    let table = shell.json(&["tables", "a.b", "--json"]);
+    assert!(table["columns"].as_array().unwrap().iter().any(|it| it["name"] == "n"), "{table}");
+}

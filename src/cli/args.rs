@@ -37,8 +37,9 @@ with .gz or .zst after it; hidden ones are skipped. Files are taken in the order
 
 With --as, each line of a file is the payload of a record instead: a message of a queue, a record
 of a stream, or an item of a table's export ({\"Item\": …}). A list or a single JSON object will do
-as well. Such records have no arrival time; what one is called follows from its bytes, its file's
-name and how often it came before, so an edited line is a new record and the others are not.
+as well. Such records have no arrival time; what one is called follows from its bytes, the path of
+its file as you give it and how often it came before in it, so an edited line is a new record and
+the others are not. Folders of Iceberg tables are skipped.
 
 Replaying an event again is safe: a record that a table holds is counted as duplicate. A broken
 file costs only itself.
@@ -165,6 +166,9 @@ pub(super) enum Command {
     Tables {
         /// The table whose columns to list
         table: Option<String>,
+        /// Print one JSON object instead of a table
+        #[arg(long)]
+        json: bool,
         #[command(flatten)]
         place: Place,
     },

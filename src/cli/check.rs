@@ -3,6 +3,7 @@
 use std::io;
 use std::path::Path;
 
+use crate::cli::print::counted;
 use crate::cli::{DONE, Terminal, WRONG_USE};
 use crate::config;
 
@@ -33,9 +34,4 @@ pub(super) fn run(path: &Path, terminal: &mut Terminal<'_>) -> io::Result<u8> {
             Ok(WRONG_USE)
         }
     }
-}
-
-fn counted(number: usize, what: &str) -> String {
-    let s = if number == 1 { "" } else { "s" };
-    format!("{number} {what}{s}")
 }

@@ -55,8 +55,11 @@ pub(super) fn find(paths: &[PathBuf], troubles: &mut Vec<Trouble>) -> Vec<PathBu
     found
 }
 
-/// Links to folders are not followed: they may lead in circles.
+/// Links to folders are not followed: they may lead in circles. Metadata of tables is no data.
 fn walk(folder: &Path, found: &mut Vec<PathBuf>, troubles: &mut Vec<Trouble>) {
+    if folder.join("version-hint.text").exists() {
+        return;
+    }
     let entries = match std::fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(error) => {

@@ -8,7 +8,7 @@ use crate::time::Timestamp;
 /// The export that a data file is of.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Export {
-    /// What names it: the end of its ARN, else the file's own name.
+    /// What names it: the end of its ARN, else the path of the file.
     pub name: String,
     /// When it shows the table, in milliseconds since 1970; 0 where nobody says.
     pub time_ms: i64,
@@ -16,16 +16,12 @@ pub(super) struct Export {
 
 impl Export {
     /// Looks for `manifest-summary.json` beside the file and up to two folders above it, where
-    /// DynamoDB puts it.
-    pub(super) fn of(path: &Path) -> Self {
+    /// DynamoDB puts it. Without one the file is an export called `name`.
+    pub(super) fn of(path: &Path, name: &str) -> Self {
         let folders = path.ancestors().skip(1).take(3);
         let mut manifests = folders.map(|it| it.join("manifest-summary.json"));
         let found = manifests.find_map(|it| Self::read(&std::fs::read(it).ok()?));
-        found.unwrap_or_else(|| {
-            let name = path.file_name().unwrap_or_default().to_string_lossy();
-            let name = name.split('.').next().unwrap_or_default().to_owned();
-            Self { name, time_ms: 0 }
-        })
+        found.unwrap_or_else(|| Self { name: name.to_owned(), time_ms: 0 })
     }
 
     fn read(manifest: &[u8]) -> Option<Self> {

@@ -70,20 +70,16 @@ fn read(
     let has = |line: &[u8], name: &str| {
         json::members(line).is_ok_and(|it| it.iter().any(|(it, _)| it == name))
     };
-    let first = lines.first().copied().unwrap_or_default();
+    let (_, first) = lines.first().copied().unwrap_or_default();
     if has(first, "Records") {
         for event in events::split(path, text, troubles) {
             see_event(event.bytes, fields);
         }
         return Ok(());
     }
-    let source = if has(first, "Item") {
-        // The keys of the table do not matter for its columns.
-        Source::new(TABLE, &["pk".to_owned()])
-    } else {
-        Source::new(QUEUE, &[])
-    };
-    for event in source.map_err(Failure::Use)?.events(path, text) {
+    let source =
+        if has(first, "Item") { Source::of_any_export(TABLE) } else { Source::new(QUEUE, &[]) };
+    for event in source.map_err(Failure::Use)?.events(path, text, troubles) {
         see_event(&event, fields);
     }
     Ok(())
@@ -120,8 +116,11 @@ impl Fields {
     fn block(&self, table: &str) -> String {
         let mut lines: Vec<(String, String)> = Vec::new();
         let mut stored: HashMap<String, &str> = HashMap::new();
-        for (original, seen) in &self.seen {
-            let name = name::snake(original);
+        // Of several fields of one name, a declaration means the one that is called so.
+        let mut fields: Vec<_> =
+            self.seen.iter().map(|(it, seen)| (name::snake(it), it, seen)).collect();
+        fields.sort_by_key(|(name, original, _)| (name.clone(), name != *original, *original));
+        for (name, original, seen) in fields {
             let mut notes = Vec::new();
             if name != *original {
                 notes.push(format!("from `{}`", print::safe(original)));
@@ -131,7 +130,7 @@ impl Fields {
                 lines.push((
                     format!("# {name}"),
                     format!(
-                        "`{}` and `{other}` have one name; declare one of them",
+                        "`{}` has the name of `{other}`, and gets another",
                         print::safe(original)
                     ),
                 ));
@@ -172,7 +171,9 @@ fn share(part: u64, of: u64) -> String {
 fn names_a_time(name: &str) -> bool {
     name.ends_with("_at")
         || name.ends_with("_on")
-        || ["time", "date", "ts", "timestamp", "expires", "ttl"].iter().any(|it| name.ends_with(it))
+        || ["time", "date", "ts", "timestamp", "expires", "ttl", "_ms", "_us", "_ns"]
+            .iter()
+            .any(|it| name.ends_with(it))
 }
 
 #[cfg(test)]

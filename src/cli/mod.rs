@@ -102,22 +102,27 @@ async fn dispatch(command: Command, terminal: &mut Terminal<'_>) -> Result<u8, F
             plan::run(config, &replay::input(input)?, json, terminal).await
         }
         Command::Infer { paths, table } => infer::run(&paths, &table, terminal),
-        Command::Tables { table, place } => {
+        Command::Tables { table, json, place } => {
             let config = find_config(place)?;
-            let lake = Lake::open(config.lake.clone())?;
             match table {
-                None => tables::all(&lake, &config.lake.location, terminal.out).await,
-                Some(name) => tables::one(&lake, &table_name(&name)?, terminal.out).await,
+                None => tables::all(&config, json, terminal.out).await,
+                Some(name) => {
+                    let name = table_name(&name)?;
+                    let lake = Lake::open(config.lake_of(&name).clone())?;
+                    tables::one(&lake, &name, json, terminal.out).await
+                }
             }
         }
         Command::Show { table, limit, format, place } => {
-            let lake = Lake::open(find_config(place)?.lake)?;
-            show::run(&lake, &table_name(&table)?, limit, format, terminal.out).await
+            let table = table_name(&table)?;
+            let lake = Lake::open(find_config(place)?.lake_of(&table).clone())?;
+            show::run(&lake, &table, limit, format, terminal.out).await
         }
         Command::Sql { table, latest, key, engine, place } => {
-            let lake = Lake::open(find_config(place)?.lake)?;
+            let table = table_name(&table)?;
+            let lake = Lake::open(find_config(place)?.lake_of(&table).clone())?;
             let latest = latest.then_some(key.as_slice());
-            sql::run(&lake, &table_name(&table)?, engine, latest, terminal.out).await
+            sql::run(&lake, &table, engine, latest, terminal.out).await
         }
         Command::Init { folder } => init::run(&folder, terminal),
         Command::Completions { shell } => {
@@ -164,7 +169,11 @@ fn find_config(place: Place) -> Result<Config, Failure> {
         Some(path) => Config::load(&path)?,
         None => Config::without_file()?,
     };
-    with_lake(config, place.lake)
+    let config = with_lake(config, place.lake.clone())?;
+    match place.lake.filter(|it| !Path::new(it).is_dir()) {
+        Some(lake) => Err(Failure::Use(format!("--lake: there is no directory {lake}"))),
+        None => Ok(config),
+    }
 }
 
 fn table_name(text: &str) -> Result<TableName, Failure> {

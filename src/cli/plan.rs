@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::Write;
 
-use crate::cli::replay::{Replayed, handle_all, pretend};
+use crate::cli::replay::{Replayed, handle_all, places, pretend};
 use crate::cli::{FAILED, Failure, Summary, Terminal, print};
 use crate::config::Config;
 use crate::handler::App;
@@ -45,7 +45,7 @@ pub(super) async fn run(
     } else {
         print_routes(&app.config.routes, summary.taken(), terminal.out)?;
         writeln!(terminal.out)?;
-        summary.print(&terminal.program, &app.config.lake.location, true, terminal.out)?;
+        summary.print(&terminal.program, &places(&app.config), true, terminal.out)?;
         print_changes(&changes, terminal.out)?;
     }
     for clash in &clashes {
@@ -85,22 +85,11 @@ async fn changes(real: &Lake, app: &App) -> Result<Vec<Changes>, Failure> {
             Some((it.name.clone(), it.ty.to_string(), what))
         });
         let columns = columns.collect();
-        let policy = policy(&app.config, &table);
+        let policy = app.config.policy(&table);
         let clashes = clashes(&table, &after.columns, policy);
         found.push(Changes { table: table.to_string(), new: before.is_none(), columns, clashes });
     }
     Ok(found)
-}
-
-/// What the config says of a table, by the first route that fills it.
-fn policy<'a>(config: &'a Config, table: &TableName) -> &'a Policy {
-    let fills = |route: &&Route| match &route.target {
-        Target::Table(name) => name == table,
-        Target::Tables(template, _) => template.makes(table),
-        Target::Drop => false,
-    };
-    let target = config.routes.iter().find(fills).map_or(&Target::Drop, |it| &it.target);
-    config.policy(table, target)
 }
 
 /// Declared columns that the table has in another type, after all widenings.

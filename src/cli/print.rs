@@ -1,5 +1,6 @@
 //! Aligned columns and readable cells.
 
+use std::fmt::Display;
 use std::io::{self, Write};
 
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
@@ -115,6 +116,13 @@ pub(super) fn text(cell: &Cell, ty: &ColumnType) -> Option<String> {
             Some(bare.map(str::to_owned).unwrap_or(json))
         }
     }
+}
+
+/// `1 file`, `2 files`.
+pub(super) fn counted(number: impl Display, what: &str) -> String {
+    let number = number.to_string();
+    let s = if number == "1" { "" } else { "s" };
+    format!("{number} {what}{s}")
 }
 
 /// Bytes for people: `1.4 MiB`.

@@ -8,11 +8,13 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::cli::args::{FailOn, Input};
 use crate::cli::events::{self, Trouble};
+use crate::cli::summary::Places;
 use crate::cli::wrap::Source;
 use crate::cli::{Failure, HAPPENED, Summary, Terminal};
 use crate::config::Config;
 use crate::deadline::Deadline;
 use crate::handler::{self, App, InvocationError};
+use crate::name::TableName;
 use crate::store::clock::Clock;
 use crate::store::files::local::LocalFiles;
 use crate::store::files::overlay::Overlay;
@@ -52,11 +54,10 @@ pub(super) async fn run(
     let app = if how.dry_run { pretend(config)? } else { App::open(config)? };
     let mut summary = Summary::default();
     handle_all(&app, &how.input, &mut summary, terminal.progress).await;
-    let location = &app.config.lake.location;
     let printed = if how.json {
         writeln!(terminal.out, "{}", summary.json(how.dry_run))
     } else {
-        summary.print(&terminal.program, location, how.dry_run, terminal.out)
+        summary.print(&terminal.program, &places(&app.config), how.dry_run, terminal.out)
     };
     let printed = printed.and_then(|()| terminal.out.flush());
     // Where the summary goes to a file or a pipe, what failed is still seen.
@@ -75,6 +76,12 @@ pub(super) async fn run(
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
         Ok(()) | Err(_) => Ok(code),
     }
+}
+
+/// Where the lakes of a config are.
+pub(super) fn places(config: &Config) -> Places<'_> {
+    let quarantine = &config.lake_of(&TableName::quarantine()).location;
+    Places { lake: &config.lake.location, quarantine }
 }
 
 /// The app of a config on lakes that only pretend to be written to.
@@ -127,7 +134,7 @@ async fn handle_file(
     };
     let place = file.display().to_string();
     if let Some(source) = source {
-        for event in source.events(file, &text) {
+        for event in source.events(file, &text, troubles) {
             handle_event(app, &event, &place, summary, troubles).await;
         }
         return;

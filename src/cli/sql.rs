@@ -3,8 +3,9 @@
 use std::io::Write;
 
 use crate::cli::args::Engine;
+use crate::cli::print::counted;
 use crate::cli::{DONE, Failure, no_such_table};
-use crate::name::TableName;
+use crate::name::{self, TableName};
 use crate::store::{Description, Lake};
 
 /// Prints the query that opens a table; with `latest` (and its key columns, or none for `_lw_key`)
@@ -26,8 +27,24 @@ pub(super) async fn run(
     for line in comments(&table, engine) {
         writeln!(out, "-- {line}")?;
     }
+    if latest.is_some_and(|key| !key.is_empty()) {
+        writeln!(out, "-- the newest by _lw_event_at; rows of one time are in no order")?;
+        if let Some(rows) = timeless(&table) {
+            writeln!(
+                out,
+                "-- {} of it without a time: give the route an event_at",
+                counted(rows, "row")
+            )?;
+        }
+    }
     writeln!(out, "{query};")?;
     Ok(DONE)
+}
+
+/// Rows that can't be put in order by time.
+fn timeless(table: &Description) -> Option<u64> {
+    let event_at = table.columns.iter().find(|it| it.name == "_lw_event_at")?;
+    event_at.nulls.filter(|it| *it > 0)
 }
 
 /// What an engine needs before the query.
@@ -119,6 +136,13 @@ fn newest(table: &Description, engine: Engine, key: &[String]) -> Result<String,
         for name in key {
             if column(name).is_none() {
                 let names: Vec<&str> = table.columns.iter().map(|it| it.name.as_str()).collect();
+                let meant = name::snake(name);
+                if column(&meant).is_some() {
+                    return Err(Failure::Use(format!(
+                        "{} has no column {name}: there it is {meant}",
+                        table.name
+                    )));
+                }
                 return Err(Failure::Use(format!(
                     "{} has no column {name}: its columns are {}",
                     table.name,
@@ -135,13 +159,19 @@ fn newest(table: &Description, engine: Engine, key: &[String]) -> Result<String,
     } else {
         ["_lw_event_at", "_lw_position"]
     };
+    // Rows without any key are no versions of one thing.
+    let keyless = by.iter().map(|it| format!("{} IS NULL", quoted(it))).collect::<Vec<_>>();
+    let newest = match key {
+        [] => "lw_newest = 1".to_owned(),
+        _ => format!("(lw_newest = 1 OR {})", keyless.join(" AND ")),
+    };
     let columns: Vec<String> =
         table.columns.iter().map(|it| format!("  {}", quoted(&it.name))).collect();
     let by: Vec<String> = by.iter().map(|it| quoted(it)).collect();
     let order = order.map(|it| format!("{} DESC NULLS LAST", quoted(it)));
     Ok(format!(
         "SELECT\n{}\nFROM (\n  SELECT *, row_number() OVER (\n    PARTITION BY {}\n    ORDER BY {}\n  ) \
-         AS lw_newest\n  FROM {}\n) AS changes\nWHERE lw_newest = 1 AND {} <> 'delete'",
+         AS lw_newest\n  FROM {}\n) AS changes\nWHERE {newest} AND {} <> 'delete'",
         columns.join(",\n"),
         by.join(", "),
         order.join(", "),

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 use std::path::Path;
 
-use crate::cli::{DONE, FAILED, print, shown};
+use crate::cli::print::{self, counted};
+use crate::cli::{DONE, FAILED, shown};
 use crate::handler::Report;
 use crate::name::TableName;
 use crate::route::{Route, Target};
@@ -14,6 +15,15 @@ mod warn;
 
 /// Most troubles that are printed one by one; a store that is down says the same for each event.
 const MOST_TROUBLES: usize = 20;
+
+/// Where lakes are, as the config has it.
+#[derive(Debug, Clone, Copy)]
+pub struct Places<'a> {
+    /// The lake.
+    pub lake: &'a str,
+    /// The lake that quarantine is in.
+    pub quarantine: &'a str,
+}
 
 /// What became of a replay's records.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -90,11 +100,11 @@ impl Summary {
         if self.failed == 0 && self.troubles.is_empty() { DONE } else { FAILED }
     }
 
-    /// Prints the table, what needs a second look, and what to type next about the lake at `location`.
+    /// Prints the table, what needs a second look, and what to type next.
     pub fn print(
         &self,
         program: &str,
-        location: &str,
+        places: &Places<'_>,
         dry_run: bool,
         out: &mut dyn Write,
     ) -> io::Result<()> {
@@ -132,7 +142,7 @@ impl Summary {
         if dry_run {
             return writeln!(out, "\ndry run: nothing was written");
         }
-        self.print_next(program, location, out)
+        self.print_next(program, places, out)
     }
 
     /// The same for programs, as one JSON object.
@@ -235,7 +245,12 @@ impl Summary {
     }
 
     /// What to type next, with the lake's real path.
-    fn print_next(&self, program: &str, location: &str, out: &mut dyn Write) -> io::Result<()> {
+    fn print_next(
+        &self,
+        program: &str,
+        places: &Places<'_>,
+        out: &mut dyn Write,
+    ) -> io::Result<()> {
         let quarantine = TableName::quarantine().to_string();
         let holds = |it: &Sums| it.landed > 0 || it.duplicates > 0;
         let filled: Vec<&String> =
@@ -243,7 +258,7 @@ impl Summary {
         if filled.is_empty() {
             return Ok(());
         }
-        let lake = shown(location);
+        let lake = shown(places.lake);
         let program = shell(program);
         let option = shell(&lake.display().to_string());
         writeln!(out)?;
@@ -256,6 +271,7 @@ impl Summary {
         }
         writeln!(out, "tables:  {program} tables --lake {option}")?;
         if filled.iter().any(|it| **it == quarantine) {
+            let option = shell(&shown(places.quarantine).display().to_string());
             writeln!(out, "why:     {program} show {quarantine} --lake {option}")?;
         }
         Ok(())
@@ -287,11 +303,6 @@ fn shell(text: &str) -> String {
 
 fn grow(sum: &mut u64, by: u64) {
     *sum = sum.saturating_add(by);
-}
-
-fn counted(number: u64, what: &str) -> String {
-    let s = if number == 1 { "" } else { "s" };
-    format!("{number} {what}{s}")
 }
 
 #[cfg(test)]

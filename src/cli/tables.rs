@@ -2,21 +2,39 @@
 
 use std::io::Write;
 
-use crate::cli::{DONE, Failure, no_such_table, print, shown};
+use serde_json::{Value, json};
+
+use crate::cli::print::{self, counted};
+use crate::cli::{DONE, Failure, no_such_table, shown};
+use crate::config::Config;
 use crate::name::TableName;
 use crate::store::{DescribedColumn, Description, Lake};
 
-/// Lists every table of the lake.
-pub(super) async fn all(lake: &Lake, location: &str, out: &mut dyn Write) -> Result<u8, Failure> {
+/// Lists every table of the lake, and quarantine where it has a lake of its own.
+pub(super) async fn all(
+    config: &Config,
+    as_json: bool,
+    out: &mut dyn Write,
+) -> Result<u8, Failure> {
     let mut found = Vec::new();
-    for name in lake.tables().await? {
-        // A table may go between the two looks; nothing is wrong then.
-        if let Some(it) = lake.describe(&name).await? {
-            found.push(it);
+    let own = config.quarantine.lake.as_ref();
+    for settings in std::iter::once(&config.lake).chain(own) {
+        let lake = Lake::open(settings.clone())?;
+        for name in lake.tables().await? {
+            // A table may go between the two looks; nothing is wrong then.
+            if let Some(it) = lake.describe(&name).await? {
+                found.push(it);
+            }
         }
     }
+    if as_json {
+        let tables: Vec<Value> = found.iter().map(json_of).collect();
+        writeln!(out, "{}", json!({ "tables": tables }))?;
+        return Ok(DONE);
+    }
     if found.is_empty() {
-        writeln!(out, "the lake {} has no tables yet", shown(location).display())?;
+        let location = shown(&config.lake.location).display();
+        writeln!(out, "the lake {location} has no tables yet")?;
         return Ok(DONE);
     }
     let rows: Vec<Vec<String>> = found.iter().map(row).collect();
@@ -26,23 +44,51 @@ pub(super) async fn all(lake: &Lake, location: &str, out: &mut dyn Write) -> Res
 }
 
 /// Lists the columns of a table.
-pub(super) async fn one(lake: &Lake, name: &TableName, out: &mut dyn Write) -> Result<u8, Failure> {
+pub(super) async fn one(
+    lake: &Lake,
+    name: &TableName,
+    as_json: bool,
+    out: &mut dyn Write,
+) -> Result<u8, Failure> {
     let Some(found) = lake.describe(name).await? else {
         return Err(no_such_table(lake, name).await);
     };
+    if as_json {
+        let column = |it: &DescribedColumn| json!({"name": it.name, "type": it.ty.to_string(), "doc": it.doc, "nulls": it.nulls});
+        let columns: Vec<Value> = found.columns.iter().map(column).collect();
+        let mut table = json_of(&found);
+        if let Value::Object(members) = &mut table {
+            members.insert("columns".to_owned(), Value::Array(columns));
+        }
+        writeln!(out, "{table}")?;
+        return Ok(DONE);
+    }
     let rows: Vec<Vec<String>> = found.columns.iter().map(|it| column(it, &found)).collect();
     print::table(out, &["column", "type", "null", "share", "doc"], &rows, &[2])?;
     let last = found.last_arrival.map(|it| format!(", last arrival {it}")).unwrap_or_default();
     writeln!(
         out,
-        "\n{}: {} rows in {} files, {}, {} snapshots{last}",
+        "\n{}: {} in {}, {}, {}{last}",
         found.name,
-        found.rows,
-        found.files,
+        counted(found.rows, "row"),
+        counted(found.files, "file"),
         print::bytes(found.bytes),
-        found.snapshots
+        counted(found.snapshots, "snapshot")
     )?;
     Ok(DONE)
+}
+
+/// A table for programs.
+fn json_of(of: &Description) -> Value {
+    json!({
+        "table": of.name.to_string(),
+        "location": of.location,
+        "rows": of.rows,
+        "files": of.files,
+        "bytes": of.bytes,
+        "snapshots": of.snapshots,
+        "last_arrival": of.last_arrival.map(|it| it.to_string()),
+    })
 }
 
 fn row(of: &Description) -> Vec<String> {

@@ -1,17 +1,18 @@
 //! `--as`: payload lines as the events in which Lambda would have delivered them.
 //!
-//! What a record is called follows from its bytes, the name of its file and how often the same
-//! bytes came before it in the file: replaying a file again lands nothing, and an edited line is a
-//! new record. Nobody knows when such a record arrived, so it has no arrival time.
+//! What a record is called follows from its bytes, the path of its file as it was given and how
+//! often the same bytes came before it in the file: replaying a file again lands nothing, and an
+//! edited line is a new record. Nobody knows when such a record arrived, so it has no arrival time.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Component, Path};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use sha2::{Digest as _, Sha256};
 
 use crate::arn::Arn;
+use crate::cli::events::Trouble;
 use crate::cli::export::Export;
 use crate::json::{self, Json};
 
@@ -59,6 +60,9 @@ impl Source {
         if kind == Kind::DynamoDb && keys.is_empty() {
             return Err("--as of a DynamoDB table needs its key attributes: --key pk,sk".to_owned());
         }
+        if kind != Kind::DynamoDb && !keys.is_empty() {
+            return Err("--key is for the items of a DynamoDB table: take it out".to_owned());
+        }
         // Routes name the stream of a table.
         let arn = match kind {
             Kind::DynamoDb if parsed.table_and_label().is_none() => {
@@ -70,24 +74,49 @@ impl Source {
         Ok(Self { arn, kind, keys: keys.to_vec() })
     }
 
+    /// An export whose keys do not matter.
+    pub(super) fn of_any_export(arn: &str) -> Result<Self, String> {
+        Ok(Self { keys: Vec::new(), ..Self::new(arn, &["any".to_owned()])? })
+    }
+
     /// Whether lines are items of a table's export.
     pub(super) fn is_export(&self) -> bool {
         self.kind == Kind::DynamoDb
     }
 
-    /// The events of a file's text.
-    pub(super) fn events(&self, path: &Path, text: &[u8]) -> Vec<Vec<u8>> {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let name = name.strip_suffix(".gz").or_else(|| name.strip_suffix(".zst")).unwrap_or(&name);
-        let export = (self.kind == Kind::DynamoDb).then(|| Export::of(path));
+    /// The events of a file's text. What is no payload of the source costs only itself.
+    pub(super) fn events(
+        &self,
+        path: &Path,
+        text: &[u8],
+        troubles: &mut Vec<Trouble>,
+    ) -> Vec<Vec<u8>> {
+        let name = given(path);
+        let export = (self.kind == Kind::DynamoDb).then(|| Export::of(path, &name));
         let mut seen: HashMap<&[u8], u64> = HashMap::new();
         let mut events = Vec::new();
         let mut event: Vec<String> = Vec::new();
         let mut bytes = 0_usize;
-        for line in payloads(text) {
+        for (at, line) in payloads(text) {
+            let place = at.map_or_else(
+                || path.display().to_string(),
+                |line| format!("{}:{line}", path.display()),
+            );
             let nth = seen.entry(line).or_default();
-            let record = self.record(&identity(name, line, *nth), line, export.as_ref());
+            let hash = identity(&name, line, *nth);
             *nth = nth.saturating_add(1);
+            let record = match &export {
+                Some(export) => self.item(export, line),
+                None => self.record(&hash, line, &place),
+            };
+            let record = match record {
+                Ok(record) => record,
+                Err(what) => {
+                    let remedy = "mend it and replay it; what has landed does not land again";
+                    troubles.push(Trouble { place, what, remedy: remedy.to_owned() });
+                    continue;
+                }
+            };
             if event.len() >= MOST_RECORDS || bytes.saturating_add(record.len()) > MOST_BYTES {
                 events.push(whole(&std::mem::take(&mut event)));
                 bytes = 0;
@@ -101,81 +130,97 @@ impl Source {
         events
     }
 
-    fn record(&self, hash: &[u8; 32], line: &[u8], export: Option<&Export>) -> String {
-        let arn = quoted(self.arn.as_str());
+    /// A line as a record of a queue or a Kinesis stream. It says where the line is, which nobody
+    /// reads but people who look for it in quarantine.
+    fn record(&self, hash: &[u8; 32], line: &[u8], place: &str) -> Result<String, String> {
+        let (arn, place) = (quoted(self.arn.as_str()), quoted(place));
         let number = u128::from_be_bytes(first(hash));
-        match self.kind {
-            Kind::Sqs => {
-                let id = uuid::Builder::from_bytes(first(hash)).into_uuid();
-                let body = quoted(&String::from_utf8_lossy(line));
-                let attributes = if self.arn.is_fifo() {
-                    format!(r#"{{"MessageGroupId":"replay","SequenceNumber":"{number}"}}"#)
-                } else {
-                    "{}".to_owned()
-                };
-                format!(
-                    r#"{{"messageId":"{id}","body":{body},"attributes":{attributes},"messageAttributes":{{}},"eventSource":"aws:sqs","eventSourceARN":{arn}}}"#
-                )
-            }
-            Kind::Kinesis => {
-                let data = BASE64.encode(line);
-                format!(
-                    r#"{{"eventID":"shardId-000000000000:{number}","eventSource":"aws:kinesis","eventSourceARN":{arn},"kinesis":{{"sequenceNumber":"{number}","data":"{data}"}}}}"#
-                )
-            }
-            Kind::DynamoDb => {
-                let item = json::members(line).unwrap_or_default();
-                let item = item.iter().find(|(name, _)| name == "Item").map(|(_, it)| *it);
-                let item = item.unwrap_or(b"null");
-                let keys = self.keys_of(item);
-                let time = export.map_or(0, |it| it.time_ms);
-                let name = export.map_or("", |it| it.name.as_str());
-                let hash: String = Sha256::digest(keys.as_bytes())
-                    .iter()
-                    .take(16)
-                    .map(|byte| format!("{byte:02x}"))
-                    .collect();
-                let id = quoted(&format!("export:{name}:{hash}"));
-                let created = export.filter(|it| it.time_ms > 0).map_or(String::new(), |it| {
-                    format!(
-                        r#""ApproximateCreationDateTime":{}.{:03},"#,
-                        it.time_ms / 1000,
-                        it.time_ms % 1000
-                    )
-                });
-                let image = String::from_utf8_lossy(item);
-                format!(
-                    r#"{{"eventID":{id},"eventName":"READ","eventSource":"aws:dynamodb","eventSourceARN":{arn},"dynamodb":{{{created}"SequenceNumber":"{time}","Keys":{keys},"NewImage":{image}}}}}"#
-                )
-            }
+        if self.kind == Kind::Kinesis {
+            let data = BASE64.encode(line);
+            return Ok(format!(
+                r#"{{"eventID":"shardId-000000000000:{number}","eventSource":"aws:kinesis","eventSourceARN":{arn},"replayedFrom":{place},"kinesis":{{"sequenceNumber":"{number}","data":"{data}"}}}}"#
+            ));
         }
+        let id = uuid::Builder::from_bytes(first(hash)).into_uuid();
+        let body = std::str::from_utf8(line)
+            .map_err(|_why| "it is not UTF-8, and SQS takes no such message".to_owned())?;
+        let body = quoted(body);
+        let attributes = if self.arn.is_fifo() {
+            format!(r#"{{"MessageGroupId":"replay","SequenceNumber":"{number}"}}"#)
+        } else {
+            "{}".to_owned()
+        };
+        Ok(format!(
+            r#"{{"messageId":"{id}","body":{body},"attributes":{attributes},"messageAttributes":{{}},"eventSource":"aws:sqs","eventSourceARN":{arn},"replayedFrom":{place}}}"#
+        ))
+    }
+
+    /// A line of an export as the record of a stream that reads an item.
+    fn item(&self, export: &Export, line: &[u8]) -> Result<String, String> {
+        let members = json::members(line)
+            .map_err(|why| format!("it is no JSON object ({why}), and lines of an export are"))?;
+        let item = members.iter().find(|(name, _)| name == "Item").map(|(_, it)| *it);
+        let item = item.ok_or_else(|| match members.iter().any(|(name, _)| name == "Items") {
+            true => "it is the answer of a scan; jq -c '.Items[] | {Item: .}' makes lines of it",
+            false => "it has no `Item`, as the lines of a table's export have",
+        })?;
+        let keys = self.keys_of(item)?;
+        let arn = quoted(self.arn.as_str());
+        let digest = Sha256::digest(item);
+        let digest: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+        let id = quoted(&format!("export:{}:{digest}", export.name));
+        let time = export.time_ms;
+        let created = if time > 0 {
+            format!(r#""ApproximateCreationDateTime":{}.{:03},"#, time / 1000, time % 1000)
+        } else {
+            String::new()
+        };
+        let image = std::str::from_utf8(item).map_err(|_why| "it is not UTF-8".to_owned())?;
+        Ok(format!(
+            r#"{{"eventID":{id},"eventName":"READ","eventSource":"aws:dynamodb","eventSourceARN":{arn},"dynamodb":{{{created}"SequenceNumber":"{time}","Keys":{keys},"NewImage":{image}}}}}"#
+        ))
     }
 
     /// The key attributes of an item, as they stand in it, sorted by name.
-    fn keys_of(&self, item: &[u8]) -> String {
-        let members = json::members(item).unwrap_or_default();
-        let mut keys: Vec<_> =
-            members.iter().filter(|(name, _)| self.keys.iter().any(|it| it == name)).collect();
-        keys.sort_by_key(|(name, _)| name.as_ref());
-        let each = keys.iter().map(|(name, value)| {
-            format!("{}:{}", quoted(name), String::from_utf8_lossy(value).trim())
+    fn keys_of(&self, item: &[u8]) -> Result<String, String> {
+        let members =
+            json::members(item).map_err(|why| format!("its `Item` is no JSON object ({why})"))?;
+        let mut names: Vec<&String> = self.keys.iter().collect();
+        names.sort();
+        let each = names.into_iter().map(|name| {
+            let found = members.iter().find(|(it, _)| it == name);
+            let (_, value) = found.ok_or_else(|| {
+                format!("its item has no attribute `{name}`, which --key says is one of its keys")
+            })?;
+            Ok(format!("{}:{}", quoted(name), String::from_utf8_lossy(value).trim()))
         });
-        format!("{{{}}}", each.collect::<Vec<_>>().join(","))
+        Ok(format!("{{{}}}", each.collect::<Result<Vec<_>, String>>()?.join(",")))
     }
 }
 
-/// The payloads of a text: one JSON value, the items of a list, or one a line.
-pub(super) fn payloads(text: &[u8]) -> Vec<&[u8]> {
-    let text = text.trim_ascii();
-    if text.starts_with(b"[")
-        && let Ok(items) = json::items(text)
+/// A path as it was given, without what says nothing: `./a//b.jsonl.gz` is `a/b.jsonl`.
+fn given(path: &Path) -> String {
+    let parts = path.components().filter(|it| !matches!(it, Component::CurDir));
+    let name = parts.map(|it| it.as_os_str().to_string_lossy()).collect::<Vec<_>>().join("/");
+    let packed = name.strip_suffix(".gz").or_else(|| name.strip_suffix(".zst"));
+    packed.map(str::to_owned).unwrap_or(name)
+}
+
+/// The payloads of a text, one JSON value, the items of a list, or one a line, and the line of
+/// each, from 1, where there are several.
+pub(super) fn payloads(text: &[u8]) -> Vec<(Option<usize>, &[u8])> {
+    let whole = text.trim_ascii();
+    if whole.starts_with(b"[")
+        && let Ok(items) = json::items(whole)
     {
-        return items;
+        return items.into_iter().map(|it| (None, it)).collect();
     }
-    if matches!(json::parse(text), Ok(Json::Object(_))) {
-        return vec![text];
+    if matches!(json::parse(whole), Ok(Json::Object(_))) {
+        return vec![(None, whole)];
     }
-    text.split(|it| *it == b'\n').map(<[u8]>::trim_ascii).filter(|it| !it.is_empty()).collect()
+    let lines = text.split(|it| *it == b'\n').map(<[u8]>::trim_ascii).enumerate();
+    let lines = lines.filter(|(_, it)| !it.is_empty());
+    lines.map(|(at, it)| (Some(at.saturating_add(1)), it)).collect()
 }
 
 fn identity(file: &str, line: &[u8], nth: u64) -> [u8; 32] {

@@ -120,23 +120,26 @@ fn columns(table: &DraftTable, found: &mut Vec<Problem>) {
             continue;
         }
         let stored = declared(name, table.policy.names);
-        match seen.get(&stored) {
-            Some((other, first)) => found.push(problem(
-                *line,
-                format!(
-                    "columns `{name}` and `{other}` (line {first}) are both stored as `{stored}`"
-                ),
-                "declare one of them",
-            )),
+        // No engine tells names apart by case alone.
+        match seen.get(&stored.to_lowercase()) {
+            Some((other, first)) => {
+                let both = format!("columns `{name}` and `{other}` (line {first})");
+                let text = if declared(other, table.policy.names) == stored {
+                    format!("{both} are both stored as `{stored}`")
+                } else {
+                    format!("{both} differ only in case, by which engines tell no columns apart")
+                };
+                found.push(problem(*line, text, "declare one of them"));
+            }
             None => {
-                seen.insert(stored, (name, *line));
+                seen.insert(stored.to_lowercase(), (name, *line));
             }
         }
     }
 }
 
 /// Whether a route may fill what a section is about.
-fn fills(route: &DraftRoute, name: &Named) -> bool {
+pub(super) fn fills(route: &DraftRoute, name: &Named) -> bool {
     match (&route.route.target, name) {
         (Target::Table(table), Named::Table(name)) => table == name,
         (Target::Tables(template, _), Named::Table(name)) => template.makes(name),

@@ -1,9 +1,9 @@
 //! What a route's steps take away, against what else the route and its table ask for.
 
 use crate::config::Problem;
-use crate::config::findings::problem;
+use crate::config::findings::{fills, problem};
 use crate::config::routes::DraftRoute;
-use crate::config::tables::{DraftTable, Named};
+use crate::config::tables::DraftTable;
 use crate::name::snake;
 use crate::route::{Path, Selector, Step, Target, Way};
 use crate::table::declared::Declared;
@@ -118,12 +118,7 @@ fn in_the_table_name(draft: &DraftRoute, found: &mut Vec<Problem>) {
 
 /// A hash is a text, whatever was hashed.
 fn hashed_columns(draft: &DraftRoute, table: &DraftTable, found: &mut Vec<Problem>) {
-    let fills = match (&draft.route.target, &table.name) {
-        (Target::Table(target), Named::Table(name)) => target == name,
-        (Target::Tables(target, _), Named::Template(name)) => target == name,
-        _ => false,
-    };
-    if !fills {
+    if !fills(draft, &table.name) {
         return;
     }
     for (step, line) in steps(draft) {

@@ -120,14 +120,24 @@ impl Problem {
 }
 
 impl Config {
-    /// What the config says of a table that a route to `target` fills: the table's own section,
-    /// else that of the name with its placeholders.
-    pub fn policy(&self, table: &TableName, target: &Target) -> &Policy {
-        let template = || match target {
-            Target::Tables(template, _) => self.templates.get(template.as_str()),
-            Target::Table(_) | Target::Drop => None,
+    /// What the config says of a table, whichever route fills it: the table's own section, else
+    /// that of the first name with placeholders which makes this one.
+    pub fn policy(&self, table: &TableName) -> &Policy {
+        let template = || {
+            self.routes.iter().find_map(|it| match &it.target {
+                Target::Tables(template, _) if template.makes(table) => {
+                    self.templates.get(template.as_str())
+                }
+                _ => None,
+            })
         };
         self.tables.get(table).or_else(template).unwrap_or(&self.undeclared)
+    }
+
+    /// The lake that a table is in: quarantine may have one of its own.
+    pub fn lake_of(&self, table: &TableName) -> &Settings {
+        let own = self.quarantine.lake.as_ref();
+        own.filter(|_| *table == TableName::quarantine()).unwrap_or(&self.lake)
     }
 
     /// Reads the file at `path` and the environment's `LAKEWARD_LAKE__…` over it.

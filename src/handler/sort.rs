@@ -179,7 +179,7 @@ impl<'a> Sorter<'a> {
         match fate {
             Fate::Row(table, row) => {
                 let app = self.app;
-                let policy = app.config.policy(&table, &route.target);
+                let policy = app.config.policy(&table);
                 let empty = || Load { policy, rows: Vec::new(), tickets: Vec::new() };
                 let load = sorted.loads.entry(table).or_insert_with(empty);
                 load.rows.push(row);
@@ -211,7 +211,7 @@ impl<'a> Sorter<'a> {
                 }
             },
         };
-        let policy = self.app.config.policy(&table, &route.target);
+        let policy = self.app.config.policy(&table);
         match transform::row(route, policy, self.keys, origin, record) {
             Ok(Some(row)) => Fate::Row(table, row),
             Ok(None) => Fate::Filtered,

@@ -10,7 +10,8 @@ use crate::record::{Piece, Raw};
 
 /// The record as Lambda delivered it, byte for byte. One of several that a producer packed into
 /// one record becomes a record of its own, with the packed one's members, its own id and its own
-/// data: whoever reads it again gets the same record under the same id.
+/// data: whoever reads it again gets the same record under the same id. (Of a list in a list,
+/// which is no record, they get its items, under ids that begin with it.)
 pub fn alone<'a>(raw: &Raw<'a>) -> Cow<'a, [u8]> {
     let Some(piece) = &raw.piece else { return Cow::Borrowed(raw.record) };
     let members = json::members(raw.record).unwrap_or_default();

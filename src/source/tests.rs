@@ -4,6 +4,7 @@ use super::*;
 use crate::record::{DeletedBy, Op, Payload};
 use crate::value::{Set, Value};
 
+mod alone;
 mod damage;
 
 const STREAM: &str =

@@ -4,9 +4,10 @@
 //! say different things: the first that landed stays, and the others are refused, never dropped.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 
 use crate::record::{Reject, Row};
+use crate::store::candidates;
+use crate::time::Timestamp;
 
 /// Reason of a row whose id names another record.
 const ID_REUSED: &str = "id_reused";
@@ -20,7 +21,7 @@ type Placed = (usize, Row);
 /// The rows of one commit.
 #[derive(Debug, Default)]
 pub struct Batch {
-    /// At most one row of each name.
+    /// At most one row of each name, but where the route's `id_window` parts them.
     rows: Vec<Row>,
     /// Of each row, its place in the batch as it was offered.
     places: Vec<usize>,
@@ -31,33 +32,40 @@ pub struct Batch {
     refused: Vec<(usize, Reject)>,
 }
 
-/// The digests under which names are in a table.
+/// What a table's rows say beside their names.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Seen<'a> {
+    /// `_lw_digest`
+    pub digest: Option<&'a str>,
+    /// `_lw_arrived_at`, in microseconds.
+    pub arrived_at: Option<i64>,
+}
+
+/// The rows of some names that are in a table.
 #[derive(Debug)]
 pub struct Sightings<'a> {
     wanted: HashMap<Name<'a>, usize>,
-    /// By name: the digest of each row found, `None` for one without.
-    found: Vec<Vec<Option<String>>>,
+    /// By name: digest and arrival of each row found.
+    found: Vec<Vec<(Option<String>, Option<i64>)>>,
 }
 
 impl<'a> Sightings<'a> {
     /// Notes a row of the table.
-    pub fn see(&mut self, name: Name<'_>, digest: Option<&str>) {
+    pub fn see(&mut self, name: Name<'_>, seen: Seen<'_>) {
         let Some(at) = self.wanted.get(&name) else { return };
         if let Some(found) = self.found.get_mut(*at) {
-            found.push(digest.map(str::to_owned));
+            found.push((seen.digest.map(str::to_owned), seen.arrived_at));
         }
     }
 
     fn fate(&self, row: &'a Row) -> Fate {
         let at = self.wanted.get(&name(row)).copied();
         let found = at.and_then(|it| self.found.get(it)).map_or(&[][..], Vec::as_slice);
-        if found.is_empty() {
-            Fate::Stays
-        } else if found.iter().any(|it| is_same(row, it.as_deref())) {
-            Fate::Duplicate
-        } else {
-            Fate::Reused
-        }
+        let seen = found.iter().map(|(digest, arrived_at)| Seen {
+            digest: digest.as_deref(),
+            arrived_at: *arrived_at,
+        });
+        Fate::among(row, seen)
     }
 }
 
@@ -67,6 +75,20 @@ enum Fate {
     Stays,
     Duplicate,
     Reused,
+}
+
+impl Fate {
+    /// What a row is to others of its name.
+    fn among<'a>(row: &Row, others: impl Iterator<Item = Seen<'a>>) -> Self {
+        let mut fate = Self::Stays;
+        for seen in others.filter(|it| is_near(row, it.arrived_at)) {
+            if is_same(row, seen.digest) {
+                return Self::Duplicate;
+            }
+            fate = Self::Reused;
+        }
+        fate
+    }
 }
 
 impl Batch {
@@ -195,18 +217,34 @@ impl Batch {
 #[derive(Debug)]
 pub struct Verdict(Vec<Fate>);
 
-/// What each row is to the first of its name.
+/// What each row is to those of its name that come before it and stay.
 fn fates_within<'a>(rows: impl IntoIterator<Item = &'a Row>) -> Vec<Fate> {
-    let mut first: HashMap<Name<'a>, Option<&'a str>> = HashMap::new();
-    let fate = |row: &'a Row| match first.entry(name(row)) {
-        Entry::Vacant(it) => {
-            it.insert(row.lineage.digest.as_deref());
-            Fate::Stays
+    let mut stay: HashMap<Name<'a>, Vec<Seen<'a>>> = HashMap::new();
+    let fate = |row: &'a Row| {
+        let before = stay.entry(name(row)).or_default();
+        let fate = Fate::among(row, before.iter().copied());
+        if fate == Fate::Stays {
+            before.push(Seen { digest: row.lineage.digest.as_deref(), arrived_at: arrival(row) });
         }
-        Entry::Occupied(it) if is_same(row, *it.get()) => Fate::Duplicate,
-        Entry::Occupied(_) => Fate::Reused,
+        fate
     };
     rows.into_iter().map(fate).collect()
+}
+
+/// Whether a row of the same name is near enough to be the same event, or one that claims to be.
+/// The name of a record that no route names is its own for ever.
+fn is_near(row: &Row, arrived_at: Option<i64>) -> bool {
+    match (row.lineage.id_window, arrival(row), arrived_at) {
+        (Some(_), Some(own), Some(other)) => {
+            let apart = i64::try_from(own.abs_diff(other)).unwrap_or(i64::MAX);
+            apart <= candidates::reach(row)
+        }
+        _ => true,
+    }
+}
+
+fn arrival(row: &Row) -> Option<i64> {
+    row.lineage.arrived_at.map(Timestamp::micros)
 }
 
 /// Whether a row is the record that is known under its name by a digest. Where one of them has
@@ -258,7 +296,7 @@ mod tests {
     fn settled(batch: &mut Batch, found: &[(&str, Option<&str>)]) -> bool {
         let mut sightings = batch.sightings();
         for (id, digest) in found {
-            sightings.see(("queue", id), *digest);
+            sightings.see(("queue", id), Seen { digest: *digest, arrived_at: None });
         }
         let verdict = batch.verdict(&sightings);
         batch.settle(verdict)
@@ -323,6 +361,32 @@ mod tests {
         let mut batch = batch(&[("a", "2"), ("a", "2"), ("a", "1")]);
         assert!(settled(&mut batch, &[("a", Some("1"))]));
         assert_eq!(end(batch), (1, vec![(0, ID_REUSED), (1, ID_REUSED)]));
+    }
+
+    /// What becomes of a row depends on its own window, not on what is in its batch.
+    #[test]
+    fn an_id_may_come_again_once_its_window_is_over() {
+        const DAY: i64 = 24 * 3_600 * 1_000_000;
+        let at = |days: i64, digest: &str| {
+            let mut row = row("a", digest);
+            row.lineage.id_window = Some(DAY);
+            row.lineage.arrived_at = Timestamp::from_micros(days * DAY);
+            row
+        };
+        let rows = vec![at(0, "1"), at(1, "1"), at(2, "2"), at(2, "1"), at(4, "1")];
+        let batch = Batch::new(rows);
+        assert_eq!(left(&batch), [("a", "1"), ("a", "2"), ("a", "1")]);
+        assert_eq!(end(batch), (1, vec![(3, ID_REUSED)]));
+
+        let mut batch = Batch::new(vec![at(4, "2"), at(9, "2")]);
+        let mut sightings = batch.sightings();
+        let seen = |days| Seen { digest: Some("1"), arrived_at: Some(days * DAY) };
+        sightings.see(("queue", "a"), seen(5));
+        sightings.see(("queue", "a"), seen(7));
+        let verdict = batch.verdict(&sightings);
+        assert!(batch.settle(verdict));
+        assert_eq!(left(&batch), [("a", "2")]);
+        assert_eq!(end(batch), (0, vec![(0, ID_REUSED)]));
     }
 
     #[test]

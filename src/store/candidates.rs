@@ -108,11 +108,17 @@ fn sources(rows: &[&Row]) -> Span<String> {
     Span::of(rows.iter().map(|row| Some(row.lineage.source.clone())))
 }
 
+/// How far from a row its record may have arrived, in microseconds: as another delivery, or,
+/// where the route has an `id`, as another record.
+pub fn reach(row: &Row) -> i64 {
+    let slack = if row.lineage.moved { MOVED_SLACK_MICROS } else { ARRIVAL_SLACK_MICROS };
+    row.lineage.id_window.map_or(slack, |it| it.max(slack))
+}
+
 /// When records of these rows may have arrived.
 fn arrivals(rows: &[&Row]) -> Span<i64> {
     let around = |row: &&Row| {
-        let slack = if row.lineage.moved { MOVED_SLACK_MICROS } else { ARRIVAL_SLACK_MICROS };
-        let slack = row.lineage.id_window.map_or(slack, |it| it.max(slack));
+        let slack = reach(row);
         let at = row.lineage.arrived_at?.micros();
         Some([at.saturating_sub(slack), at.saturating_add(slack)])
     };

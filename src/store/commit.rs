@@ -175,7 +175,7 @@ impl<'a> Commit<'a> {
                 let added = changes.iter().filter_map(|change| match change {
                     Change::Add { owner, .. } => Some(owner.name.clone()),
                     Change::Before => Some(BEFORE.name.to_owned()),
-                    Change::Widen { .. } => None,
+                    Change::Claim { .. } | Change::Widen { .. } => None,
                 });
                 self.landed.new_columns.extend(added);
             }

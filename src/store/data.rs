@@ -123,13 +123,22 @@ pub async fn write(
     let mut placed = place::place(rows, layout, policy);
     let spread = std::mem::take(&mut placed.spread);
     let extra = placed.extra.iter().flatten().count();
+    if extra > 0 && !table.lineage.iter().any(|it| it.name == lineage::EXTRA) {
+        return Err(StoreError::Table {
+            table: table.name.clone(),
+            problem:
+                "someone dropped a column of it or changed its type, and what it holds has no \
+                      other place: put the column right, or move the table away; nothing was \
+                      written"
+                    .to_owned(),
+        });
+    }
     let cells = Cells::of(table, schema, layout, rows, placed);
     let moved = rows.iter().any(|row| row.lineage.moved);
     let mut entries = Vec::new();
     for (partition, batch) in partitions(metadata, &cells, rows)? {
-        let folder = spec.partition_to_path(&partition, Arc::clone(schema));
-        let slash = if folder.is_empty() { "" } else { "/" };
-        let location = format!("{}/data/{folder}{slash}{}.parquet", table.location, Uuid::new_v4());
+        let folder = folder(&spec.partition_to_path(&partition, Arc::clone(schema)));
+        let location = format!("{}/data/{folder}{}.parquet", table.location, Uuid::new_v4());
         let place = Place { location: &location, spec_id: spec.spec_id(), partition, moved };
         let file = encode::parquet(schema, &batch, &table.writer, place)?;
         let stored = table.files.write(&location, file.bytes).await;
@@ -146,6 +155,18 @@ pub async fn write(
         spec_id: spec.spec_id(),
         fields: used.cloned().collect(),
     })
+}
+
+/// The folder of a partition, for people; readers go by the manifests. Where someone partitions by
+/// what senders write, values may be anything: those that are no plain names have no folder.
+fn folder(partition: &str) -> String {
+    const MOST_BYTES: usize = 100;
+    let is_plain = |it: u8| it.is_ascii_alphanumeric() || matches!(it, b'_' | b'-' | b'=' | b'.');
+    let mut parts = partition.split('/');
+    let plain = parts.all(|it| {
+        it.len() <= MOST_BYTES && it.bytes().all(is_plain) && !it.is_empty() && !it.starts_with('.')
+    });
+    if plain { format!("{partition}/") } else { String::new() }
 }
 
 fn arrivals(rows: &[Row]) -> Option<Arrivals> {

@@ -14,7 +14,7 @@ use iceberg::spec::{DataFile, Schema};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 
-use crate::store::batch::Name;
+use crate::store::batch::{Name, Seen};
 use crate::store::error::StoreError;
 use crate::store::files::Files;
 use crate::store::schema::column_type;
@@ -58,28 +58,36 @@ fn decode(
     reader.map(|batch| Ok(by_id(batch?))).collect()
 }
 
-/// Calls `each` with the source and id of every row of a file, and with its digest where one is
-/// asked for and the row has it.
+/// Calls `each` with the source and id of every row of a file, and where the search is by digest
+/// with what else tells two records of one id apart.
 pub async fn ids(
     files: &Arc<dyn Files>,
     schema: &Schema,
     file: &DataFile,
     by_digest: bool,
-    mut each: impl FnMut(Name<'_>, Option<&str>),
+    mut each: impl FnMut(Name<'_>, Seen<'_>),
 ) -> Result<(), StoreError> {
     let id_of = |name: &str| schema.field_id_by_name(name).unwrap_or(-1);
     let (source, id) = (id_of(lineage::SOURCE), id_of(lineage::ID));
-    let digest = if by_digest { id_of(lineage::DIGEST) } else { -1 };
-    for batch in batches(files, file, &[source, id, digest]).await? {
+    let beside = |name: &str| if by_digest { id_of(name) } else { -1 };
+    let (digest, arrived_at) = (beside(lineage::DIGEST), beside(lineage::ARRIVED_AT));
+    for batch in batches(files, file, &[source, id, digest, arrived_at]).await? {
         let column = |id: i32| batch.get(&id).and_then(|it| it.as_string_opt::<i32>());
         let (Some(sources), Some(ids)) = (column(source), column(id)) else {
             return Err(StoreError::damaged(file.file_path())("it has no _lw_source or no _lw_id"));
         };
         let digests = column(digest);
+        let arrivals = batch.get(&arrived_at);
+        let arrivals = arrivals.and_then(|it| it.as_primitive_opt::<TimestampMicrosecondType>());
         for (at, pair) in sources.iter().zip(ids).enumerate() {
             if let (Some(source), Some(id)) = pair {
-                let digest = digests.filter(|it| it.is_valid(at)).map(|it| it.value(at));
-                each((source, id), digest);
+                each(
+                    (source, id),
+                    Seen {
+                        digest: digests.filter(|it| it.is_valid(at)).map(|it| it.value(at)),
+                        arrived_at: arrivals.filter(|it| it.is_valid(at)).map(|it| it.value(at)),
+                    },
+                );
             }
         }
     }

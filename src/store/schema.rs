@@ -98,6 +98,13 @@ fn check_lineage(column: &LineageColumn, field: &NestedField) -> Result<(), Stri
     if field.required && !column.required {
         return Err(made_required(column.name));
     }
+    if column.required && !field.required {
+        return Err(format!(
+            "someone made column {} optional, or dropped it and added it again, and what it said \
+             is needed to tell what has landed; use another table name",
+            column.name
+        ));
+    }
     Ok(())
 }
 
@@ -153,14 +160,19 @@ pub fn column_type(ty: &Type) -> ColumnType {
         Type::Primitive(PrimitiveType::Timestamptz) => ColumnType::Timestamptz,
         Type::Primitive(PrimitiveType::String) => ColumnType::String,
         Type::Primitive(PrimitiveType::Binary) => ColumnType::Binary,
-        Type::List(list) => ColumnType::List(Box::new(column_type(&list.element_field.field_type))),
-        Type::Struct(fields) => ColumnType::Struct(
-            fields
-                .fields()
-                .iter()
-                .map(|field| (field.name.clone(), column_type(&field.field_type)))
-                .collect(),
-        ),
+        // Nothing in ours is required, and what a record has need not be there.
+        Type::List(list) if !list.element_field.required => {
+            ColumnType::List(Box::new(column_type(&list.element_field.field_type)))
+        }
+        Type::Struct(fields) if fields.fields().iter().all(|it| !it.required) => {
+            ColumnType::Struct(
+                fields
+                    .fields()
+                    .iter()
+                    .map(|field| (field.name.clone(), column_type(&field.field_type)))
+                    .collect(),
+            )
+        }
         other => ColumnType::Other(other.to_string()),
     }
 }
@@ -275,6 +287,11 @@ pub fn change(
                 fields.push(Arc::new(field));
                 owners.push(Owner { id: Some(id), ..owner.clone() });
             }
+            Change::Claim { name, original } => {
+                for owner in owners.iter_mut().filter(|it| it.open && it.name == *name) {
+                    owner.claim(original);
+                }
+            }
             Change::Before => {
                 let id = types.id();
                 let field = NestedField::optional(id, BEFORE.name, types.make(&ColumnType::String));
@@ -336,6 +353,7 @@ mod tests {
             id: None,
             original: "Price".to_owned(),
             role: Role::Main,
+            open: false,
         };
         let added = Change::Add { ty: ColumnType::Long, doc: "Price".to_owned(), owner };
         let builder = metadata.clone().into_builder(None);

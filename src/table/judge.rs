@@ -52,18 +52,12 @@ pub(super) fn misfits(
     if policy.misfits == Misfits::Extra {
         return Vec::new();
     }
-    // A column that is yet to be made is made as declared.
-    let declared = |name: &str| policy.columns.iter().find(|it| it.name == name).map(|it| &it.ty);
     let targets = resolve(originals, layout, policy);
     let mut rejects = Vec::new();
     for (at, row) in rows.iter().enumerate() {
         let misfit = values(row).find_map(|(original, value)| {
             let target = targets.get(original)?;
-            let ty = target.misfit(value).or_else(|| {
-                let ty = declared(target.base()).filter(|_| target.main == Home::Absent)?;
-                ty.fit(value).is_none().then_some(ty)
-            })?;
-            Some((target.base().to_owned(), ty))
+            Some((target.base().to_owned(), target.misfit(value, &layout.columns)?))
         });
         rejects.extend(misfit.map(|(name, ty)| (at, misfits_column(&name, ty))));
     }

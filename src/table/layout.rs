@@ -33,6 +33,17 @@ pub struct Owner {
     pub original: String,
     /// What it holds.
     pub role: Role,
+    /// The column was declared, and no field has filled it yet; the first that does is its owner.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub open: bool,
+}
+
+impl Owner {
+    /// Makes the column the field's for good.
+    pub fn claim(&mut self, original: &str) {
+        original.clone_into(&mut self.original);
+        self.open = false;
+    }
 }
 
 /// What a column holds of its original field.
@@ -92,6 +103,13 @@ pub enum Change {
         doc: String,
         /// Its name and owner; `owner.id` is `None`.
         owner: Owner,
+    },
+    /// The first field that fills a declared column which was made before any record of it came.
+    Claim {
+        /// Name that the column was made with.
+        name: String,
+        /// The record's name for it.
+        original: String,
     },
     /// The column `_lw_before`.
     Before,
@@ -223,7 +241,7 @@ mod tests {
         ];
         for (role, text) in roles {
             let (name, original) = ("a".to_owned(), "A".to_owned());
-            let owner = Owner { name, id: Some(12), original, role };
+            let owner = Owner { name, id: Some(12), original, role, open: false };
             let json = format!(r#"{{"name":"a","id":12,"original":"A","role":"{text}"}}"#);
             assert_eq!(serde_json::to_string(&owner).unwrap(), json);
             assert_eq!(serde_json::from_str::<Owner>(&json).unwrap(), owner);

@@ -139,15 +139,23 @@ impl Draft {
             let ty = zoned(slot.declared.ty.column_type(), policy.zoned);
             match slot.home {
                 Home::Dropped => {}
-                Home::Column(at) => self.widen(at, ty),
+                Home::Column(at) => {
+                    if let Some(owner) = slot.owner.filter(|it| it.open)
+                        && let Some(original) = slot.field(originals, &newcomers)
+                    {
+                        self.claim(&owner.name, original);
+                    }
+                    self.widen(at, ty);
+                }
                 Home::Absent => {
-                    let original =
-                        slot.field(originals, &newcomers).unwrap_or(&slot.declared.name).to_owned();
+                    let field = slot.field(originals, &newcomers);
+                    let original = field.unwrap_or(&slot.declared.name).to_owned();
                     let json = slot.declared.ty == Declared::Json;
                     let role = if json { Role::MainJson } else { Role::Main };
                     let doc = slot.declared.doc.clone().unwrap_or_else(|| original.clone());
                     self.taken.insert(slot.column.to_lowercase());
-                    self.add(ty, doc, Owner { name: slot.column, id: None, original, role });
+                    let (name, open) = (slot.column, field.is_none());
+                    self.add(ty, doc, Owner { name, id: None, original, role, open });
                 }
             }
         }
@@ -172,11 +180,20 @@ impl Draft {
                 sample.see(value);
             }
         }
+        // Of the fields that are new at once, a name goes to the one that is called so.
+        let exact = bases.iter().filter(|(original, base)| *original == base);
+        let exact: HashSet<String> = exact.map(|(_, base)| base.to_lowercase()).collect();
         for (original, sample) in samples {
             if let (Some((ty, role)), Some(base), true) =
                 (sample.column(policy.numbers), bases.get(original), self.has_room())
             {
+                let name = base.to_lowercase();
+                let held = original != base && exact.contains(&name);
+                let held = held && self.taken.insert(name.clone());
                 self.add_inferred(ty, base, original, role);
+                if held {
+                    self.taken.remove(&name);
+                }
             }
         }
     }
@@ -215,7 +232,8 @@ impl Draft {
     fn add_inferred(&mut self, ty: ColumnType, base: &str, original: &str, role: Role) {
         let name = free_name(base, original, &mut self.taken);
         let original = original.to_owned();
-        self.add(ty, original.clone(), Owner { name, id: None, original, role });
+        let owner = Owner { name, id: None, original: original.clone(), role, open: false };
+        self.add(ty, original, owner);
     }
 
     fn add(&mut self, ty: ColumnType, doc: String, owner: Owner) {
@@ -223,6 +241,14 @@ impl Draft {
         self.next.columns.push(column);
         self.next.owners.push(owner.clone());
         self.changes.push(Change::Add { ty, doc, owner });
+    }
+
+    fn claim(&mut self, name: &str, original: &str) {
+        for owner in self.next.owners.iter_mut().filter(|it| it.open && it.name == name) {
+            owner.claim(original);
+        }
+        let (name, original) = (name.to_owned(), original.to_owned());
+        self.changes.push(Change::Claim { name, original });
     }
 
     /// Widens the column at index `at`, where that is legal.

@@ -26,7 +26,7 @@ pub(super) struct Slot<'a> {
     /// Where it is.
     pub(super) home: Home,
     /// Who it was made for, where that is recorded.
-    owner: Option<&'a Owner>,
+    pub(super) owner: Option<&'a Owner>,
 }
 
 /// Where the values of one field of a batch may go.
@@ -36,6 +36,8 @@ pub(super) struct Target<'a> {
     pub(super) main: Home,
     /// What its siblings are named after.
     base: String,
+    /// What is declared of it.
+    says: Option<&'a Declared>,
     /// How values enter its own column, where that is as declared.
     declared: Option<&'a Declared>,
     /// Its own column is a string that holds JSON text.
@@ -62,7 +64,7 @@ pub(super) fn slots<'a>(index: &Index<'a>, policy: &'a Policy) -> Vec<Slot<'a>> 
     let mut slots: Vec<Slot<'a>> = Vec::new();
     for declared in &policy.columns {
         let mut column = name::declared(&declared.name, policy.names);
-        let key = column.to_lowercase();
+        let mut key = column.to_lowercase();
         let (owner, home) = match index.owner_of(&key) {
             Some((owner, _)) if owner.role.kind().is_some() => continue,
             Some((owner, home)) => (Some(owner), home),
@@ -70,14 +72,14 @@ pub(super) fn slots<'a>(index: &Index<'a>, policy: &'a Policy) -> Vec<Slot<'a>> 
             None => match index.main(&declared.name) {
                 Some((owner, home)) => {
                     column.clone_from(&owner.name);
+                    key = column.to_lowercase();
                     (Some(owner), home)
                 }
                 None => (None, index.unowned(&key).map_or(Home::Absent, Home::Column)),
             },
         };
         let twice = |it: &Slot<'_>| {
-            it.column.eq_ignore_ascii_case(&column)
-                || (it.home == home && matches!(home, Home::Column(_)))
+            it.column.to_lowercase() == key || (it.home == home && matches!(home, Home::Column(_)))
         };
         if !slots.iter().any(twice) {
             slots.push(Slot { column, declared, home, owner });
@@ -120,9 +122,8 @@ impl<'r> Newcomers<'r> {
 impl Slot<'_> {
     /// The one field of a batch that fills the column.
     ///
-    /// The recorded owner, if the batch has it. Else, unless another field is known to own the
-    /// column, the one that is called as declared, or like the column, or first in order. A
-    /// column that was added before any record of it was seen has its own name for an owner.
+    /// The recorded owner, if the batch has it. Else, unless a field is known to own the column,
+    /// the one that is called as declared, or like the column, or first in order.
     pub(super) fn field<'r>(
         &self,
         originals: &BTreeSet<&'r str>,
@@ -132,8 +133,9 @@ impl Slot<'_> {
             if let Some(original) = originals.get(owner.original.as_str()) {
                 return Some(original);
             }
-            let unseen = owner.original == self.declared.name || owner.original == owner.name;
-            if !unseen || owner.name.to_lowercase() != self.column.to_lowercase() {
+            // Under another rule of names, or another name, it waits for its own field.
+            let name = name::declared(&self.declared.name, newcomers.names);
+            if !owner.open || owner.name.to_lowercase() != name.to_lowercase() {
                 return None;
             }
         }
@@ -215,6 +217,7 @@ impl<'a> Target<'a> {
         Self {
             main: slot.home,
             base: slot.column.clone(),
+            says: Some(&slot.declared.ty),
             declared: as_declared.then_some(&slot.declared.ty),
             json,
             literals: false,
@@ -232,6 +235,7 @@ impl<'a> Target<'a> {
         Self {
             main,
             base: owner.name.clone(),
+            says: None,
             declared: None,
             json: owner.role == Role::MainJson,
             literals: policy.numbers == Numbers::Text && owner.role == Role::Main,
@@ -243,7 +247,7 @@ impl<'a> Target<'a> {
         let literals = policy.numbers == Numbers::Text;
         let siblings = siblings(original, index);
         let base = name::short(original, policy.names);
-        Self { main, base, declared: None, json: false, literals, siblings }
+        Self { main, base, says: None, declared: None, json: false, literals, siblings }
     }
 
     /// What the field's columns are named after.
@@ -251,9 +255,13 @@ impl<'a> Target<'a> {
         &self.base
     }
 
-    /// The declared type that a value does not fit.
-    pub(super) fn misfit(&self, value: &Value) -> Option<&Declared> {
-        self.declared.filter(|it| it.fit(value).is_none())
+    /// The declared type that a value does not fit, and neither the column, which may be wider by
+    /// now.
+    pub(super) fn misfit(&self, value: &Value, columns: &[Column]) -> Option<&Declared> {
+        let declared = self.says.filter(|it| it.fit(value).is_none())?;
+        let stored = find(self.main, columns).filter(|_| self.declared.is_none());
+        let fits = stored.is_some_and(|(_, it)| fit::cell(value, &it.ty, self.json).is_some());
+        (!fits).then_some(declared)
     }
 
     /// Whether the value goes to the field's own column or to `_lw_extra` in any case, told

@@ -5,7 +5,7 @@ mod place;
 mod steps;
 
 use crate::record::{Lineage, Origin, Payload, Record, Reject, Row};
-use crate::route::{self, Path, Route};
+use crate::route::{self, Path, Route, Step};
 use crate::secret::Keys;
 use crate::table::layout::Policy;
 use crate::value::{self, Fields, Value};
@@ -22,15 +22,16 @@ pub fn row(
     record: Record,
 ) -> Result<Option<Row>, Reject> {
     let missing = |what: &str| Reject::new("malformed_record", format!("it has no {what}"));
-    let named = identity(route, &record);
+    let as_delivered = digest(route, &record).filter(|_| !hides(route));
     let mut work = Work::new(record, policy.old_image);
     if !work.take(&route.steps, keys)? {
         return Ok(None);
     }
     let key = work.key();
     let record = work.record;
+    let digest = as_delivered.or_else(|| digest(route, &record));
     let mut id = origin.id.clone().ok_or_else(|| missing("identity"))?;
-    if named.is_some() {
+    if digest.is_some() {
         id = own_id(route, &record)?;
     }
     let before = match &record.payload {
@@ -49,7 +50,7 @@ pub fn row(
         }
         fields.push((name, value));
     }
-    let (digest, id_window) = named.map_or((None, None), |it| (Some(it.digest), Some(it.window)));
+    let id_window = route.id.as_ref().filter(|_| digest.is_some()).map(|it| it.window);
     let lineage = Lineage {
         id,
         source: origin.source.clone(),
@@ -68,21 +69,21 @@ pub fn row(
     Ok(Some(Row { lineage, fields }))
 }
 
-/// What a route with an `id` has to know of a record before its steps.
-struct Identity {
-    digest: String,
-    window: i64,
-}
-
-/// The content of a record whose route names it; changes of items have a name of their own. Taken
-/// before the steps, so that a change of the config makes no other event of it.
-fn identity(route: &Route, record: &Record) -> Option<Identity> {
+/// The hash of a record's content, where its route names it; changes of items have a name of
+/// their own.
+fn digest(route: &Route, record: &Record) -> Option<String> {
     match (&route.id, &record.payload) {
-        (Some(id), Payload::Event(fields)) => {
-            Some(Identity { digest: hash::digest(fields), window: id.window })
-        }
+        (Some(_), Payload::Event(fields)) => Some(hash::digest(fields)),
         _ => None,
     }
+}
+
+/// Whether the route's steps hide anything. Then the content is what they leave: whoever reads the
+/// table could try values on a hash of the rest. Else it is what was delivered, so that a change
+/// of the config makes no other event of it.
+fn hides(route: &Route) -> bool {
+    let hides = |it: &Step| matches!(it, Step::Drop(..) | Step::Keep(..) | Step::Hash { .. });
+    route.steps.iter().any(hides)
 }
 
 /// `_lw_id` by the route's `id`: a text, or a whole number.

@@ -302,16 +302,29 @@ fn ids_are_texts_and_whole_numbers() {
 }
 
 #[test]
-fn the_digest_is_of_the_payload_before_the_steps() {
-    let hidden = r#"id = "id"
-transform = [{ hash = ["id"], key = "env:LAKEWARD_HASH_KEY" }, { drop = ["x"] }]"#;
-    let of = |lines: &str, payload: &str| made(&config(lines, ""), event(payload)).lineage;
-    let (plain, steps) = (of("id = \"id\"", r#"{"id":1,"x":2}"#), of(hidden, r#"{"x":2,"id":1}"#));
+fn the_digest_is_of_the_payload_and_says_nothing_of_what_is_hidden() {
+    let of = |steps: &str, payload: &str| {
+        let lines = format!("id = \"id\"\ntransform = [{steps}]");
+        made(&config(&lines, ""), event(payload)).lineage
+    };
+    let plain = of("", r#"{"id":1,"x":2}"#);
     // printf '{"id":1,"x":2}' | sha256sum
     assert_eq!(plain.digest.as_deref(), Some("d60139a2cefe8972e3ccacd7812d4a5a"));
-    assert_eq!(steps.digest, plain.digest);
-    assert_eq!((plain.id.as_str(), steps.id.len()), ("1", 64));
+    let renamed = of(r#"{ rename = { x = "y" } }, { require = ["y"] }"#, r#"{"x":2,"id":1}"#);
+    assert_eq!(renamed.digest, plain.digest);
+    for hides in [
+        r#"{ drop = ["x"] }"#,
+        r#"{ keep = ["id"] }"#,
+        r#"{ hash = ["x"], key = "env:LAKEWARD_HASH_KEY" }, { drop = ["x"] }"#,
+    ] {
+        let [one, other] = [r#"{"id":1,"x":2}"#, r#"{"id":1,"x":3}"#].map(|it| of(hides, it));
+        assert_eq!(one.digest, of("", r#"{"id":1}"#).digest, "{hides}");
+        assert_eq!(other.digest, one.digest, "{hides}");
+    }
+    let hidden = of(r#"{ hash = ["id"], key = "env:LAKEWARD_HASH_KEY" }"#, r#"{"id":1}"#);
+    assert_eq!((plain.id.as_str(), hidden.id.len()), ("1", 64));
     assert_eq!(plain.id_window, Some(15 * 86_400_000_000));
+    let of = |lines: &str, payload: &str| made(&config(lines, ""), event(payload)).lineage;
     let other = of("", r#"{"id":1}"#);
     assert_eq!((other.digest, other.id_window, other.id), (None, None, "the message".to_owned()));
 }

@@ -21,8 +21,11 @@ from pyiceberg.types import (
     BooleanType,
     DecimalType,
     DoubleType,
+    ListType,
     LongType,
+    NestedField,
     StringType,
+    StructType,
 )
 from readers import PyIceberg
 
@@ -307,6 +310,52 @@ def test_files_are_written_under_the_spec_there_is(lake, duck, spec):
     agree(lake, duck)
 
 
+NAMES = ["../../../../escaped", "x" * 300, "?x", "#x", "a b/c", "a%2Fb", ".", "plain"]
+
+
+def test_what_senders_write_names_no_folder_but_plain_ones(lake, duck):
+    with lake.table().update_spec() as change:
+        change.add_identity("name")
+    numbers = range(4, 4 + len(NAMES))
+    lake.lands(*numbers, name=lambda n: NAMES[n - 4])
+    found = {found["_lw_id"]: found["name"] for found in PyIceberg(lake.directory).read().rows}
+    assert [found[identity(n)] for n in numbers] == NAMES
+    outside = [it for it in lake.home.rglob("*.parquet") if lake.directory not in it.parents]
+    assert outside == []
+    assert len(list(lake.directory.glob("data/*/name=plain/*.parquet"))) == 1
+    agree(lake, duck)
+
+
+def test_what_is_required_within_a_value_may_be_missing_all_the_same(lake, duck):
+    with lake.table().update_schema(allow_incompatible_changes=True) as change:
+        change.add_column("tags", ListType(99, StringType(), element_required=True))
+        change.add_column("place", StructType(NestedField(98, "city", StringType(), required=True)))
+    lake.lands(*NEW, tags=lambda n: ["x", None], place=lambda n: {"zip": "1"})
+    rows = {found["_lw_id"]: found for found in PyIceberg(lake.directory).read().rows}
+    for n in NEW:
+        found = rows[identity(n)]
+        assert json.loads(found["tags__json"]) == ["x", None]
+        assert json.loads(found["place__json"]) == {"zip": "1"}
+    agree(lake, duck)
+
+
+def test_a_quarantine_that_can_not_hold_a_record_fails_instead(lake, duck):
+    lines = [event({n: order(n)}) for n in (20, 21)]
+    text = base64.b64encode(json.dumps(order(20)).encode()).decode()
+    broken = lines[0].replace(text, base64.b64encode(b"no json").decode())
+    (lake.home / "bad.jsonl").write_text(broken)
+    command = [BINARY, "replay", "--config", lake.home / "lakeward.toml"]
+    command += ["--lake", lake.home / "lake", lake.home / "bad.jsonl"]
+    assert subprocess.run(command, capture_output=True).returncode == 0
+    quarantine = open_table(lake.home / "lake" / "lakeward" / "quarantine")
+    with quarantine.update_schema(allow_incompatible_changes=True) as change:
+        change.delete_column("record")
+    (lake.home / "bad.jsonl").write_text(broken.replace(sequence(20), sequence(21)))
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "someone dropped a column of it" in " ".join((done.stdout + done.stderr).split())
+
+
 def test_tags_and_branches_stay_where_they_are(lake, duck):
     table = lake.table()
     before = table.current_snapshot().snapshot_id
@@ -410,6 +459,7 @@ def test_pyiceberg_commits_while_we_do(lake, duck):
     [
         (lambda it: it.delete_column("_lw_digest"), "it has no column _lw_digest"),
         (lambda it: it.rename_column("_lw_key", "key"), "it has no column _lw_key"),
+        (lambda it: it.make_column_optional("_lw_id"), "someone made column _lw_id optional"),
     ],
 )
 def test_a_table_without_its_lineage_is_left_alone(lake, duck, change, problem):

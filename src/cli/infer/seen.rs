@@ -222,8 +222,9 @@ impl Numbers {
         if self.longs == self.count {
             return guess("long".to_owned(), format!("{values}, whole"));
         }
-        if self.short == self.count && self.whole.saturating_add(self.fraction) <= 36 {
-            let scale = if self.fraction == 0 { 0 } else { self.fraction.max(2) };
+        if self.short == self.count && self.whole.saturating_add(self.fraction) <= 38 {
+            let cents = if self.fraction == 0 { 0 } else { self.fraction.max(2) };
+            let scale = if self.whole.saturating_add(cents) > 38 { self.fraction } else { cents };
             let precision = self.whole.saturating_add(scale).saturating_add(2).clamp(ROOM, 38);
             let why = match self.fraction {
                 0 => format!("{values}, whole, some beyond 64 bits"),

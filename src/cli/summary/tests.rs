@@ -45,7 +45,8 @@ fn report(tables: &[(&str, u64, Landed)], rejected: &[(&str, &str, u64)]) -> Rep
 
 fn printed(summary: &Summary, location: &str) -> String {
     let mut out = Vec::new();
-    summary.print("lakeward", location, false, &mut out).unwrap();
+    let places = Places { lake: location, quarantine: location };
+    summary.print("lakeward", &places, false, &mut out).unwrap();
     String::from_utf8(out).unwrap()
 }
 
@@ -82,7 +83,8 @@ fn sums_events_and_says_what_to_type_next() {
          1 record dropped by routes with drop = true\n\
          ! web.clicks.score: 38 % in score__double → declare score = \"double\"\n\
          ! web.clicks.page: under 1 % in _lw_extra → declare a type that holds them, or see \
-         max_columns and new_columns\n\
+         max_columns and new_columns\n  declare before a table is made; one that exists keeps its \
+         types: query coalesce(x__double, x), or fill a new one\n\
          \n\
          look:    duckdb -c \"from iceberg_scan('lake/web/clicks') limit 5\"\n\
          rows:    lakeward show web.clicks --lake lake\n\

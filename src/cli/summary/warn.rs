@@ -1,7 +1,7 @@
 //! Columns whose values are partly elsewhere, and what to declare.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 
 use crate::cli::print;
@@ -32,8 +32,8 @@ pub(super) fn print<'a>(
     for (table, spread) in tables {
         for (column, counts) in spread {
             let place = format!("{table}.{}", print::safe(column));
+            let advice = advice(counts.siblings.keys(), column);
             for (sibling, count) in &counts.siblings {
-                let advice = advice(sibling, column);
                 let share = share(*count, counts.values);
                 lines.push((
                     share.0,
@@ -51,19 +51,26 @@ pub(super) fn print<'a>(
     for (_, line) in lines.iter().take(MOST) {
         writeln!(out, "{line}")?;
     }
+    if lines.iter().any(|(_, line)| line.contains("→ declare ")) {
+        let what = "declare before a table is made; one that exists keeps its types:";
+        writeln!(out, "  {what} query coalesce(x__double, x), or fill a new one")?;
+    }
     if let Some(more) = lines.len().checked_sub(MOST).filter(|it| *it > 0) {
         writeln!(out, "! and {more} more columns like these: see `tables TABLE`")?;
     }
     Ok(())
 }
 
-/// What to declare, by the kind that a sibling column is named after.
-fn advice(sibling: &str, column: &str) -> String {
-    let kind = sibling.rsplit("__").next().unwrap_or_default();
-    let kind = kind.split('_').next().unwrap_or_default();
-    let ty = match kind {
-        "double" => "double",
-        "decimal" => "decimal(38,9)",
+/// What to declare, by the kinds that sibling columns are named after.
+fn advice<'a>(siblings: impl Iterator<Item = &'a String>, column: &str) -> String {
+    let kind = |it: &'a String| {
+        let kind = it.rsplit("__").next().unwrap_or_default();
+        kind.split('_').next().unwrap_or_default()
+    };
+    let kinds: BTreeSet<&str> = siblings.map(kind).collect();
+    let ty = match kinds.into_iter().collect::<Vec<_>>().as_slice() {
+        ["double"] => "double",
+        ["decimal"] => "decimal(38,9)",
         // Kinds are mixed: JSON holds them all.
         _ => "json",
     };

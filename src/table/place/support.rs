@@ -77,6 +77,13 @@ impl Lake {
                     self.add(id, &owner.name, ty.clone());
                     self.layout.owners.push(owner);
                 }
+                Change::Claim { name, original } => {
+                    for owner in
+                        self.layout.owners.iter_mut().filter(|it| it.open && it.name == *name)
+                    {
+                        owner.claim(original);
+                    }
+                }
                 Change::Before => {}
                 Change::Widen { id, to } => {
                     let column = self.layout.columns.iter_mut().find(|it| it.id == *id);

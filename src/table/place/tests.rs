@@ -2,6 +2,7 @@
 
 use super::support::{Lake, declare, n, ns, row, t};
 use super::*;
+use crate::table::layout::Misfits;
 use crate::value::Set;
 
 fn inferred() -> Policy {
@@ -104,13 +105,14 @@ fn sets_go_whole() {
 fn names_have_owners_whatever_the_order() {
     let both = row(&[("pk", t("small")), ("PK", t("big"))]);
     let mut lake = Lake::default();
-    let second = name::second("pk", "pk");
-    let shown = lake.land(std::slice::from_ref(&both), &inferred());
-    assert_eq!(shown, [format!("pk=\"big\" {second}=\"small\"")]);
-    let mut lake = Lake::default();
-    lake.land(&[row(&[("pk", t("small"))])], &inferred());
     let second = name::second("pk", "PK");
-    assert_eq!(lake.land(&[both], &inferred()), [format!("pk=\"small\" {second}=\"big\"")]);
+    // Of two at once the one that is called so has the name, else the one that came first.
+    let shown = lake.land(std::slice::from_ref(&both), &inferred());
+    assert_eq!(shown, [format!("{second}=\"big\" pk=\"small\"")]);
+    let mut lake = Lake::default();
+    lake.land(&[row(&[("PK", t("big"))])], &inferred());
+    let second = name::second("pk", "pk");
+    assert_eq!(lake.land(&[both], &inferred()), [format!("pk=\"big\" {second}=\"small\"")]);
 }
 
 #[test]
@@ -311,4 +313,31 @@ fn a_table_without_the_columns_still_loses_nothing() {
             spread: placed.spread.clone()
         }
     );
+}
+
+/// A declared column that was made before any record of it belongs to the first field that comes.
+#[test]
+fn a_declared_column_waits_for_its_field() {
+    let policy = declare(&[("created_at", "long")]);
+    let mut lake = Lake::default();
+    lake.land(&[row(&[("a", n("1"))])], &policy);
+    assert_eq!(lake.land(&[row(&[("createdAt", n("1"))])], &policy), ["created_at=1"]);
+    let second = name::second("created_at", "CreatedAt");
+    assert_eq!(lake.land(&[row(&[("CreatedAt", n("2"))])], &policy), [format!("{second}=2")]);
+    let third = name::second("created_at", "created_at");
+    let all = [("CreatedAt", n("3")), ("createdAt", n("4")), ("created_at", n("5"))];
+    let shown = lake.land(&[row(&all)], &policy);
+    assert_eq!(shown, [format!("created_at=4 {second}=3 {third}=5")]);
+}
+
+#[test]
+fn a_value_is_a_misfit_where_a_column_is_wider_than_declared_too() {
+    let policy = Policy { misfits: Misfits::Reject, ..declare(&[("count", "int")]) };
+    let mut lake = Lake::default();
+    let id = lake.new_id();
+    lake.add(id, "count", ColumnType::Long);
+    let rows = [n("1"), n("3000000000"), t("many"), n("1.5")].map(|it| row(&[("count", it)]));
+    let rejects = judge::judge(&rows, &lake.layout, &policy);
+    let places: Vec<usize> = rejects.iter().map(|(at, _)| *at).collect();
+    assert_eq!(places, [2, 3]);
 }
