@@ -77,10 +77,11 @@ fn server(status: &'static str, body: &'static str) -> (String, mpsc::Receiver<C
                  Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
                 body.len()
             );
-            stream.write_all(answer.as_bytes()).unwrap();
+            // Told before it is answered: who has the answer may look at once.
             if tell.send((target, String::from_utf8(asked).unwrap())).is_err() {
                 return;
             }
+            stream.write_all(answer.as_bytes()).unwrap();
         }
     });
     (endpoint, calls)
