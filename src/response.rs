@@ -30,15 +30,15 @@ pub struct Unreportable;
 ///
 /// SQS standard: each that failed. SQS FIFO: each that failed, and what follows it in its group,
 /// because a later message must not be deleted before an earlier one. Streams: the failed one with
-/// the lowest sequence number; Lambda delivers everything from there on again.
+/// the lowest sequence number, because Lambda delivers everything from there on again; for one
+/// without a number the nearest before it, so that it is among them.
 pub fn failures<'a>(
     redelivery: Redelivery,
     outcomes: &[Outcome<'a>],
 ) -> Result<Vec<&'a Receipt>, Unreportable> {
     let failed: Vec<&Outcome<'a>> = match redelivery {
-        Redelivery::EachFailure | Redelivery::FromFirstFailure => {
-            outcomes.iter().filter(|it| !it.durable).collect()
-        }
+        Redelivery::FromFirstFailure => return from_first_failure(outcomes),
+        Redelivery::EachFailure => outcomes.iter().filter(|it| !it.durable).collect(),
         Redelivery::RestOfGroup => {
             let mut closed = HashSet::new();
             let reported = outcomes.iter().filter(|it| {
@@ -53,16 +53,23 @@ pub fn failures<'a>(
     };
     let receipts = failed.into_iter().map(|it| it.receipt.ok_or(Unreportable));
     let receipts = receipts.collect::<Result<Vec<_>, _>>()?;
-    Ok(match redelivery {
-        Redelivery::EachFailure | Redelivery::RestOfGroup => {
-            let mut seen = HashSet::new();
-            receipts.into_iter().filter(|it| seen.insert(*it)).collect()
+    let mut seen = HashSet::new();
+    Ok(receipts.into_iter().filter(|it| seen.insert(*it)).collect())
+}
+
+fn from_first_failure<'a>(outcomes: &[Outcome<'a>]) -> Result<Vec<&'a Receipt>, Unreportable> {
+    let (mut last, mut lowest) = (None, None);
+    for outcome in outcomes {
+        last = outcome.receipt.or(last);
+        if !outcome.durable {
+            let from = last.ok_or(Unreportable)?;
+            let least = lowest.get_or_insert(from);
+            if by_number(from.as_str(), least.as_str()).is_lt() {
+                *least = from;
+            }
         }
-        Redelivery::FromFirstFailure => {
-            let lowest = |a: &&Receipt, b: &&Receipt| by_number(a.as_str(), b.as_str());
-            receipts.into_iter().min_by(lowest).into_iter().collect()
-        }
-    })
+    }
+    Ok(lowest.into_iter().collect())
 }
 
 /// Compares sequence numbers as integers of any size; as text, `9` would come after `10`.
@@ -150,6 +157,24 @@ mod tests {
         let long = "49590338271490256608559692538361571095921575989136588898";
         let records = [(long, None, false), ("100000000003498069978", None, false)];
         assert_eq!(report(Redelivery::FromFirstFailure, &records), ["100000000003498069978"]);
+    }
+
+    #[test]
+    fn a_failed_record_without_a_number_comes_again_with_those_before_it() {
+        for (numbers, durable, expected) in [
+            (["7", "", "9"], [true, false, true], Ok("7")),
+            (["7", "8", ""], [true, false, false], Ok("8")),
+            (["", "8", ""], [true, true, false], Ok("8")),
+            (["", "8", "9"], [false, false, true], Err(Unreportable)),
+        ] {
+            let receipts = numbers.map(Receipt::new);
+            let outcomes: Vec<_> = std::iter::zip(&receipts, durable)
+                .map(|(it, durable)| Outcome { receipt: it.as_ref(), group: None, durable })
+                .collect();
+            let reported = failures(Redelivery::FromFirstFailure, &outcomes);
+            let reported = reported.map(|it| it.iter().map(|it| it.as_str()).collect::<String>());
+            assert_eq!(reported, expected.map(str::to_owned), "{numbers:?}");
+        }
     }
 
     #[test]
