@@ -1,6 +1,7 @@
 //! From an event to its answer: the stages in order, nothing else.
 
 mod land;
+mod shelf;
 mod sort;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -159,7 +160,7 @@ pub async fn handle(
     let keys = app.keyring.keys(&keys_of(app, &deliveries)).await?;
     let known = known_tables(app, &deliveries).await?;
     let mut sorted = Sorter { app, redelivery, keys: &keys, known }.sort(deliveries)?;
-    check_reject_limit(app, &sorted.report)?;
+    check_reject_limit(app, &sorted)?;
     land(app, &mut sorted, redelivery, deadline).await?;
     let outcomes = sorted.slips.iter().map(|slip| Outcome {
         receipt: slip.receipt.as_ref(),

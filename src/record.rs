@@ -1,5 +1,7 @@
 //! The nouns that travel from an event to its answer.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use crate::arn::Arn;
@@ -50,7 +52,7 @@ pub enum Content<'a> {
     Deferred,
 }
 
-/// The bytes of a record; [`crate::source::alone`] makes one text of them.
+/// The bytes of a record; [`crate::source::Carrier`] makes one text of them.
 #[derive(Debug, Clone)]
 pub struct Raw<'a> {
     /// The whole record as Lambda delivered it, byte for byte.
@@ -69,7 +71,7 @@ pub struct Piece {
     /// The partition key that a KPL aggregate has for it.
     pub key: Option<String>,
     /// SNS notifications around it, outermost first.
-    pub wrappers: Vec<Bytes>,
+    pub wrappers: Arc<[Bytes]>,
 }
 
 /// One record in the sense of a table: what becomes one row, or is quarantined by itself.
@@ -115,11 +117,11 @@ pub struct Record {
     pub payload: Payload,
     /// SQS message attributes, reachable as `attributes.NAME` by `when`; no columns. `None` for
     /// other sources, where such a path is one of the record's own.
-    pub attributes: Option<Fields>,
+    pub attributes: Option<Arc<Fields>>,
     /// What the record was wrapped in: fields of the SNS notification, the EventBridge event or the
     /// change record it came in, reachable as `envelope.NAME`; no columns. `None` where it came
     /// without, and such a path is one of the record's own.
-    pub envelope: Option<Fields>,
+    pub envelope: Option<Arc<Fields>>,
 }
 
 /// What a record says.

@@ -216,6 +216,82 @@ fn more_rejects_than_the_limit_fail_the_invocation() {
     }
 }
 
+/// A record that holds many bad ones is one record that is no row: it stops no shard.
+#[test]
+fn many_bad_records_in_one_fail_no_invocation() {
+    let items = vec!["null"; 150].join(",");
+    let list = |n| kinesis(n, &format!("[{items}]"));
+    let (answers, tables) = delivered("bad-items", &[event((0..1).map(list))]);
+    assert_eq!(answers, [Ok(ALL_GOOD.to_owned())]);
+    assert_eq!(rows(&tables, "lakeward.quarantine"), 150);
+    let (answers, tables) = delivered("all-bad-items", &[event((0..100).map(list))]);
+    assert!(answers[0].as_ref().unwrap_err().contains("100 of 100 records"), "{answers:?}");
+    assert!(tables.is_empty());
+}
+
+/// Nobody minds the format of what is dropped, and a fault in it must not stop its shard.
+#[test]
+fn bad_records_of_a_source_that_is_dropped_fail_no_invocation() {
+    let noise = |n| kinesis(n, BAD).replace("stream/clicks", "stream/noise");
+    let (answers, tables) = delivered("bad-noise", &[event((0..150).map(noise))]);
+    assert_eq!(answers, [Ok(ALL_GOOD.to_owned())]);
+    assert_eq!(rows(&tables, "lakeward.quarantine"), 150);
+}
+
+/// Each bad item would be kept with a copy of the attribute: a thousand times the event.
+#[test]
+fn a_message_of_many_bad_items_is_kept_whole() {
+    let body = vec!["1"; 1_000].join(",");
+    let large = format!(
+        r#""messageAttributes":{{"a":{{"stringValue":"{}","dataType":"String"}}}}"#,
+        "x".repeat(200_000)
+    );
+    let message =
+        |n| sqs(n, &format!("[{body}]")).replace(r#""messageAttributes":{}"#, large.as_str());
+    let (answers, tables) = delivered("many-bad-items", &[event((0..5).map(message))]);
+    assert_eq!(answers, [Ok(ALL_GOOD.to_owned())]);
+    let kept = &tables["lakeward.quarantine"].rows;
+    assert_eq!(kept.len(), 5);
+    for (n, row) in kept.iter().enumerate() {
+        assert!(row["record"] == message(n).as_str());
+        assert_eq!(row["_lw_id"], format!("00000000-0000-4000-8000-{n:012}"));
+        let detail = row["detail"].as_str().unwrap();
+        assert!(detail.starts_with("1000 of its records are no rows, one of them: "), "{detail}");
+    }
+}
+
+/// Messages whose bad items are less than all that one may keep, but together more than all that
+/// an event may: the last ones come again.
+#[test]
+fn bad_items_that_are_too_many_at_once_come_again() {
+    let body = vec!["1"; 70].join(",");
+    let large = format!(
+        r#""messageAttributes":{{"a":{{"stringValue":"{}","dataType":"String"}}}}"#,
+        "x".repeat(200_000)
+    );
+    let message =
+        |n| sqs(n, &format!("[{body}]")).replace(r#""messageAttributes":{}"#, large.as_str());
+    let last = event((4..5).map(message));
+    let (answers, tables) = delivered("too-many-bad-items", &[event((0..5).map(message)), last]);
+    let failed =
+        r#"{"batchItemFailures":[{"itemIdentifier":"00000000-0000-4000-8000-000000000004"}]}"#;
+    assert_eq!(answers, [Ok(failed.to_owned()), Ok(ALL_GOOD.to_owned())]);
+    assert_eq!(rows(&tables, "lakeward.quarantine"), 5 * 70);
+}
+
+/// One record that is more than an invocation holds is quarantined, or it would come for ever; the
+/// next one does not suffer.
+#[test]
+fn a_record_that_holds_too_many_is_quarantined() {
+    let list = |items: usize| format!("[{}]", vec!["{}"; items].join(","));
+    let bomb = [kinesis(0, &list(100_001)), kinesis(1, GOOD), kinesis(2, &list(2))];
+    let (answers, tables) = delivered("too-many-items", &[event(bomb.into_iter())]);
+    assert_eq!(answers, [Ok(ALL_GOOD.to_owned())]);
+    assert_eq!(rows(&tables, "lakeward.quarantine"), 1);
+    assert_eq!(tables["lakeward.quarantine"].rows[0]["reason"], "too_large");
+    assert_eq!(rows(&tables, "web.clicks"), 3);
+}
+
 #[test]
 fn a_missing_route_is_no_reject() {
     let stray = |n| dynamodb(n, GOOD).replace("table/things", "table/app");

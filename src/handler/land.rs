@@ -3,6 +3,7 @@
 use std::sync::PoisonError;
 
 use crate::deadline::Deadline;
+use crate::handler::shelf::{Shelf, shelve};
 use crate::handler::sort::{Load, NO_ROUTE, Sorted};
 use crate::handler::{App, InvocationError, Report, count};
 use crate::name::TableName;
@@ -34,7 +35,7 @@ pub(super) async fn land(
                 app.tables.lock().unwrap_or_else(PoisonError::into_inner).insert(table);
                 for (at, reject) in rejects {
                     if let Some(ticket) = tickets.get(at) {
-                        sorted.reject(app, redelivery, ticket, &reject);
+                        sorted.reject(redelivery, ticket.clone(), reject);
                     }
                 }
             }
@@ -44,8 +45,9 @@ pub(super) async fn land(
             }
         }
     }
-    check_reject_limit(app, &sorted.report)?;
-    let (rows, slips) = std::mem::take(&mut sorted.quarantine);
+    check_reject_limit(app, sorted)?;
+    let Shelf { rows, slips, later } = shelve(app, std::mem::take(&mut sorted.quarantine));
+    sorted.fail(later);
     if !rows.is_empty() {
         tables = tables.saturating_add(1);
         let zoned = app.config.undeclared.zoned;
@@ -99,19 +101,19 @@ async fn land_one(
     outcome
 }
 
-/// A format that changed is trouble for people, not a million rows of quarantine. A missing route
-/// is a gap in the config and does not count.
-pub(super) fn check_reject_limit(app: &App, report: &Report) -> Result<(), InvocationError> {
-    let counted = report.rejected.iter().filter(|((_, reason), _)| reason != NO_ROUTE);
-    let rejected = counted.clone().map(|(_, count)| *count).fold(0, u64::saturating_add);
-    let most = counted.max_by_key(|(_, count)| **count);
-    match most {
+/// A format that changed is trouble for people, not a million rows of quarantine. What counts is
+/// records as they were delivered: one that holds a thousand bad ones is one, because one record
+/// must not stop a shard.
+pub(super) fn check_reject_limit(app: &App, sorted: &Sorted<'_>) -> Result<(), InvocationError> {
+    let records = count(sorted.slips.len());
+    let rejected = count(sorted.slips.iter().filter(|it| it.rejected).count());
+    let reasons = sorted.report.rejected.iter().filter(|((_, reason), _)| reason != NO_ROUTE);
+    match reasons.max_by_key(|(_, count)| **count) {
         Some(((_, reason), _))
-            if report.records >= REJECT_LIMIT_FROM
-                && rejected > share(app.config.quarantine.reject_limit, report.records) =>
+            if records >= REJECT_LIMIT_FROM
+                && rejected > share(app.config.quarantine.reject_limit, records) =>
         {
-            let (records, reason) = (report.records, reason.clone());
-            Err(InvocationError::RejectLimit { rejected, records, reason })
+            Err(InvocationError::RejectLimit { rejected, records, reason: reason.clone() })
         }
         _ => Ok(()),
     }

@@ -10,10 +10,10 @@ use crate::name::TableName;
 use crate::record::{Content, Delivery, Origin, Part, Raw, Receipt, Record, Reject, Row};
 use crate::route::{self, Route, Step, Target};
 use crate::secret::{Keys, Reference};
-use crate::source::{self, Redelivery};
+use crate::source::Redelivery;
 use crate::store::StoreError;
 use crate::table::layout::Policy;
-use crate::{quarantine, transform};
+use crate::transform;
 
 /// Reason of a record that no route takes.
 pub(super) const NO_ROUTE: &str = "no_route";
@@ -70,14 +70,18 @@ pub(super) struct Slip {
     pub(super) group: Option<String>,
     /// False for what must come again.
     pub(super) durable: bool,
+    /// Whether one of its records is no row, which `reject_limit` counts.
+    pub(super) rejected: bool,
 }
 
-/// A record whose row is on its way.
+/// A record on its way, as a row or to quarantine.
+#[derive(Clone)]
 pub(super) struct Ticket<'a> {
     pub(super) slip: usize,
     pub(super) raw: Raw<'a>,
     pub(super) origin: Origin,
-    pub(super) route: &'a Route,
+    /// The route that took it, if one did.
+    pub(super) route: Option<&'a Route>,
 }
 
 /// The rows for one table, and their records.
@@ -91,8 +95,8 @@ pub(super) struct Load<'a> {
 pub(super) struct Sorted<'a> {
     pub(super) slips: Vec<Slip>,
     pub(super) loads: BTreeMap<TableName, Load<'a>>,
-    /// Rows for quarantine, and the slip of each.
-    pub(super) quarantine: (Vec<Row>, Vec<usize>),
+    /// What goes to quarantine, and why.
+    pub(super) quarantine: Vec<(Ticket<'a>, Reject)>,
     pub(super) report: Report,
 }
 
@@ -121,10 +125,11 @@ impl<'a> Sorter<'a> {
         deliveries: Vec<Delivery<'a>>,
     ) -> Result<Sorted<'a>, InvocationError> {
         let mut routes: HashMap<Arn, Vec<&'a Route>> = HashMap::new();
+        let mut unrouted = BTreeSet::new();
         let mut sorted = Sorted {
             slips: Vec::with_capacity(deliveries.len()),
             loads: BTreeMap::new(),
-            quarantine: (Vec::new(), Vec::new()),
+            quarantine: Vec::new(),
             report: Report::default(),
         };
         for delivery in deliveries {
@@ -132,12 +137,13 @@ impl<'a> Sorter<'a> {
             let of_source = routes
                 .entry(source.clone())
                 .or_insert_with(|| route::of_source(&self.app.config.routes, &source));
-            if of_source.is_empty() {
-                return Err(InvocationError::NoRoute { arn: source.as_str().to_owned() });
-            }
-            sorted.slips.push(Slip { receipt, group, durable: true });
+            sorted.slips.push(Slip { receipt, group, durable: true, rejected: false });
             match content {
-                Content::Deferred => sorted.defer(),
+                _ if of_source.is_empty() => {
+                    sorted.wait();
+                    unrouted.insert(source.as_str().to_owned());
+                }
+                Content::Deferred => sorted.wait(),
                 Content::Parts(parts) if parts.is_empty() => {
                     grow(&mut sorted.report.records, 1);
                     grow(sorted.report.filtered.entry(String::new()).or_default(), 1);
@@ -149,6 +155,17 @@ impl<'a> Sorter<'a> {
                 }
             }
         }
+        let missing = unrouted.into_iter().map(|arn| InvocationError::NoRoute { arn });
+        let mut missing: Vec<InvocationError> = missing.collect();
+        // Several queues may share a DLQ, and those that have routes need not wait for one that has
+        // none: its messages come again. A stream's records would come again all together.
+        let all = missing.len() == routes.len();
+        if (all || self.redelivery == Redelivery::FromFirstFailure)
+            && let Some(error) = missing.pop()
+        {
+            return Err(error);
+        }
+        sorted.report.trouble.extend(missing.iter().map(ToString::to_string));
         Ok(sorted)
     }
 
@@ -164,8 +181,8 @@ impl<'a> Sorter<'a> {
         };
         let Some(route) = route else {
             let detail = "the source has routes, and the `when` of none matches this record";
-            let reject = Reject::new(NO_ROUTE, detail);
-            sorted.quarantine(self.app, slip, &raw, &origin, &reject, None);
+            let ticket = Ticket { slip, raw, origin, route };
+            sorted.reject(self.redelivery, ticket, Reject::new(NO_ROUTE, detail));
             return;
         };
         if record.is_ok() {
@@ -175,7 +192,7 @@ impl<'a> Sorter<'a> {
             Ok(record) => self.fate(route, &origin, record),
             Err(reject) => Fate::Rejected(reject),
         };
-        let ticket = Ticket { slip, raw, origin, route };
+        let ticket = Ticket { slip, raw, origin, route: Some(route) };
         match fate {
             Fate::Row(table, row) => {
                 let app = self.app;
@@ -185,7 +202,7 @@ impl<'a> Sorter<'a> {
                 load.rows.push(row);
                 load.tickets.push(ticket);
             }
-            Fate::Rejected(reject) => sorted.reject(self.app, self.redelivery, &ticket, &reject),
+            Fate::Rejected(reject) => sorted.reject(self.redelivery, ticket, reject),
             Fate::Filtered => {
                 grow(sorted.report.filtered.entry(route.name.clone()).or_default(), 1);
             }
@@ -195,34 +212,37 @@ impl<'a> Sorter<'a> {
 
     /// Where a record goes that a route has taken.
     fn fate(&mut self, route: &Route, origin: &Origin, record: Record) -> Fate {
-        let table = match &route.target {
+        let (table, limit) = match &route.target {
             Target::Drop => return Fate::Dropped,
-            Target::Table(table) => table.clone(),
+            Target::Table(table) => (table.clone(), None),
             Target::Tables(template, most) => match template.fill(&record) {
                 Err(reject) => return Fate::Rejected(reject),
-                Ok(table) if self.known.contains(&table) => table,
-                Ok(table) => {
-                    if self.known.iter().filter(|it| template.makes(it)).count() >= *most {
-                        let detail = format!("{} has its {most} tables", template.as_str());
-                        return Fate::Rejected(Reject::new("too_many_tables", detail));
-                    }
-                    self.known.insert(table.clone());
-                    table
-                }
+                Ok(table) => (table, Some((template, *most))),
             },
         };
         let policy = self.app.config.policy(&table);
-        match transform::row(route, policy, self.keys, origin, record) {
-            Ok(Some(row)) => Fate::Row(table, row),
-            Ok(None) => Fate::Filtered,
-            Err(reject) => Fate::Rejected(reject),
+        let row = match transform::row(route, policy, self.keys, origin, record) {
+            Ok(Some(row)) => row,
+            Ok(None) => return Fate::Filtered,
+            Err(reject) => return Fate::Rejected(reject),
+        };
+        // What is no row makes no table.
+        if let Some((template, most)) = limit
+            && !self.known.contains(&table)
+        {
+            if self.known.iter().filter(|it| template.makes(it)).count() >= most {
+                let detail = format!("{} has its {most} tables", template.as_str());
+                return Fate::Rejected(Reject::new("too_many_tables", detail));
+            }
+            self.known.insert(table.clone());
         }
+        Fate::Row(table, row)
     }
 }
 
-impl Sorted<'_> {
-    /// Leaves the last delivery to a later, smaller batch.
-    fn defer(&mut self) {
+impl<'a> Sorted<'a> {
+    /// Leaves the last delivery for later.
+    fn wait(&mut self) {
         grow(&mut self.report.records, 1);
         if let Some(slip) = self.slips.last_mut() {
             slip.durable = false;
@@ -230,50 +250,23 @@ impl Sorted<'_> {
     }
 
     /// Quarantines a record that is no row, or leaves it to its queue's own DLQ.
-    pub(super) fn reject(
-        &mut self,
-        app: &App,
-        redelivery: Redelivery,
-        ticket: &Ticket<'_>,
-        reject: &Reject,
-    ) {
-        let Ticket { slip, raw, origin, route } = ticket;
+    pub(super) fn reject(&mut self, redelivery: Redelivery, ticket: Ticket<'a>, reject: Reject) {
+        self.report.note(&reject, ticket.route.map(|it| it.name.as_str()));
+        let Some(slip) = self.slips.get_mut(ticket.slip) else { return };
+        // That no route takes it is a gap in the config, not a change of its format; and of what is
+        // dropped nobody minds the format.
+        slip.rejected |= ticket.route.is_some_and(|it| it.target != Target::Drop);
         // A stream has no DLQ for one record: reporting it would block its shard. A message
         // without id can't be reported by itself.
         let returnable = match redelivery {
-            Redelivery::EachFailure | Redelivery::RestOfGroup => true,
+            Redelivery::EachFailure | Redelivery::RestOfGroup => slip.receipt.is_some(),
             Redelivery::FromFirstFailure => false,
         };
-        match self.slips.get_mut(*slip).filter(|it| it.receipt.is_some()) {
-            Some(slip) if returnable && route.return_rejects => {
-                slip.durable = false;
-                self.report.note(reject, Some(&route.name));
-            }
-            _ => self.quarantine(app, *slip, raw, origin, reject, Some(&route.name)),
+        if returnable && ticket.route.is_some_and(|it| it.return_rejects) {
+            slip.durable = false;
+        } else {
+            self.quarantine.push((ticket, reject));
         }
-    }
-
-    fn quarantine(
-        &mut self,
-        app: &App,
-        slip: usize,
-        raw: &Raw<'_>,
-        origin: &Origin,
-        reject: &Reject,
-        route: Option<&str>,
-    ) {
-        self.report.note(reject, route);
-        let config = &app.config;
-        let (keep, hash) = (config.quarantine.keep, &config.lake.config_hash);
-        self.quarantine.0.push(quarantine::row(
-            &source::alone(raw),
-            keep,
-            origin,
-            reject,
-            route,
-            hash,
-        ));
-        self.quarantine.1.push(slip);
     }
 
     /// The records of these slips come again.

@@ -35,7 +35,7 @@ fn route(name: &str, source: &str, when: Vec<When>) -> Route {
 }
 
 fn record(payload: Payload, attributes: Fields) -> Record {
-    let attributes = Some(attributes);
+    let attributes = Some(attributes.into());
     Record { key: None, op: Op::Event, deleted_by: None, payload, attributes, envelope: None }
 }
 

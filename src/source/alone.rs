@@ -1,80 +1,149 @@
 //! The text of a record for quarantine: as Lambda delivered it, or would have delivered it alone.
 
-use std::borrow::Cow;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
-use crate::json::{self, Json};
+use crate::json::{self, Json, Members};
 use crate::record::{Piece, Raw};
+use crate::source::WRAPPERS;
 
-/// The record as Lambda delivered it, byte for byte. One of several that a producer packed into
-/// one record becomes a record of its own, with the packed one's members, its own id and its own
-/// data: whoever reads it again gets the same record under the same id. (Of a list in a list,
-/// which is no record, they get its items, under ids that begin with it.)
-pub fn alone<'a>(raw: &Raw<'a>) -> Cow<'a, [u8]> {
-    let Some(piece) = &raw.piece else { return Cow::Borrowed(raw.record) };
-    let members = json::members(raw.record).unwrap_or_default();
-    let id = |name: &str| {
-        let id = members.iter().find(|(it, _)| it == name).and_then(|(_, it)| json::parse(it).ok());
-        match id {
-            Some(Json::String(id)) => format!("{id}{}", piece.sub),
+/// A delivered record that holds several, without their data: what they have in common. It is
+/// taken apart once for all of them.
+#[derive(Debug)]
+pub struct Carrier {
+    /// Its members but those that each record has of its own: an object without its end.
+    common: Vec<u8>,
+    id: String,
+    kind: Kind,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Kinesis {
+        /// The same of its `kinesis`.
+        kinesis: Vec<u8>,
+        /// `partitionKey`, for records that have none of their own.
+        key: Option<Vec<u8>>,
+    },
+    Sqs {
+        /// The same of the notifications around the body, outermost first.
+        wrappers: Vec<Vec<u8>>,
+    },
+}
+
+impl Carrier {
+    /// The record that holds this one and others.
+    pub fn of(raw: &Raw<'_>) -> Self {
+        let members = json::members(raw.record).unwrap_or_default();
+        let id = |name: &str| match find(&members, name).and_then(|it| json::parse(it).ok()) {
+            Some(Json::String(id)) => id.into_owned(),
             _ => String::new(),
-        }
-    };
-    let kinesis = members.iter().find(|(name, _)| name == "kinesis").map(|(_, value)| *value);
-    let text = match kinesis {
-        Some(kinesis) => {
-            let mut own = vec![("data", BASE64.encode(&piece.text))];
-            own.extend(piece.key.clone().map(|it| ("partitionKey", it)));
-            let inner = with(&json::members(kinesis).unwrap_or_default(), &own);
-            let mut text = with(&members, &[("eventID", id("eventID"))]);
-            if let Some(at) = find(&text, kinesis) {
-                text.splice(at..at.saturating_add(kinesis.len()), inner);
+        };
+        match find(&members, "kinesis") {
+            Some(kinesis) => {
+                let own = json::members(kinesis).unwrap_or_default();
+                let key = find(&own, "partitionKey").map(<[u8]>::to_vec);
+                let kinesis = without(&own, &["data", "partitionKey"]);
+                Self {
+                    common: without(&members, &["eventID", "kinesis"]),
+                    id: id("eventID"),
+                    kind: Kind::Kinesis { kinesis, key },
+                }
             }
-            text
+            None => {
+                let wrappers = raw.piece.iter().flat_map(|it| it.wrappers.iter());
+                let wrappers = wrappers.map(|wrapper| {
+                    without(&json::members(wrapper).unwrap_or_default(), &["Message"])
+                });
+                Self {
+                    common: without(&members, &["messageId", "body", WRAPPERS]),
+                    id: id("messageId"),
+                    kind: Kind::Sqs { wrappers: wrappers.collect() },
+                }
+            }
         }
-        None => with(&members, &[("messageId", id("messageId")), ("body", wrapped(piece))]),
-    };
-    Cow::Owned(text)
+    }
+
+    /// Its id.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// About how many bytes [`Carrier::alone`] makes of this record.
+    pub fn weight(&self, piece: &Piece) -> usize {
+        let own = match &self.kind {
+            Kind::Kinesis { kinesis, .. } => kinesis.len(),
+            Kind::Sqs { wrappers } => wrappers.iter().map(Vec::len).fold(0, usize::saturating_add),
+        };
+        self.common.len().saturating_add(own).saturating_add(piece.text.len())
+    }
+
+    /// One of its records as a record of its own, with the members of this one, its own id and its
+    /// own data: whoever reads it again gets the same record under the same id. (Of a list in a
+    /// list, which is no record, they get its items, under ids that begin with it. Bytes that are
+    /// no UTF-8 are base64 in a message.)
+    pub fn alone(&self, piece: &Piece) -> Vec<u8> {
+        let id = format!("{}{}", self.id, piece.sub);
+        let mut out = self.common.clone();
+        match &self.kind {
+            Kind::Kinesis { kinesis, key } => {
+                let mut own = kinesis.clone();
+                match (&piece.key, key) {
+                    (Some(key), _) => add_text("partitionKey", key, &mut own),
+                    (None, Some(key)) => add("partitionKey", key, &mut own),
+                    (None, None) => {}
+                }
+                add_text("data", &BASE64.encode(&piece.text), &mut own);
+                own.push(b'}');
+                add_text("eventID", &id, &mut out);
+                add("kinesis", &own, &mut out);
+            }
+            Kind::Sqs { wrappers } => {
+                add_text("messageId", &id, &mut out);
+                add(WRAPPERS, wrappers.len().to_string().as_bytes(), &mut out);
+                let text = match std::str::from_utf8(&piece.text) {
+                    Ok(text) => text.to_owned(),
+                    Err(_) => BASE64.encode(&piece.text),
+                };
+                let body = wrappers.iter().rev().fold(text, |message, wrapper| {
+                    let mut wrapper = wrapper.clone();
+                    add_text("Message", &message, &mut wrapper);
+                    wrapper.push(b'}');
+                    String::from_utf8(wrapper).unwrap_or_default()
+                });
+                add_text("body", &body, &mut out);
+            }
+        }
+        out.push(b'}');
+        out
+    }
 }
 
-/// The piece in the notifications that were around the whole.
-fn wrapped(piece: &Piece) -> String {
-    let text = match std::str::from_utf8(&piece.text) {
-        Ok(text) => text.to_owned(),
-        Err(_) => BASE64.encode(&piece.text),
-    };
-    piece.wrappers.iter().rev().fold(text, |message, wrapper| {
-        let members = json::members(wrapper).unwrap_or_default();
-        String::from_utf8(with(&members, &[("Message", message)])).unwrap_or_default()
-    })
+fn find<'a>(members: &Members<'a>, name: &str) -> Option<&'a [u8]> {
+    members.iter().find(|(it, _)| it == name).map(|(_, value)| *value)
 }
 
-/// An object with some members replaced by texts, or added.
-fn with(members: &json::Members<'_>, own: &[(&str, String)]) -> Vec<u8> {
+/// An object without some of its members, and without its end.
+fn without(members: &Members<'_>, own: &[&str]) -> Vec<u8> {
     let mut out = Vec::new();
-    let add = |name: &str, value: &[u8], out: &mut Vec<u8>| {
-        out.push(if out.is_empty() { b'{' } else { b',' });
-        let mut key = String::new();
-        json::write_string(name, &mut key);
-        out.extend_from_slice(key.as_bytes());
-        out.push(b':');
-        out.extend_from_slice(value);
-    };
-    for (name, value) in members.iter().filter(|(name, _)| !own.iter().any(|(it, _)| it == name)) {
+    for (name, value) in members.iter().filter(|(name, _)| !own.contains(&name.as_ref())) {
         add(name, value, &mut out);
     }
-    for (name, value) in own {
-        let mut text = String::new();
-        json::write_string(value, &mut text);
-        add(name, text.as_bytes(), &mut out);
-    }
-    out.push(b'}');
     out
 }
 
-/// Where `part` stands in `whole`.
-fn find(whole: &[u8], part: &[u8]) -> Option<usize> {
-    whole.windows(part.len()).position(|it| it == part)
+/// Adds a member to an object without its end.
+fn add(name: &str, value: &[u8], out: &mut Vec<u8>) {
+    out.push(if out.is_empty() { b'{' } else { b',' });
+    let mut key = String::new();
+    json::write_string(name, &mut key);
+    out.extend_from_slice(key.as_bytes());
+    out.push(b':');
+    out.extend_from_slice(value);
+}
+
+fn add_text(name: &str, value: &str, out: &mut Vec<u8>) {
+    let mut text = String::new();
+    json::write_string(value, &mut text);
+    add(name, text.as_bytes(), out);
 }

@@ -1,4 +1,5 @@
-//! Packed data: gzip and zstd, unpacked within limits.
+//! What an event's records may be taken apart into: gzip and zstd are unpacked within limits, and
+//! records that hold records are counted.
 
 use std::io::{self, Read};
 
@@ -17,6 +18,8 @@ const RATIO: usize = 100;
 const FREE: usize = 64 * 1024;
 /// Most bytes that the records of one event may unpack to.
 const MOST_OF_AN_EVENT: usize = 128 * 1024 * 1024;
+/// Most records that those which hold several may hold together, in one event.
+const MOST_PIECES: usize = 100_000;
 
 const GZIP: [u8; 2] = [0x1F, 0x8B];
 const ZSTD: [u8; 4] = [0x28, 0xB5, 0x2F, 0xFD];
@@ -24,24 +27,48 @@ const ZSTD: [u8; 4] = [0x28, 0xB5, 0x2F, 0xFD];
 const GZIP_BASE64: &[u8] = b"H4s";
 const ZSTD_BASE64: &[u8] = b"KLUv/";
 
-/// Bytes that the rest of an event's records may unpack to.
+/// What the rest of an event's records may be taken apart into.
 #[derive(Debug)]
 pub(super) struct Budget {
-    left: usize,
+    bytes: usize,
+    pieces: usize,
+    /// Whether records before this one have used some of it: then this one may fit a smaller batch.
+    shared: bool,
 }
 
-/// Why there is nothing unpacked.
+/// Why a record is not taken apart.
 #[derive(Debug)]
 pub(super) enum Packed {
-    /// The record is bad.
+    /// It is bad, or too large by itself.
     Bad(Reject),
-    /// The event has unpacked as much as an invocation should hold.
+    /// With those before it, it is more than an invocation should hold.
     Later,
 }
 
 impl Budget {
     pub(super) fn of_an_event() -> Self {
-        Self { left: MOST_OF_AN_EVENT }
+        Self { bytes: MOST_OF_AN_EVENT, pieces: MOST_PIECES, shared: false }
+    }
+
+    /// The next record's turn.
+    pub(super) fn next_record(&mut self) {
+        self.shared = self.bytes < MOST_OF_AN_EVENT || self.pieces < MOST_PIECES;
+    }
+
+    /// Allows for the records that a record holds.
+    pub(super) fn count(&mut self, pieces: usize) -> Result<(), Packed> {
+        let left = self.pieces.checked_sub(pieces);
+        self.pieces = left.ok_or_else(|| self.exceeded(&format!("{MOST_PIECES} records")))?;
+        Ok(())
+    }
+
+    /// A record that is too much by itself is no less next time.
+    fn exceeded(&self, most: &str) -> Packed {
+        if self.shared {
+            return Packed::Later;
+        }
+        let detail = format!("it holds more than {most} in all, the most that one record may hold");
+        Packed::Bad(Reject::new("too_large", detail))
     }
 
     /// Unpacks `data` where it is packed; `None` where it is not.
@@ -71,21 +98,21 @@ impl Budget {
     }
 
     fn read(&mut self, packed: usize, from: impl Read) -> Result<Vec<u8>, Packed> {
-        if self.left == 0 {
-            return Err(Packed::Later);
+        let exceeded = || self.exceeded(&format!("{MOST_OF_AN_EVENT} bytes"));
+        if self.bytes == 0 {
+            return Err(exceeded());
         }
         let limit = packed.saturating_mul(RATIO).clamp(FREE, MOST);
         let mut unpacked = Vec::new();
         let more = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
         from.take(more).read_to_end(&mut unpacked).map_err(|error| broken(&error))?;
-        // Also what is thrown away was work.
-        let first = self.left == MOST_OF_AN_EVENT;
-        let enough = unpacked.len() <= self.left || first;
-        self.left = self.left.saturating_sub(unpacked.len());
-        if !enough {
-            self.left = 0;
-            return Err(Packed::Later);
+        if unpacked.len() > self.bytes {
+            let exceeded = exceeded();
+            self.bytes = 0;
+            return Err(exceeded);
         }
+        // Also what is thrown away was work.
+        self.bytes = self.bytes.saturating_sub(unpacked.len());
         if unpacked.len() > limit {
             let detail = format!(
                 "it unpacks to more than {limit} bytes: {MOST} are the most, and {RATIO} times its \
@@ -160,15 +187,51 @@ mod tests {
         assert_eq!(reason(budget.unpack(&[&GZIP[..], b"garbage"].concat())), "bad_archive");
     }
 
-    #[test]
-    fn an_event_is_taken_apart_as_far_as_memory_should_hold() {
-        let mut budget = Budget::of_an_event();
-        // Noise does not shrink, so each of these is as large as a record may be.
+    /// Noise does not shrink, so this is as large as an archive may be.
+    fn largest() -> Vec<u8> {
         let mut noise = fastrand::Rng::with_seed(1);
         let block: Vec<u8> = (0..MOST).map(|_| noise.u8(b'a'..=b'z')).collect();
-        let packed = zstd::encode_all(block.as_slice(), 1).unwrap();
-        let outcomes: Vec<_> = (0..10).map(|_| reason(budget.unpack(&packed))).collect();
+        zstd::encode_all(block.as_slice(), 1).unwrap()
+    }
+
+    #[test]
+    fn an_event_is_taken_apart_as_far_as_memory_should_hold() {
+        let (mut budget, packed) = (Budget::of_an_event(), largest());
+        let outcomes: Vec<_> = (0..10)
+            .map(|_| {
+                budget.next_record();
+                reason(budget.unpack(&packed))
+            })
+            .collect();
         assert_eq!(outcomes, [vec!["fine"; 8], vec!["later"; 2]].concat());
+        budget.next_record();
         assert_eq!(reason(budget.unpack(&gzip(b"{}"))), "later");
+    }
+
+    #[test]
+    fn a_record_that_is_too_much_by_itself_does_not_come_again() {
+        let (mut budget, packed) = (Budget::of_an_event(), largest());
+        budget.next_record();
+        let outcomes: Vec<_> = (0..10).map(|_| reason(budget.unpack(&packed))).collect();
+        assert_eq!(outcomes, [vec!["fine"; 8], vec!["too_large"; 2]].concat());
+        budget.next_record();
+        assert_eq!(reason(budget.unpack(&packed)), "later", "there is less for the next record");
+    }
+
+    #[test]
+    fn records_within_records_are_counted() {
+        let mut budget = Budget::of_an_event();
+        let mut count = |pieces, next| {
+            if next {
+                budget.next_record();
+            }
+            reason(budget.count(pieces).map(|()| None))
+        };
+        assert_eq!(count(MOST_PIECES + 1, true), "too_large");
+        assert_eq!(count(MOST_PIECES + 1, true), "too_large", "which took nothing from this one");
+        assert_eq!(count(MOST_PIECES - 1, true), "not packed");
+        assert_eq!(count(2, false), "too_large");
+        assert_eq!(count(2, true), "later");
+        assert_eq!(count(1, true), "not packed");
     }
 }

@@ -138,7 +138,7 @@ pub(super) fn through_kinesis(
         let mut record = record(&members, change)?;
         let mut envelope = crate::value::fields(members);
         envelope.retain(|(name, _)| name != "eventID");
-        record.envelope = Some(envelope);
+        record.envelope = Some(envelope.into());
         Ok(record)
     });
     (origin, record)

@@ -5,6 +5,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 
+use crate::arn::Arn;
 use crate::json::{self, Json};
 use crate::number::Number;
 use crate::record::Reject;
@@ -40,8 +41,13 @@ pub(super) enum Payload {
     Nothing,
 }
 
-/// Opens a body as far as `unwrap` says.
-pub(super) fn open(body: Bytes, unwrap: Unwrap, budget: &mut Budget) -> Result<Opened, Packed> {
+/// Opens a body as far as `unwrap` says, and `most` notifications around one another at most.
+pub(super) fn open(
+    body: Bytes,
+    unwrap: Unwrap,
+    most: usize,
+    budget: &mut Budget,
+) -> Result<Opened, Packed> {
     let mut opened = Opened {
         payload: Payload::Nothing,
         envelope: None,
@@ -53,12 +59,17 @@ pub(super) fn open(body: Bytes, unwrap: Unwrap, budget: &mut Budget) -> Result<O
         if let Some(unpacked) = budget.unpack_text(&text)? {
             text = unpacked.into();
         }
+        let all = opened.wrappers.len() >= most && unwrap != Unwrap::EventBridge;
+        let unwrap = if all { Unwrap::None } else { unwrap };
         match inner(&text, unwrap, &mut opened).map_err(Packed::Bad)? {
             Inner::Text(message) => {
                 opened.wrappers.push(text);
                 text = message;
             }
             Inner::Payload(payload) => {
+                if let Payload::Records(records) = &payload {
+                    budget.count(records.len())?;
+                }
                 opened.payload = payload;
                 return Ok(opened);
             }
@@ -100,7 +111,11 @@ fn inner(text: &Bytes, unwrap: Unwrap, opened: &mut Opened) -> Result<Inner, Rej
         Some(Json::String(it)) => Some(it.as_ref()),
         _ => None,
     };
-    if sns {
+    let topic = text_of("TopicArn").and_then(|it| it.parse::<Arn>().ok());
+    let from_sns = topic.is_some_and(|it| it.service() == "sns")
+        && text_of("MessageId").is_some()
+        && text_of("Timestamp").is_some();
+    if sns && from_sns {
         match (text_of("Type"), text_of("Message")) {
             (Some("Notification"), Some(message)) => {
                 let message = Bytes::copy_from_slice(message.as_bytes());

@@ -1,5 +1,7 @@
 //! Kinesis records: JSON as data, also packed and aggregated, and changes of DynamoDB items.
 
+use std::sync::Arc;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
@@ -10,7 +12,7 @@ use crate::record::{
     self, Content, Delivery, Op, Origin, Part, Piece, Raw, Receipt, Record, Reject,
 };
 use crate::source::archive::{Budget, Packed};
-use crate::source::kpl::{self, Broken};
+use crate::source::kpl::{self, Broken, User, Users};
 use crate::source::pieces::{self, Payload};
 use crate::source::{
     Object, delivered, dynamodb, get, malformed, object, origin_of, padded, salvage, sequence,
@@ -63,37 +65,36 @@ struct Taken<'a, 't> {
 impl Taken<'_, '_> {
     /// The records of a KPL aggregate, or the one that it is.
     fn aggregate(&mut self, data: Bytes, key: Option<String>) -> Result<(), Later> {
-        let whole = |text: &Bytes| Piece {
-            sub: String::new(),
-            text: text.clone(),
-            key: key.clone(),
-            wrappers: Vec::new(),
+        let users = kpl::users(&data);
+        let whole = Piece { sub: String::new(), text: data, key, wrappers: Arc::default() };
+        let Some(users) = users else { return self.texts(whole) };
+        let users = match self.counted(users) {
+            Ok(users) => users,
+            Err(problem) => return self.refuse(whole, problem),
         };
-        match kpl::users(&data) {
-            None => self.texts(whole(&data)),
-            Some(Err(Broken(problem))) => {
-                self.add(whole(&data), Err(malformed(problem)));
-                Ok(())
-            }
-            Some(Ok(users)) if users.is_empty() => {
-                let reject = Reject::new("no_records", "the aggregate holds no records");
-                self.add(whole(&data), Err(reject));
-                Ok(())
-            }
-            Some(Ok(users)) => {
-                for (at, user) in users.into_iter().enumerate() {
-                    let mut piece = Piece { sub: format!(":{at}"), ..whole(&Bytes::new()) };
-                    match user {
-                        Ok(user) => {
-                            (piece.text, piece.key) = (user.data, Some(user.key));
-                            self.texts(piece)?;
-                        }
-                        Err(Broken(problem)) => self.add(piece, Err(malformed(problem))),
-                    }
+        for (at, user) in users.into_iter().enumerate() {
+            let sub = format!(":{at}");
+            match user {
+                Ok(User { key, data }) => {
+                    self.texts(Piece { sub, text: data, key: Some(key), ..whole.clone() })?;
                 }
-                Ok(())
+                Err((Broken(problem), text)) => {
+                    self.add(Piece { sub, text, ..whole.clone() }, Err(malformed(problem)));
+                }
             }
         }
+        Ok(())
+    }
+
+    /// The records of an aggregate that is whole, has some, and not too many.
+    fn counted(&mut self, users: Result<Users, Broken>) -> Result<Users, Packed> {
+        let users = users.map_err(|Broken(problem)| Packed::Bad(malformed(problem)))?;
+        if users.is_empty() {
+            let reject = Reject::new("no_records", "the aggregate holds no records");
+            return Err(Packed::Bad(reject));
+        }
+        self.budget.count(users.len())?;
+        Ok(users)
     }
 
     /// The records of what may be packed, and may be several JSON texts.
@@ -101,29 +102,32 @@ impl Taken<'_, '_> {
         match self.budget.unpack(&piece.text) {
             Ok(None) => {}
             Ok(Some(unpacked)) => piece.text = unpacked.into(),
-            Err(Packed::Later) => return Err(Later),
-            Err(Packed::Bad(reject)) => {
-                self.add(piece, Err(reject));
-                return Ok(());
-            }
+            Err(problem) => return self.refuse(piece, problem),
         }
         let text = piece.text.clone();
-        let payload = utf8(&text).and_then(|()| pieces::read(&text, "the data"));
-        match payload {
+        let payload = utf8(&text).map_err(Packed::Bad);
+        match payload.and_then(|()| pieces::read(&text, "the data", self.budget)) {
             Ok(Payload::One(members)) => self.add(piece, Ok(members)),
             Ok(Payload::Several(texts)) => {
                 for (at, text) in texts.into_iter().enumerate() {
-                    let piece = Piece {
-                        sub: format!("{}:{at}", piece.sub),
-                        text: text.clone(),
-                        ..piece.clone()
-                    };
+                    let sub = format!("{}:{at}", piece.sub);
+                    let piece = Piece { sub, text: text.clone(), ..piece.clone() };
                     self.add(piece, pieces::object(&text));
                 }
             }
-            Err(reject) => self.add(piece, Err(reject)),
+            Err(problem) => return self.refuse(piece, problem),
         }
         Ok(())
+    }
+
+    fn refuse(&mut self, piece: Piece, problem: Packed) -> Result<(), Later> {
+        match problem {
+            Packed::Later => Err(Later),
+            Packed::Bad(reject) => {
+                self.add(piece, Err(reject));
+                Ok(())
+            }
+        }
     }
 
     fn add(&mut self, piece: Piece, members: Result<Object<'_>, Reject>) {

@@ -17,12 +17,16 @@ pub(super) struct User {
     pub data: Bytes,
 }
 
+/// The records of an aggregate, and what is broken among them.
+pub(super) type Users = Vec<Result<User, (Broken, Bytes)>>;
+
 /// Why a record of an aggregate, or all of it, is none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Broken(pub &'static str);
 
-/// The records of an aggregate, each by itself; `None` for data that is none.
-pub(super) fn users(data: &Bytes) -> Option<Result<Vec<Result<User, Broken>>, Broken>> {
+/// The records of an aggregate, each by itself: one that is broken with the bytes that it is made
+/// of, which its data is a part of. `None` for data that is no aggregate.
+pub(super) fn users(data: &Bytes) -> Option<Result<Users, Broken>> {
     let rest = data.strip_prefix(&MAGIC)?;
     let (message, digest) = rest.split_at_checked(rest.len().checked_sub(DIGEST)?)?;
     if Md5::digest(message).as_slice() != digest {
@@ -31,7 +35,7 @@ pub(super) fn users(data: &Bytes) -> Option<Result<Vec<Result<User, Broken>>, Br
     Some(aggregate(data, message))
 }
 
-fn aggregate(data: &Bytes, message: &[u8]) -> Result<Vec<Result<User, Broken>>, Broken> {
+fn aggregate(data: &Bytes, message: &[u8]) -> Result<Users, Broken> {
     let (mut keys, mut records) = (Vec::new(), Vec::new());
     for field in fields(message) {
         match field? {
@@ -40,7 +44,10 @@ fn aggregate(data: &Bytes, message: &[u8]) -> Result<Vec<Result<User, Broken>>, 
             _ => {}
         }
     }
-    Ok(records.into_iter().map(|record| user(data, record, &keys)).collect())
+    let each = records
+        .into_iter()
+        .map(|record| user(data, record, &keys).map_err(|broken| (broken, data.slice_ref(record))));
+    Ok(each.collect())
 }
 
 fn user(data: &Bytes, record: &[u8], keys: &[&[u8]]) -> Result<User, Broken> {
@@ -166,8 +173,10 @@ mod tests {
             (3, &record(0, b"{}")),
         ]);
         let found = users(&aggregate(&message)).unwrap().unwrap();
-        let fine: Vec<bool> = found.iter().map(Result::is_ok).collect();
-        assert_eq!(fine, [false, false, false, true]);
+        let broken: Vec<Option<&[u8]>> =
+            found.iter().map(|it| it.as_ref().err().map(|(_, bytes)| bytes.as_ref())).collect();
+        let of_no_key = record(7, b"{}");
+        assert_eq!(broken, [Some(&of_no_key[..]), Some(&no_data[..]), Some(&[0xFF]), None]);
     }
 
     #[test]

@@ -19,9 +19,12 @@ mod kpl;
 mod pieces;
 mod sqs;
 
-pub use alone::alone;
+pub use alone::Carrier;
 
 use archive::Budget;
+
+/// Member of a message that [`Carrier`] writes: how many notifications are around its record.
+const WRAPPERS: &str = "lakewardWrappers";
 
 /// Digits that positions are padded to, so that they compare as text.
 const POSITION_DIGITS: usize = 60;
@@ -134,6 +137,7 @@ pub fn read(event: &[u8], unwrap: impl Fn(&Arn) -> Unwrap) -> Result<Event<'_>, 
         };
         let mut budget = Budget::of_an_event();
         for (raw, sender) in records.into_iter().zip(senders) {
+            budget.next_record();
             let unknown = sender.problem;
             let arn = sender.arn.unwrap_or_else(|| common.clone());
             let mut delivery = match kind {

@@ -2,12 +2,11 @@
 
 use bytes::Bytes;
 
-use crate::json::{self, Json};
+use crate::json::{self, Json, JsonError};
 use crate::record::Reject;
+use crate::source::archive::{Budget, Packed};
 use crate::source::too_deep;
 
-/// Most records that one payload may hold.
-const MOST: usize = 100_000;
 /// First items of the arrays that SQS's extended client sends in place of a payload in S3.
 const POINTERS: [&str; 2] = [
     "software.amazon.payloadoffloading.PayloadS3Pointer",
@@ -24,20 +23,24 @@ pub(super) enum Payload<'a> {
 }
 
 /// Reads a payload, which `what` names.
-pub(super) fn read<'a>(text: &'a Bytes, what: &str) -> Result<Payload<'a>, Reject> {
+pub(super) fn read<'a>(
+    text: &'a Bytes,
+    what: &str,
+    budget: &mut Budget,
+) -> Result<Payload<'a>, Packed> {
     let begin = text.strip_prefix(MARK).unwrap_or(text).trim_ascii_start();
-    if begin.starts_with(b"[") {
-        return array(text, what);
-    }
-    match json::parse(text) {
-        Ok(Json::Object(members)) => Ok(Payload::One(members)),
-        Ok(_) => Err(no_object(what)),
-        Err(error) if error.is_too_deep() => Err(too_deep(what, error)),
-        Err(error) => match lines(text) {
-            Some(lines) => several(lines, what),
-            None => Err(Reject::new("no_json", format!("{what} is no JSON: {error}"))),
-        },
-    }
+    let found = if begin.starts_with(b"[") {
+        array(text, what)
+    } else {
+        match json::parse(text) {
+            Ok(Json::Object(members)) => return Ok(Payload::One(members)),
+            Ok(_) => Err(no_object(what)),
+            Err(error) => lines(text).ok_or_else(|| no_json(what, error)),
+        }
+    };
+    let found = found.map_err(Packed::Bad)?;
+    budget.count(found.len())?;
+    Ok(Payload::Several(found.into_iter().map(|it| text.slice_ref(it)).collect()))
 }
 
 /// One of several records, which must be a JSON object.
@@ -46,9 +49,15 @@ pub(super) fn object(text: &[u8]) -> Result<Vec<(std::borrow::Cow<'_, str>, Json
     match json::parse(text) {
         Ok(Json::Object(members)) => Ok(members),
         Ok(_) => Err(no_object(what)),
-        Err(error) if error.is_too_deep() => Err(too_deep(what, error)),
-        Err(error) => Err(Reject::new("no_json", format!("{what} is no JSON: {error}"))),
+        Err(error) => Err(no_json(what, error)),
     }
+}
+
+fn no_json(what: &str, error: JsonError) -> Reject {
+    if error.is_too_deep() {
+        return too_deep(what, error);
+    }
+    Reject::new("no_json", format!("{what} is no JSON: {error}"))
 }
 
 fn no_object(what: &str) -> Reject {
@@ -56,9 +65,8 @@ fn no_object(what: &str) -> Reject {
 }
 
 /// The items are not read here: each that is bad costs only itself.
-fn array<'a>(text: &'a Bytes, what: &str) -> Result<Payload<'a>, Reject> {
-    let items = json::items(text)
-        .map_err(|error| Reject::new("no_json", format!("{what} is no JSON: {error}")))?;
+fn array<'a>(text: &'a [u8], what: &str) -> Result<Vec<&'a [u8]>, Reject> {
+    let items = json::items(text).map_err(|error| no_json(what, error))?;
     if let Some(Ok(Json::String(class))) = items.first().map(|it| json::parse(it))
         && POINTERS.contains(&class.as_ref())
     {
@@ -66,25 +74,17 @@ fn array<'a>(text: &'a Bytes, what: &str) -> Result<Payload<'a>, Reject> {
                       would choose what this function reads";
         return Err(Reject::new("s3_pointer", detail));
     }
-    several(items.into_iter().map(|it| text.slice_ref(it)).collect(), what)
-}
-
-fn several<'a>(texts: Vec<Bytes>, what: &str) -> Result<Payload<'a>, Reject> {
-    match texts.len() {
-        0 => Err(Reject::new("no_records", format!("{what} is an empty list"))),
-        1..=MOST => Ok(Payload::Several(texts)),
-        more => {
-            let detail = format!("{what} holds {more} records, more than {MOST}");
-            Err(Reject::new("too_large", detail))
-        }
+    if items.is_empty() {
+        return Err(Reject::new("no_records", format!("{what} is an empty list")));
     }
+    Ok(items)
 }
 
 /// The lines of a text that is JSON lines: several, and one at either end is a whole object.
-fn lines(text: &Bytes) -> Option<Vec<Bytes>> {
+fn lines(text: &[u8]) -> Option<Vec<&[u8]>> {
     let lines: Vec<&[u8]> =
         text.split(|it| *it == b'\n').map(<[u8]>::trim_ascii).filter(|it| !it.is_empty()).collect();
     let whole = |it: Option<&&[u8]>| it.is_some_and(|it| json::members(it).is_ok());
     let several = lines.len() > 1 && (whole(lines.first()) || whole(lines.last()));
-    several.then(|| lines.into_iter().map(|it| text.slice_ref(it)).collect())
+    several.then_some(lines)
 }

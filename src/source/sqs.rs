@@ -1,5 +1,7 @@
 //! SQS messages: JSON as bodies, also packed, wrapped, and several in one.
 
+use std::sync::Arc;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
@@ -12,8 +14,8 @@ use crate::record::{
 };
 use crate::source::archive::{Budget, Packed};
 use crate::source::{
-    Object, Unwrap, envelope, get, malformed, object, origin_of, padded, pieces, salvage, sequence,
-    take, take_object, text, text_or_number,
+    Object, Unwrap, WRAPPERS, envelope, get, malformed, object, origin_of, padded, pieces, salvage,
+    sequence, take, take_object, text, text_or_number,
 };
 use crate::time::{TimeUnit, Timestamp};
 use crate::value::{self, Fields, Value};
@@ -76,44 +78,56 @@ fn parts<'a>(
     budget: &mut Budget,
 ) -> Result<Vec<Part<'a>>, Later> {
     let alone = |record| Ok(vec![part(raw, None, origin, record)]);
+    let most = wrappers(&members);
     let (body, mut attributes) = match body(members, origin) {
         Ok(body) => body,
         Err(reject) => return alone(Err(reject)),
     };
-    let opened = match envelope::open(body, unwrap, budget) {
+    let opened = match envelope::open(body, unwrap, most, budget) {
         Ok(opened) => opened,
         Err(Packed::Later) => return Err(Later),
         Err(Packed::Bad(reject)) => return alone(Err(reject)),
     };
     attributes.retain(|(name, _)| value::get(&opened.attributes, name).is_none());
     attributes.extend(opened.attributes);
+    let (attributes, envelope) = (Arc::new(attributes), opened.envelope.map(Arc::new));
     let record = |fields: Fields| Record {
         key: origin.shard.clone(),
         op: Op::Event,
         deleted_by: None,
         payload: record::Payload::Event(fields),
-        attributes: Some(attributes.clone()),
-        envelope: opened.envelope.clone(),
+        attributes: Some(Arc::clone(&attributes)),
+        envelope: envelope.clone(),
     };
+    let wrappers: Arc<[Bytes]> = opened.wrappers.into();
     let several = |texts: Vec<Bytes>| {
         let each = texts.into_iter().enumerate().map(|(at, text)| {
             let fields = pieces::object(&text).map(|it| record(value::fields(it)));
-            let wrappers = opened.wrappers.clone();
+            let wrappers = Arc::clone(&wrappers);
             let piece = Piece { sub: format!(":{at}"), text, key: None, wrappers };
             part(raw, Some(piece), origin, fields)
         });
         Ok(each.collect())
     };
-    match &opened.payload {
+    match opened.payload {
         envelope::Payload::Nothing => Ok(Vec::new()),
-        envelope::Payload::Fields(fields) => alone(Ok(record(fields.clone()))),
-        envelope::Payload::Records(texts) => several(texts.clone()),
-        envelope::Payload::Text(text) => match pieces::read(text, "the body") {
+        envelope::Payload::Fields(fields) => alone(Ok(record(fields))),
+        envelope::Payload::Records(texts) => several(texts),
+        envelope::Payload::Text(text) => match pieces::read(&text, "the body", budget) {
             Ok(pieces::Payload::One(members)) => alone(Ok(record(value::fields(members)))),
             Ok(pieces::Payload::Several(texts)) => several(texts),
-            Err(reject) => alone(Err(reject)),
+            Err(Packed::Later) => Err(Later),
+            Err(Packed::Bad(reject)) => alone(Err(reject)),
         },
     }
+}
+
+/// How many notifications around it are opened at most: all, but of a record that
+/// [`Carrier`](crate::source::Carrier) wrote only those that it was in, because what looks like one
+/// in a list of records is a record.
+fn wrappers(members: &Object<'_>) -> usize {
+    let most = text_or_number(members, WRAPPERS).and_then(|it| it.parse().ok());
+    most.unwrap_or(usize::MAX)
 }
 
 /// The queue that a message was sent to first, and whether it has come through a DLQ since.

@@ -2,6 +2,8 @@
 
 use std::cell::Cell;
 
+use std::sync::Arc;
+
 use crate::record::{Op, Payload, Record, Reject};
 use crate::route::{Path, Selector, Step, Way};
 use crate::secret::Keys;
@@ -100,7 +102,7 @@ impl Work {
         };
         match fields {
             Some(fields) if matches!(rest, [Way::Member(_), ..]) => {
-                work(fields, rest);
+                work(Arc::make_mut(fields), rest);
                 true
             }
             _ => false,

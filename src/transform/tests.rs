@@ -194,13 +194,13 @@ fn what_came_beside_the_record_becomes_a_field_of_the_row_it_has() {
         (Op::Delete, None, Some(r#"{"pk":"A","x":1}"#), r#"{"pk":"A","table":"t","x":1}"#),
     ] {
         let mut record = change(op, keys, new, old);
-        record.envelope = Some(fields(r#"{"tableName":"t"}"#));
+        record.envelope = Some(fields(r#"{"tableName":"t"}"#).into());
         let made = made(&config, record);
         assert_eq!(json_of(&made.fields), expected);
         assert_eq!(made.lineage.key.as_deref(), Some(keys));
     }
     let mut clash = event(r#"{"table":1}"#);
-    clash.envelope = Some(fields(r#"{"tableName":"t"}"#));
+    clash.envelope = Some(fields(r#"{"tableName":"t"}"#).into());
     assert_eq!(reason(&config, clash), "name_taken");
 }
 
@@ -208,7 +208,7 @@ fn what_came_beside_the_record_becomes_a_field_of_the_row_it_has() {
 fn what_is_hidden_is_hidden_wherever_it_is_called_so() {
     let record = || {
         let mut record = event(r#"{"attributes":{"ssn":"in the body"}}"#);
-        record.attributes = Some(fields(r#"{"ssn":"in the message","other":1}"#));
+        record.attributes = Some(fields(r#"{"ssn":"in the message","other":1}"#).into());
         record
     };
     let columns = "[table.\"a.b\".columns]\n\"attributes.ssn\" = \"string\"";
@@ -226,7 +226,7 @@ fn what_is_hidden_is_hidden_wherever_it_is_called_so() {
 #[test]
 fn a_list_called_attributes_is_the_records_own() {
     let mut record = event(r#"{"attributes":[{"ssn":1,"x":2}]}"#);
-    record.attributes = Some(Fields::new());
+    record.attributes = Some(Fields::new().into());
     let row = made(&config(r#"transform = [{ drop = ["attributes[].ssn"] }]"#, ""), record);
     assert_eq!(json_of(&row.fields), r#"{"attributes":[{"x":2}]}"#);
 }
@@ -239,8 +239,8 @@ fn declared_columns_take_attributes_whatever_their_names() {
     let config = config("", columns);
     let record = |payload: &str| {
         let mut record = event(payload);
-        record.attributes = Some(fields(r#"{"trace.id":"t","b.c":"d"}"#));
-        record.envelope = Some(fields(r#"{"outer":{"inner":5}}"#));
+        record.attributes = Some(fields(r#"{"trace.id":"t","b.c":"d"}"#).into());
+        record.envelope = Some(fields(r#"{"outer":{"inner":5}}"#).into());
         record
     };
     assert_eq!(

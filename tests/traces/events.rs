@@ -244,6 +244,7 @@ fn mail(it: &Canaries) -> Value {
     let notification = json!({
         "Type": "Notification",
         "MessageId": "0b1f2b0a-7f0e-5c0a-9a0e-1f0e5c0a9a0e",
+        "Timestamp": "2026-11-23T10:00:00.000Z",
         "TopicArn": format!("arn:aws:sns:eu-west-1:123456789012:{}", it.shown("envelope")),
         "Subject": it.hidden("envelope-hashed"),
         "Signature": it.hidden("envelope-undeclared"),
