@@ -15,6 +15,7 @@ pub mod table;
 
 pub mod source;
 
+mod aws;
 pub mod secret;
 
 pub mod route;

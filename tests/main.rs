@@ -20,6 +20,7 @@ mod processes;
 mod pruning;
 mod quickstart;
 mod runtime_api;
+mod s3;
 mod support;
 mod tidy;
 mod traces;

@@ -122,8 +122,8 @@ pub(super) enum Command {
         /// The config
         #[arg(long, value_name = "FILE", default_value = crate::config::FILE_NAME)]
         config: PathBuf,
-        /// Directory of the lake, instead of the config's
-        #[arg(long, value_name = "DIR")]
+        /// The lake, a directory or s3://bucket/prefix, instead of the config's
+        #[arg(long, value_name = "PLACE")]
         lake: Option<String>,
         #[command(flatten)]
         input: Input,
@@ -143,8 +143,8 @@ pub(super) enum Command {
         /// The config
         #[arg(long, value_name = "FILE", default_value = crate::config::FILE_NAME)]
         config: PathBuf,
-        /// Directory of the lake, instead of the config's
-        #[arg(long, value_name = "DIR")]
+        /// The lake, a directory or s3://bucket/prefix, instead of the config's
+        #[arg(long, value_name = "PLACE")]
         lake: Option<String>,
         #[command(flatten)]
         input: Input,
@@ -255,8 +255,8 @@ pub(super) struct Place {
     /// The config that names the lake [default: lakeward.toml, where there is one]
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Directory of the lake [default: the config's, else ./lake]
-    #[arg(long, value_name = "DIR")]
+    /// The lake, a directory or s3://bucket/prefix [default: the config's, else ./lake]
+    #[arg(long, value_name = "PLACE")]
     pub lake: Option<String>,
 }
 

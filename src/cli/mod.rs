@@ -170,7 +170,8 @@ fn find_config(place: Place) -> Result<Config, Failure> {
         None => Config::without_file()?,
     };
     let config = with_lake(config, place.lake.clone())?;
-    match place.lake.filter(|it| !Path::new(it).is_dir()) {
+    let is_missing = |it: &String| !it.contains("://") && !Path::new(it).is_dir();
+    match place.lake.filter(is_missing) {
         Some(lake) => Err(Failure::Use(format!("--lake: there is no directory {lake}"))),
         None => Ok(config),
     }

@@ -16,7 +16,7 @@ use crate::deadline::Deadline;
 use crate::handler::{self, App, InvocationError};
 use crate::name::TableName;
 use crate::store::clock::Clock;
-use crate::store::files::local::LocalFiles;
+use crate::store::files;
 use crate::store::files::overlay::Overlay;
 use crate::store::{Lake, Settings, StoreError};
 
@@ -87,9 +87,9 @@ pub(super) fn places(config: &Config) -> Places<'_> {
 /// The app of a config on lakes that only pretend to be written to.
 pub(super) fn pretend(config: Config) -> Result<App, StoreError> {
     let over = |settings: &Settings| {
-        let location = LocalFiles::location(&settings.location)
-            .map_err(StoreError::files("open", &settings.location))?;
-        let files = Arc::new(Overlay::over(Arc::new(LocalFiles)));
+        let (files, location) =
+            files::at(&settings.location).map_err(StoreError::files("open", &settings.location))?;
+        let files = Arc::new(Overlay::over(files));
         Ok(Lake::with(files, location, settings.config_hash.clone(), Clock::system()))
     };
     let lake = over(&config.lake)?;

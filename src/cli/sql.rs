@@ -8,6 +8,8 @@ use crate::cli::{DONE, Failure, no_such_table};
 use crate::name::{self, TableName};
 use crate::store::{Description, Lake};
 
+const SPARK: &str = "org.apache.iceberg:iceberg-spark-runtime-3.5_2.12:1.10.0";
+
 /// Prints the query that opens a table; with `latest` (and its key columns, or none for `_lw_key`)
 /// that for its newest rows.
 pub(super) async fn run(
@@ -53,26 +55,39 @@ fn comments(table: &Description, engine: Engine) -> Vec<String> {
     let warehouse = path.strip_suffix(&tail(table)).unwrap_or(path);
     let cataloged = |engine: &str| {
         vec![
-            format!(
-                "{engine} reads tables of a catalog, such as AWS Glue; this one is a directory."
-            ),
+            format!("{engine} reads tables of a catalog, such as AWS Glue; this one is in none."),
             "The query holds for the table under the same name in such a catalog.".to_owned(),
         ]
     };
     match engine {
+        Engine::Duckdb if in_s3(path) => vec![
+            "once: INSTALL iceberg; INSTALL httpfs; INSTALL aws;".to_owned(),
+            "then: LOAD iceberg; LOAD httpfs; LOAD aws; CREATE SECRET (TYPE s3, PROVIDER \
+             credential_chain);"
+                .to_owned(),
+        ],
         Engine::Duckdb => vec!["once: INSTALL iceberg; LOAD iceberg;".to_owned()],
         Engine::Clickhouse => Vec::new(),
         Engine::Spark => vec![
-            "spark-sql --packages org.apache.iceberg:iceberg-spark-runtime-3.5_2.12:1.10.0"
-                .to_owned(),
+            match in_s3(path) {
+                true => format!("spark-sql --packages {SPARK},org.apache.hadoop:hadoop-aws:3.3.4"),
+                false => format!("spark-sql --packages {SPARK}"),
+            },
             "  --conf spark.sql.catalog.lake=org.apache.iceberg.spark.SparkCatalog".to_owned(),
             "  --conf spark.sql.catalog.lake.type=hadoop".to_owned(),
-            format!("  --conf spark.sql.catalog.lake.warehouse={warehouse}"),
+            format!(
+                "  --conf spark.sql.catalog.lake.warehouse={}",
+                warehouse.replacen("s3://", "s3a://", 1)
+            ),
         ],
         Engine::Athena => cataloged("Athena"),
         Engine::Trino => cataloged("Trino"),
         Engine::Snowflake => cataloged("Snowflake"),
     }
+}
+
+fn in_s3(path: &str) -> bool {
+    path.starts_with("s3://")
 }
 
 fn path(table: &Description) -> &str {
@@ -89,7 +104,10 @@ fn from(table: &Description, engine: Engine) -> String {
     let quoted = |it: &str| quoted(it, engine);
     match engine {
         Engine::Duckdb => format!("iceberg_scan({})", text(path(table))),
-        Engine::Clickhouse => format!("icebergLocal({})", text(&path(table).replace('\\', "\\\\"))),
+        Engine::Clickhouse => {
+            let function = if in_s3(path(table)) { "icebergS3" } else { "icebergLocal" };
+            format!("{function}({})", text(&path(table).replace('\\', "\\\\")))
+        }
         Engine::Spark => format!("lake.{}.{}", quoted(namespace), quoted(name)),
         Engine::Trino => format!("iceberg.{}.{}", quoted(namespace), quoted(name)),
         Engine::Athena | Engine::Snowflake => format!("{}.{}", quoted(namespace), quoted(name)),

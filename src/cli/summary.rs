@@ -264,7 +264,11 @@ impl Summary {
         writeln!(out)?;
         let own = filled.iter().find(|it| ***it != quarantine);
         if let Some((table, name)) = own.and_then(|it| Some((it, it.parse::<TableName>().ok()?))) {
-            let sql = format!("from iceberg_scan('{}') limit 5", sql_path(lake, &name));
+            let secret = match lake.starts_with("s3:") {
+                true => "create secret (type s3, provider credential_chain); ",
+                false => "",
+            };
+            let sql = format!("{secret}from iceberg_scan('{}') limit 5", sql_path(lake, &name));
             writeln!(out, "look:    duckdb -c {}", shell(&sql))?;
             writeln!(out, "rows:    {program} show {table} --lake {option}")?;
             writeln!(out, "query:   {program} sql {table} --lake {option}")?;
@@ -286,7 +290,7 @@ fn sql_path(lake: &Path, table: &TableName) -> String {
 
 /// A word of a shell's command line, in double quotes where it needs some.
 fn shell(text: &str) -> String {
-    let plain = |it: char| it.is_ascii_alphanumeric() || "./-_".contains(it);
+    let plain = |it: char| it.is_ascii_alphanumeric() || "./-_:".contains(it);
     if !text.is_empty() && text.chars().all(plain) {
         return text.to_owned();
     }

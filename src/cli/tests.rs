@@ -72,7 +72,11 @@ fn wrong_arguments_end_with_2_and_say_so_on_standard_error() {
         (&["reply", "x"], "replay"),
         (&["show", "a.b", "--format", "xml"], "table, json, csv"),
         (&["show", "nodot"], "`nodot` is no table name"),
-        (&["tables", "--lake", "s3://x"], "--lake: this release does not know lakes at s3:// yet"),
+        (
+            &["tables", "--lake", "gs://x"],
+            "--lake: this release does not know lakes at gs://: write",
+        ),
+        (&["tables", "--lake", "s3://x"], "--lake: `x` is no name of a bucket: write the path"),
         (&["tables", "--config", "/nowhere/x.toml"], "can't read the config /nowhere/x.toml"),
         (&["replay", "--config", "/nowhere/x.toml", "x"], "can't read the config"),
         (&[], "Usage"),

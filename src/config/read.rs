@@ -163,11 +163,23 @@ pub(super) fn numbers(value: &str) -> Result<Numbers, (String, String)> {
 }
 
 pub(super) fn set_location(location: &mut String, value: &str) -> Result<(), (String, String)> {
-    if let Some((scheme, _)) = value.split_once("://") {
-        return Err((
-            format!("this release does not know lakes at {scheme}:// yet"),
-            format!("write the path of a local directory, such as {DEFAULT_LOCATION}"),
-        ));
+    let remedy = || {
+        format!("write the path of a directory, such as {DEFAULT_LOCATION}, or s3://bucket/prefix")
+    };
+    if let Some((scheme, place)) = value.split_once("://") {
+        if scheme != "s3" {
+            return Err((format!("this release does not know lakes at {scheme}://"), remedy()));
+        }
+        let (bucket, prefix) = place.trim_end_matches('/').split_once('/').unwrap_or((place, "-"));
+        let bucket = bucket.trim_end_matches('/');
+        let allowed =
+            |it: char| it.is_ascii_lowercase() || it.is_ascii_digit() || ".-".contains(it);
+        if !(3..=63).contains(&bucket.len()) || !bucket.chars().all(allowed) {
+            return Err((format!("`{bucket}` is no name of a bucket"), remedy()));
+        }
+        if prefix.split('/').any(|it| matches!(it, "" | "." | "..")) {
+            return Err((format!("the prefix {prefix} has a folder without a name"), remedy()));
+        }
     }
     if value.trim().is_empty() {
         return Err((

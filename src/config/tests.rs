@@ -236,7 +236,7 @@ fn the_environment_overrides_the_lake_and_nothing_else() {
         );
     }
     assert!(
-        location(&[("LAKEWARD_LAKE__LOCATION", "s3://x")]).unwrap_err().starts_with(
+        location(&[("LAKEWARD_LAKE__LOCATION", "gs://x")]).unwrap_err().starts_with(
             "environment variable LAKEWARD_LAKE__LOCATION: this release does not know"
         )
     );

@@ -1,17 +1,11 @@
 //! Keys in AWS Systems Manager and AWS Secrets Manager.
 
-use std::time::Duration;
-
-use aws_config::timeout::TimeoutConfig;
-use aws_config::{BehaviorVersion, ConfigLoader, SdkConfig};
+use aws_config::SdkConfig;
 use aws_sdk_ssm::config::http::HttpResponse;
 use aws_sdk_ssm::error::{ProvideErrorMetadata, SdkError};
-use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use tokio::sync::OnceCell;
 
-/// A key is asked for in the middle of an invocation.
-const CONNECT: Duration = Duration::from_secs(2);
-const WHOLE_CALL: Duration = Duration::from_secs(5);
+use crate::aws;
 
 /// Clients, made when the first key is asked for.
 #[derive(Debug, Default)]
@@ -26,7 +20,7 @@ impl Aws {
     }
 
     async fn config(&self) -> &SdkConfig {
-        self.config.get_or_init(|| async { defaults().load().await }).await
+        self.config.get_or_init(|| async { aws::defaults().load().await }).await
     }
 
     /// The value of a parameter, decrypted.
@@ -51,40 +45,14 @@ impl Aws {
     }
 }
 
-/// Region, credentials and endpoints as AWS's own tools find them.
-pub(super) fn defaults() -> ConfigLoader {
-    let client = aws_smithy_http_client::Builder::new()
-        .tls_provider(Provider::Rustls(CryptoMode::Ring))
-        .build_https();
-    let timeouts =
-        TimeoutConfig::builder().connect_timeout(CONNECT).operation_timeout(WHOLE_CALL).build();
-    aws_config::defaults(BehaviorVersion::latest()).http_client(client).timeout_config(timeouts)
-}
-
-/// What kept AWS from answering: its own error code, or what happened on the way. The error prints
-/// the whole answer, and a key may stand in one, so nothing of an answer but its code is told.
+/// What kept AWS from answering, and what to do about it.
 fn refused<E>(call: &str, error: &SdkError<E, HttpResponse>) -> String
 where
-    E: ProvideErrorMetadata + std::error::Error,
+    E: ProvideErrorMetadata,
 {
-    if let Some(code) = error.code() {
-        return format!("{call} answers {code}; check its name, and that the role may call it");
+    let told = aws::told(error);
+    if error.code().is_some() {
+        return format!("{call} answers {told}; check its name, and that the role may call it");
     }
-    let why = match (error.raw_response(), error) {
-        (Some(answer), _) => {
-            format!("answered with status {} and what is no answer of AWS", answer.status())
-        }
-        (None, SdkError::TimeoutError(_)) => "not answered in time".to_owned(),
-        (None, SdkError::DispatchFailure(it)) => match it.as_connector_error() {
-            Some(error) => format!("not answered: {}", causes(error)),
-            None => "not answered".to_owned(),
-        },
-        (None, _) => "not made".to_owned(),
-    };
-    format!("{call} was {why}; check region, credentials and the way to it")
-}
-
-fn causes(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |it| it.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+    format!("{call} was {told}; check region, credentials and the way to it")
 }

@@ -89,7 +89,7 @@ fn server(status: &'static str, body: &'static str) -> (String, mpsc::Receiver<C
 
 fn keyring(endpoint: &str) -> Keyring {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let config = aws::defaults()
+    let config = crate::aws::defaults()
         .endpoint_url(endpoint)
         .region(Region::new("eu-west-1"))
         .credentials_provider(Credentials::new("id", "secret", None, None, "test"));

@@ -4,11 +4,13 @@ use std::fmt;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
 pub mod local;
 pub mod overlay;
+pub mod s3;
 
 /// A call that is under way.
 pub type Call<'a, T> = Pin<Box<dyn Future<Output = io::Result<T>> + Send + 'a>>;
@@ -61,6 +63,24 @@ pub trait Files: fmt::Debug + Send + Sync {
         bytes: Bytes,
     ) -> Call<'a, bool>;
 
+    /// Proves that conditions of [`Files::create`] and [`Files::replace`] are honoured, where that
+    /// is not known; asked before a head is changed.
+    fn prove(&self) -> Call<'_, ()> {
+        Box::pin(async { Ok(()) })
+    }
+
     /// Names of what lies directly in a folder; empty when there is no such folder.
     fn list<'a>(&'a self, folder: &'a str) -> Call<'a, Vec<String>>;
+}
+
+/// The files of a lake, and its location: `file://…` with the absolute path, or `s3://…`.
+///
+/// # Errors
+/// When a path can't be made absolute, or is not UTF-8.
+pub fn at(location: &str) -> io::Result<(Arc<dyn Files>, String)> {
+    if s3::S3Files::is_location(location) {
+        let location = location.trim_end_matches('/').to_owned();
+        return Ok((Arc::new(s3::S3Files::of(&location)), location));
+    }
+    Ok((Arc::new(local::LocalFiles), local::LocalFiles::location(location)?))
 }

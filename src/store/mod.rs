@@ -12,7 +12,6 @@ use crate::record::{Reject, Row};
 use crate::store::clock::Clock;
 use crate::store::commit::Commit;
 use crate::store::files::Files;
-use crate::store::files::local::LocalFiles;
 use crate::store::head::versions::VersionFiles;
 use crate::store::manifest::Manifests;
 use crate::store::table::Table;
@@ -85,11 +84,11 @@ pub struct Landed {
 }
 
 impl Lake {
-    /// Opens the lake of a local directory; nothing is created until a row lands.
+    /// Opens the lake of a local directory or of S3; nothing is created until a row lands.
     pub fn open(settings: Settings) -> Result<Self, StoreError> {
-        let location = LocalFiles::location(&settings.location)
-            .map_err(StoreError::files("open", &settings.location))?;
-        Ok(Self::with(Arc::new(LocalFiles), location, settings.config_hash, Clock::system()))
+        let (files, location) =
+            files::at(&settings.location).map_err(StoreError::files("open", &settings.location))?;
+        Ok(Self::with(files, location, settings.config_hash, Clock::system()))
     }
 
     /// A lake on other files, by another clock.

@@ -6,4 +6,5 @@ pub mod lake;
 pub mod lambda_events;
 pub mod process;
 pub mod runtime_api;
+pub mod s3;
 pub mod store;

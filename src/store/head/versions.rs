@@ -228,6 +228,9 @@ impl Head for VersionFiles {
             {
                 return Swap::TooOld;
             }
+            if let Err(error) = self.files.prove().await {
+                return Swap::Unknown(StoreError::files("change", &self.folder)(error));
+            }
             let number = base.map_or(1, |it| it.token.saturating_add(1));
             let text = match text(new) {
                 Ok(text) => text,

@@ -1,0 +1,280 @@
+//! A lake in an S3 bucket, or in a store that speaks S3's language.
+//!
+//! Every call has a time limit. Reads and writes of names that nobody else uses are sent again by
+//! the SDK, with back-off; conditional writes are sent once, because only who reads the object
+//! afterwards can tell what became of one whose answer is lost.
+
+mod proof;
+
+use std::io::{self, ErrorKind};
+use std::time::Duration;
+
+use aws_config::retry::RetryConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_sdk_s3::Client;
+use aws_sdk_s3::config::Builder;
+use aws_sdk_s3::config::http::HttpResponse;
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_s3::operation::put_object::PutObjectOutput;
+use aws_sdk_s3::operation::put_object::builders::PutObjectFluentBuilder;
+use bytes::Bytes;
+use tokio::sync::OnceCell;
+
+use crate::aws;
+use crate::store::files::{Call, Created, Files, Tagged};
+
+const SCHEME: &str = "s3://";
+/// A connection is there or it is not.
+const CONNECT: Duration = Duration::from_secs(2);
+/// Until the first byte of an answer.
+const FIRST_BYTE: Duration = Duration::from_secs(5);
+/// One try, with its body.
+const ONE_TRY: Duration = Duration::from_secs(15);
+/// All tries.
+const ALL_TRIES: Duration = Duration::from_secs(40);
+/// How often a body is fetched that breaks off.
+const BODIES: u32 = 3;
+/// How often a conditional write is sent that S3 was too busy with others to judge.
+const CONFLICTS: u32 = 5;
+
+/// Objects of S3 buckets. The client is made by the first call.
+#[derive(Debug)]
+pub struct S3Files {
+    /// `s3://bucket/prefix`
+    lake: String,
+    store: OnceCell<Store>,
+    proven: OnceCell<()>,
+}
+
+#[derive(Debug)]
+struct Store {
+    /// For people, and to tell one store from another.
+    name: String,
+    client: Client,
+}
+
+/// Where an object is.
+struct Place<'a> {
+    bucket: &'a str,
+    key: &'a str,
+}
+
+impl<'a> Place<'a> {
+    fn of(location: &'a str) -> io::Result<Self> {
+        let place = location.strip_prefix(SCHEME).and_then(|it| it.split_once('/'));
+        let (bucket, key) = place.ok_or_else(|| {
+            io::Error::new(ErrorKind::InvalidInput, "it is no location of S3, s3://bucket/key")
+        })?;
+        Ok(Self { bucket, key })
+    }
+}
+
+/// What an answer to a conditional write says.
+enum Answer {
+    Done,
+    /// The condition does not hold: 412, or 404 where an object was to be replaced.
+    Refused,
+}
+
+impl S3Files {
+    /// Whether a lake's location is of this kind.
+    pub fn is_location(text: &str) -> bool {
+        text.starts_with(SCHEME)
+    }
+
+    /// The store of the lake at `s3://bucket/prefix`.
+    pub fn of(lake: &str) -> Self {
+        Self { lake: lake.to_owned(), store: OnceCell::new(), proven: OnceCell::new() }
+    }
+
+    async fn store(&self) -> &Store {
+        let make = || async {
+            let shared = aws::defaults().load().await;
+            let timeouts = TimeoutConfig::builder()
+                .connect_timeout(CONNECT)
+                .read_timeout(FIRST_BYTE)
+                .operation_attempt_timeout(ONE_TRY)
+                .operation_timeout(ALL_TRIES)
+                .build();
+            let own = aws::own_endpoint(&shared, "S3");
+            let config = Builder::from(&shared)
+                .timeout_config(timeouts)
+                .force_path_style(own.is_some())
+                .build();
+            let name = own.unwrap_or_else(|| {
+                let region = shared.region().map_or("no region", |it| it.as_ref());
+                format!("Amazon S3 in {region}")
+            });
+            Store { name, client: Client::from_conf(config) }
+        };
+        self.store.get_or_init(make).await
+    }
+
+    async fn client(&self) -> &Client {
+        &self.store().await.client
+    }
+
+    async fn get(&self, location: &str) -> io::Result<Option<Tagged>> {
+        let place = Place::of(location)?;
+        let client = self.client().await;
+        let mut tries = 0_u32;
+        loop {
+            tries = tries.saturating_add(1);
+            let answer = client.get_object().bucket(place.bucket).key(place.key).send().await;
+            let answer = match answer {
+                Ok(answer) => answer,
+                Err(error) if status(&error) == Some(404) && !is_bucket(&error) => return Ok(None),
+                Err(error) => return Err(failed("s3:GetObject", &error)),
+            };
+            let tag = answer.e_tag.unwrap_or_default();
+            match answer.body.collect().await {
+                Ok(body) => return Ok(Some(Tagged { bytes: body.into_bytes(), tag })),
+                Err(_) if tries < BODIES => {}
+                Err(error) => {
+                    let what = format!("s3:GetObject: its body breaks off: {error}");
+                    return Err(io::Error::new(ErrorKind::UnexpectedEof, what));
+                }
+            }
+        }
+    }
+
+    async fn put(&self, location: &str, bytes: &Bytes) -> io::Result<PutObjectFluentBuilder> {
+        let place = Place::of(location)?;
+        let put = self.client().await.put_object().bucket(place.bucket).key(place.key);
+        Ok(put.body(bytes.clone().into()))
+    }
+
+    /// Sends a conditional write: `expected` is the tag of what it replaces. What S3 was too busy
+    /// to judge is sent again; for all else that goes wrong, only whoever reads the object can
+    /// tell what has happened.
+    async fn put_if(
+        &self,
+        location: &str,
+        expected: Option<&str>,
+        bytes: &Bytes,
+    ) -> io::Result<Answer> {
+        let mut wait = Duration::from_millis(20);
+        for _ in 0..CONFLICTS {
+            let once = Builder::new().retry_config(RetryConfig::disabled());
+            let put = self.put(location, bytes).await?;
+            let put = match expected {
+                Some(tag) => put.if_match(tag),
+                None => put.if_none_match("*"),
+            };
+            match put.customize().config_override(once).send().await {
+                Ok(PutObjectOutput { .. }) => return Ok(Answer::Done),
+                Err(error) => match status(&error) {
+                    Some(412) => return Ok(Answer::Refused),
+                    Some(404) if !is_bucket(&error) => return Ok(Answer::Refused),
+                    // ConditionalRequestConflict: nothing is said of what is there.
+                    Some(409) => {}
+                    _ => return Err(failed("s3:PutObject", &error)),
+                },
+            }
+            tokio::time::sleep(wait).await;
+            wait = wait.saturating_mul(2);
+        }
+        let what = "s3:PutObject: others write the same object (409 ConditionalRequestConflict)";
+        Err(io::Error::new(ErrorKind::ResourceBusy, what))
+    }
+}
+
+impl Files for S3Files {
+    fn prove(&self) -> Call<'_, ()> {
+        Box::pin(async { self.proven.get_or_try_init(|| proof::prove(self)).await.copied() })
+    }
+
+    fn read<'a>(&'a self, location: &'a str) -> Call<'a, Option<Bytes>> {
+        Box::pin(async move { Ok(self.get(location).await?.map(|it| it.bytes)) })
+    }
+
+    fn exists<'a>(&'a self, location: &'a str) -> Call<'a, bool> {
+        Box::pin(async move {
+            let place = Place::of(location)?;
+            let head = self.client().await.head_object().bucket(place.bucket).key(place.key);
+            match head.send().await {
+                Ok(_) => Ok(true),
+                Err(error) if status(&error) == Some(404) => Ok(false),
+                Err(error) => Err(failed("s3:GetObject (HEAD)", &error)),
+            }
+        })
+    }
+
+    fn write<'a>(&'a self, location: &'a str, bytes: Bytes) -> Call<'a, ()> {
+        Box::pin(async move {
+            let sent = self.put(location, &bytes).await?.send().await;
+            sent.map(|_| ()).map_err(|error| failed("s3:PutObject", &error))
+        })
+    }
+
+    fn create<'a>(&'a self, location: &'a str, bytes: Bytes) -> Call<'a, Created> {
+        Box::pin(async move {
+            match self.put_if(location, None, &bytes).await? {
+                Answer::Done => Ok(Created::Done),
+                Answer::Refused => Ok(Created::Exists),
+            }
+        })
+    }
+
+    fn read_tagged<'a>(&'a self, location: &'a str) -> Call<'a, Option<Tagged>> {
+        Box::pin(self.get(location))
+    }
+
+    fn replace<'a>(
+        &'a self,
+        location: &'a str,
+        expected: Option<&'a str>,
+        bytes: Bytes,
+    ) -> Call<'a, bool> {
+        Box::pin(async move {
+            Ok(matches!(self.put_if(location, expected, &bytes).await?, Answer::Done))
+        })
+    }
+
+    fn list<'a>(&'a self, folder: &'a str) -> Call<'a, Vec<String>> {
+        Box::pin(async move {
+            let place = Place::of(folder)?;
+            let prefix = match place.key {
+                "" => String::new(),
+                key => format!("{key}/"),
+            };
+            let list = self.client().await.list_objects_v2().bucket(place.bucket);
+            let mut pages = list.prefix(&prefix).delimiter("/").into_paginator().send();
+            let mut names = Vec::new();
+            while let Some(page) = pages.next().await {
+                let page = page.map_err(|error| failed("s3:ListBucket", &error))?;
+                let folders = page.common_prefixes.unwrap_or_default().into_iter();
+                let objects = page.contents.unwrap_or_default().into_iter();
+                let all = folders.filter_map(|it| it.prefix).chain(objects.filter_map(|it| it.key));
+                names.extend(all.filter_map(|it| {
+                    let name = it.strip_prefix(&prefix)?.trim_end_matches('/');
+                    (!name.is_empty()).then(|| name.to_owned())
+                }));
+            }
+            Ok(names)
+        })
+    }
+}
+
+fn status<E>(error: &SdkError<E, HttpResponse>) -> Option<u16> {
+    error.raw_response().map(|it| it.status().as_u16())
+}
+
+/// Whether it is the bucket that is not there.
+fn is_bucket<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> bool {
+    error.code() == Some("NoSuchBucket")
+}
+
+/// An error for people: the action that a policy must allow, and what S3 says.
+fn failed<E>(action: &str, error: &SdkError<E, HttpResponse>) -> io::Error
+where
+    E: ProvideErrorMetadata + std::error::Error + 'static,
+{
+    let kind = match (error, status(error)) {
+        (_, Some(403)) => ErrorKind::PermissionDenied,
+        (_, Some(404)) => ErrorKind::NotFound,
+        (SdkError::TimeoutError(_), _) => ErrorKind::TimedOut,
+        _ => ErrorKind::Other,
+    };
+    io::Error::new(kind, format!("{action}: {}", aws::told(error)))
+}

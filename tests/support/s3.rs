@@ -1,0 +1,285 @@
+//! A store that speaks as much of S3 as a lake needs, in memory, and fails as it is told to.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+
+/// How a request goes wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// It is refused with this status, and nothing has happened.
+    Refused(u16),
+    /// It is done, and answered with this status all the same.
+    Done(u16),
+    /// It is done, and the connection breaks before the answer.
+    Lost,
+    /// The answer's body breaks off in the middle.
+    Cut,
+    /// Nothing is done and nothing is answered.
+    Silent,
+}
+
+/// A request: method, and path with query.
+pub type Request = (String, String);
+
+type Rule = Box<dyn FnMut(&str, &str) -> Option<Fault> + Send>;
+
+#[derive(Default)]
+struct State {
+    objects: BTreeMap<String, Vec<u8>>,
+    requests: Vec<Request>,
+    rule: Option<Rule>,
+    ignored: Option<&'static str>,
+}
+
+/// A running store.
+#[derive(Clone)]
+pub struct S3 {
+    /// `http://127.0.0.1:…`
+    pub endpoint: String,
+    state: Arc<Mutex<State>>,
+}
+
+impl S3 {
+    /// A store without objects; it ends with the process.
+    pub fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        let store = Self { endpoint, state: Arc::default() };
+        let serving = store.clone();
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let serving = serving.clone();
+                std::thread::spawn(move || while serving.serve(&stream).is_some() {});
+            }
+        });
+        store
+    }
+
+    /// What goes wrong from now on, by method and path.
+    pub fn fail(&self, rule: impl FnMut(&str, &str) -> Option<Fault> + Send + 'static) {
+        self.state.lock().unwrap().rule = Some(Box::new(rule));
+    }
+
+    /// One request goes wrong, counted from 0.
+    pub fn fail_at(&self, at: usize, fault: Fault) {
+        let mut seen = 0;
+        self.fail(move |_, _| {
+            seen += 1;
+            (seen == at + 1).then_some(fault)
+        });
+    }
+
+    /// From now on a header, `if-match`, means nothing.
+    pub fn ignore(&self, header: &'static str) {
+        self.state.lock().unwrap().ignored = Some(header);
+    }
+
+    /// Another store, with the same objects.
+    pub fn copy(&self) -> Self {
+        let copy = Self::start();
+        copy.state.lock().unwrap().objects = self.state.lock().unwrap().objects.clone();
+        copy
+    }
+
+    /// The requests since the last time, and the end of all faults.
+    pub fn requests(&self) -> Vec<Request> {
+        let mut state = self.state.lock().unwrap();
+        state.rule = None;
+        std::mem::take(&mut state.requests)
+    }
+
+    /// Keys of all objects, with their bucket.
+    pub fn keys(&self) -> Vec<String> {
+        self.state.lock().unwrap().objects.keys().cloned().collect()
+    }
+
+    /// One request of a connection; `None` when it is over.
+    fn serve(&self, mut stream: &TcpStream) -> Option<()> {
+        let mut reader = BufReader::new(stream);
+        let mut line = String::new();
+        reader.read_line(&mut line).ok().filter(|it| *it > 0)?;
+        let mut words = line.split_whitespace();
+        let (method, target) = (words.next()?.to_owned(), words.next()?.to_owned());
+        let mut headers: BTreeMap<String, String> = BTreeMap::new();
+        loop {
+            let mut line = String::new();
+            reader.read_line(&mut line).ok().filter(|it| *it > 0)?;
+            let Some((name, value)) = line.trim().split_once(':') else { break };
+            headers.insert(name.to_lowercase(), value.trim().to_owned());
+        }
+        if headers.contains_key("expect") {
+            stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").ok()?;
+        }
+        let length = headers.get("content-length").map_or(0, |it| it.parse().unwrap());
+        let mut body = vec![0; length];
+        reader.read_exact(&mut body).ok()?;
+
+        let mut state = self.state.lock().unwrap();
+        state.requests.push((method.clone(), target.clone()));
+        let fault = state.rule.as_mut().and_then(|rule| rule(&method, &target));
+        if fault == Some(Fault::Silent) {
+            drop(state);
+            std::thread::sleep(Duration::from_secs(60));
+            return None;
+        }
+        if let Some(Fault::Refused(status)) = fault {
+            return answer(stream, status, &[], &error(status), &method);
+        }
+        if let Some(ignored) = state.ignored {
+            headers.remove(ignored);
+        }
+        let (status, tag, body) = state.handle(&method, &target, &headers, body);
+        drop(state);
+        match fault {
+            Some(Fault::Lost) => None,
+            Some(Fault::Done(status)) => answer(stream, status, &[], &error(status), &method),
+            Some(Fault::Cut) => {
+                let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
+                stream.write_all(head.as_bytes()).ok()?;
+                stream.write_all(&body[..body.len() / 2]).ok()?;
+                None
+            }
+            _ => answer(stream, status, &[("ETag", tag)], &body, &method),
+        }
+    }
+}
+
+impl State {
+    /// Status, tag and body of the answer.
+    fn handle(
+        &mut self,
+        method: &str,
+        target: &str,
+        headers: &BTreeMap<String, String>,
+        body: Vec<u8>,
+    ) -> (u16, String, Vec<u8>) {
+        let (path, query) = target.split_once('?').unwrap_or((target, ""));
+        let path = unescaped(path.trim_start_matches('/'));
+        if query.contains("list-type=2") {
+            return (200, String::new(), self.list(&path, query));
+        }
+        let current = self.objects.get(&path).map(|it| tag(it));
+        if method != "PUT" {
+            let Some(found) = self.objects.get(&path) else {
+                return (404, String::new(), error(404));
+            };
+            return (200, tag(found), found.clone());
+        }
+        // What a bucket policy can demand, and what S3 checks itself.
+        let name = path.rsplit('/').next().unwrap_or_default();
+        if name.ends_with(".metadata.json") && !headers.contains_key("if-none-match") {
+            return (403, String::new(), error(403));
+        }
+        let mut sum = flate2::Crc::new();
+        sum.update(&body);
+        let sum = BASE64.encode(sum.sum().to_be_bytes());
+        if headers.get("x-amz-checksum-crc32") != Some(&sum) {
+            return (400, String::new(), error(400));
+        }
+        let refused = match (headers.get("if-none-match"), headers.get("if-match"), &current) {
+            (Some(_), _, Some(_)) => Some(412),
+            (_, Some(_), None) => Some(404),
+            (_, Some(expected), Some(current)) if expected != current => Some(412),
+            _ => None,
+        };
+        if let Some(status) = refused {
+            return (status, String::new(), error(status));
+        }
+        let tag = tag(&body);
+        self.objects.insert(path, body);
+        (200, tag, Vec::new())
+    }
+
+    /// One page holds three names, so that whoever lists must ask for more.
+    fn list(&self, bucket: &str, query: &str) -> Vec<u8> {
+        let query: BTreeMap<&str, &str> =
+            query.split('&').filter_map(|it| it.split_once('=')).collect();
+        let prefix = unescaped(query.get("prefix").copied().unwrap_or_default());
+        let start = query.get("continuation-token").map(|it| unescaped(it)).unwrap_or_default();
+        let within = format!("{}/{prefix}", bucket.trim_end_matches('/'));
+        let mut names: Vec<(String, bool)> = Vec::new();
+        for rest in self.objects.keys().filter_map(|it| it.strip_prefix(&within)) {
+            let name = rest.split_once('/').map(|(folder, _)| (format!("{folder}/"), true));
+            let name = name.unwrap_or((rest.to_owned(), false));
+            if !names.contains(&name) && name.0 > start {
+                names.push(name);
+            }
+        }
+        names.sort();
+        let more = names.len() > 3;
+        names.truncate(3);
+        let mut xml = format!("<ListBucketResult><IsTruncated>{more}</IsTruncated>");
+        if let Some((last, _)) = names.last().filter(|_| more) {
+            write!(xml, "<NextContinuationToken>{last}</NextContinuationToken>").unwrap();
+        }
+        for (name, folder) in names {
+            let element = if folder {
+                format!("<CommonPrefixes><Prefix>{prefix}{name}</Prefix></CommonPrefixes>")
+            } else {
+                format!("<Contents><Key>{prefix}{name}</Key></Contents>")
+            };
+            xml.push_str(&element);
+        }
+        xml.push_str("</ListBucketResult>");
+        xml.into_bytes()
+    }
+}
+
+fn tag(bytes: &[u8]) -> String {
+    use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+    let mut hash = DefaultHasher::new();
+    bytes.hash(&mut hash);
+    format!("\"{:x}\"", hash.finish())
+}
+
+fn unescaped(text: &str) -> String {
+    let mut out = Vec::new();
+    let mut bytes = text.bytes();
+    while let Some(byte) = bytes.next() {
+        if byte == b'%' {
+            let pair = [bytes.next().unwrap(), bytes.next().unwrap()];
+            let hex = std::str::from_utf8(&pair).unwrap().to_owned();
+            out.push(u8::from_str_radix(&hex, 16).unwrap());
+        } else {
+            out.push(byte);
+        }
+    }
+    String::from_utf8(out).unwrap()
+}
+
+fn error(status: u16) -> Vec<u8> {
+    let code = match status {
+        400 => "BadDigest",
+        403 => "AccessDenied",
+        404 => "NoSuchKey",
+        409 => "ConditionalRequestConflict",
+        412 => "PreconditionFailed",
+        503 => "SlowDown",
+        _ => "InternalError",
+    };
+    format!("<Error><Code>{code}</Code><Message>it is so</Message></Error>").into_bytes()
+}
+
+/// Sends an answer; `None` where nobody takes it.
+fn answer(
+    mut stream: &TcpStream,
+    status: u16,
+    headers: &[(&str, String)],
+    body: &[u8],
+    method: &str,
+) -> Option<()> {
+    let mut text = format!("HTTP/1.1 {status} x\r\nContent-Length: {}\r\n", body.len());
+    for (name, value) in headers.iter().filter(|(_, value)| !value.is_empty()) {
+        write!(text, "{name}: {value}\r\n").unwrap();
+    }
+    text.push_str("\r\n");
+    let body = if method == "HEAD" { &[] } else { body };
+    stream.write_all(&[text.as_bytes(), body].concat()).ok()
+}
