@@ -6,6 +6,9 @@ mod sort;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::config::Config;
 use crate::deadline::Deadline;
@@ -16,6 +19,7 @@ use crate::route;
 use crate::secret::{Keyring, NoKey};
 use crate::source::{self, Event};
 use crate::store::{Lake, Landed, StoreError};
+use crate::time::Timestamp;
 
 use land::{check_reject_limit, land};
 use sort::{Sorter, keys_of, known_tables};
@@ -63,6 +67,33 @@ pub struct Handled {
     pub answer: String,
     /// What became of the records.
     pub report: Report,
+    /// How long its stages took.
+    pub times: Times,
+}
+
+/// How long the stages of an event took.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Times {
+    /// Decoding, keys, routes and transforms.
+    pub sort: Duration,
+    /// By table: its commit, from the first look at the head to the last.
+    pub land: BTreeMap<String, Duration>,
+}
+
+/// What became of the records of one route that became rows. What commits cost counts for the
+/// first of the routes that fill the table.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Fates {
+    /// Rows that are in the lake since now.
+    pub landed: u64,
+    /// Rows that were there already.
+    pub duplicates: u64,
+    /// Landed rows with something in `_lw_extra`.
+    pub overflowed: u64,
+    /// Names of the tables whose commits count for this route.
+    pub tables: Vec<String>,
+    /// Arrival of the oldest row.
+    pub oldest: Option<Timestamp>,
 }
 
 /// What became of an event's records.
@@ -74,6 +105,8 @@ pub struct Report {
     pub tables: BTreeMap<String, (u64, Landed)>,
     /// Records that each route took, by its name.
     pub taken: BTreeMap<String, u64>,
+    /// By route: what became of the records that became rows and are durable.
+    pub fates: BTreeMap<String, Fates>,
     /// Rejected records by route (empty: no route) and reason, whether quarantined or returned.
     pub rejected: BTreeMap<(String, String), u64>,
     /// Records discarded by `drop = true`.
@@ -154,6 +187,7 @@ pub async fn handle(
     event: &[u8],
     deadline: &Deadline,
 ) -> Result<Handled, InvocationError> {
+    let began = Instant::now();
     let routes = &app.config.routes;
     let Event { redelivery, window_state, deliveries } =
         source::read(event, |arn| route::unwrap_of(routes, arn))?;
@@ -161,7 +195,8 @@ pub async fn handle(
     let known = known_tables(app, &deliveries).await?;
     let mut sorted = Sorter { app, redelivery, keys: &keys, known }.sort(deliveries)?;
     check_reject_limit(app, &sorted)?;
-    land(app, &mut sorted, redelivery, deadline).await?;
+    let sort = began.elapsed();
+    let land = land(app, &mut sorted, redelivery, deadline).await?;
     let outcomes = sorted.slips.iter().map(|slip| Outcome {
         receipt: slip.receipt.as_ref(),
         group: slip.group.as_deref(),
@@ -172,7 +207,7 @@ pub async fn handle(
     report.failed = count(outcomes.iter().filter(|it| !it.durable).count());
     let failures = response::failures(redelivery, &outcomes)?;
     let answer = response::answer(&failures, window_state).map_err(InvocationError::Answer)?;
-    Ok(Handled { answer, report })
+    Ok(Handled { answer, report, times: Times { sort, land } })
 }
 
 impl Report {

@@ -1,19 +1,23 @@
 //! Serving the Lambda Runtime API: one event after the other, each as the raw bytes that came.
 
+mod lines;
+
 use std::error::Error;
 use std::io::{self, Read as _, Write as _};
 use std::net::TcpStream;
 use std::process::ExitCode;
-use std::time::{Duration, SystemTime};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
 
 use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
 use serde_json::value::RawValue;
 use tokio::runtime::Runtime;
 use tracing_subscriber::filter::LevelFilter;
 
-use crate::config::{Config, ConfigError};
+use crate::config::Config;
 use crate::deadline::Deadline;
-use crate::handler::{self, App, Handled};
+use crate::handler::{self, App};
+use crate::lambda::lines::{Invocation, lines};
 use crate::store::clock::Clock;
 
 /// Most time for telling Lambda that the function can't start.
@@ -21,7 +25,7 @@ const TELLING: Duration = Duration::from_secs(2);
 
 /// Serves invocations until the environment ends. What keeps it from starting, a broken config
 /// first of all, is logged and told to the Runtime API at `runtime_api` (`host:port`).
-pub fn serve(runtime_api: &str, config: Result<Config, ConfigError>) -> ExitCode {
+pub fn serve(runtime_api: &str) -> ExitCode {
     // Never TRACE: the runtime prints whole events there.
     tracing_subscriber::fmt()
         .json()
@@ -30,7 +34,8 @@ pub fn serve(runtime_api: &str, config: Result<Config, ConfigError>) -> ExitCode
         .with_span_list(false)
         .with_max_level(LevelFilter::INFO)
         .init();
-    let (app, runtime) = match start(config) {
+    let began = Instant::now();
+    let (app, runtime) = match start() {
         Ok(started) => started,
         Err(error) => {
             tracing::error!(error = error.to_string(), "can't start");
@@ -40,8 +45,9 @@ pub fn serve(runtime_api: &str, config: Result<Config, ConfigError>) -> ExitCode
             return ExitCode::FAILURE;
         }
     };
-    let clock = Clock::system();
-    let invoke = |event| invoke(&app, &clock, event);
+    let init = Mutex::new(Some(began.elapsed()));
+    let function = Function { app, clock: Clock::system(), init };
+    let invoke = |event| function.invoke(event);
     match runtime.block_on(lambda_runtime::run(service_fn(invoke))) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -51,11 +57,10 @@ pub fn serve(runtime_api: &str, config: Result<Config, ConfigError>) -> ExitCode
     }
 }
 
-fn start(config: Result<Config, ConfigError>) -> Result<(App, Runtime), lambda_runtime::Error> {
-    let config = config?;
-    let app = App::open(config)?;
+fn start() -> Result<(App, Runtime), lambda_runtime::Error> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    Ok((app, runtime))
+    let config = runtime.block_on(Config::load_in_lambda())?;
+    Ok((App::open(config)?, runtime))
 }
 
 /// Posts an init error, which `lambda_runtime` can't: it has no client before it has a handler.
@@ -80,58 +85,45 @@ fn refuse(runtime_api: &str, error: &(dyn Error + Send + Sync)) -> io::Result<()
     stream.read_exact(&mut [0])
 }
 
-async fn invoke(
-    app: &App,
-    clock: &Clock,
-    event: LambdaEvent<Box<RawValue>>,
-) -> Result<Box<RawValue>, Diagnostic> {
-    let deadline = Deadline::after(time_left(clock, event.context.deadline));
-    let handled = handler::handle(app, event.payload.get().as_bytes(), &deadline).await;
-    let handled = handled.map_err(|error| Diagnostic {
-        error_type: error.kind().to_owned(),
-        error_message: error.to_string(),
-    });
-    log(&event.context.request_id, &handled);
-    let answer = RawValue::from_string(handled?.answer);
-    answer.map_err(|error| Diagnostic {
-        error_type: "Answer".to_owned(),
-        error_message: error.to_string(),
-    })
+/// A function that has started.
+struct Function {
+    app: App,
+    clock: Clock,
+    /// How long it took to start, until an invocation has told it.
+    init: Mutex<Option<Duration>>,
+}
+
+impl Function {
+    async fn invoke(&self, event: LambdaEvent<Box<RawValue>>) -> Result<Box<RawValue>, Diagnostic> {
+        let began = Instant::now();
+        let deadline = Deadline::after(time_left(&self.clock, event.context.deadline));
+        let handled = handler::handle(&self.app, event.payload.get().as_bytes(), &deadline).await;
+        let invocation = Invocation {
+            request_id: &event.context.request_id,
+            config_hash: &self.app.config.lake.config_hash,
+            init: self.init.lock().unwrap_or_else(PoisonError::into_inner).take(),
+            whole: began.elapsed(),
+            now: self.clock.millis(),
+        };
+        let mut text = lines(&invocation, &handled).join("\n");
+        text.push('\n');
+        // At once, so that lines of others do not fall between. Nobody is left to tell when the log
+        // can't be written, and the answer matters more.
+        drop(io::stdout().write_all(text.as_bytes()));
+        let handled = handled.map_err(|error| Diagnostic {
+            error_type: error.kind().to_owned(),
+            error_message: error.to_string(),
+        });
+        let answer = RawValue::from_string(handled?.answer);
+        answer.map_err(|error| Diagnostic {
+            error_type: "Answer".to_owned(),
+            error_message: error.to_string(),
+        })
+    }
 }
 
 /// Time until the invocation is ended, by the wall clock that Lambda's deadline is told in.
 fn time_left(clock: &Clock, deadline_ms: u64) -> Duration {
     let deadline = SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(deadline_ms));
     deadline.and_then(|it| it.duration_since(clock.now()).ok()).unwrap_or(Duration::ZERO)
-}
-
-/// One line an invocation: counts and names, never anything of a record.
-fn log(request_id: &str, handled: &Result<Handled, Diagnostic>) {
-    match handled {
-        Ok(Handled { report, .. }) => {
-            let sum = |of: fn(&crate::store::Landed) -> u64| {
-                report.tables.values().map(|(_, landed)| of(landed)).fold(0, u64::saturating_add)
-            };
-            tracing::info!(
-                request_id,
-                records = report.records,
-                landed = sum(|it| it.landed),
-                duplicates = sum(|it| it.duplicates),
-                rejected = report.rejected.values().sum::<u64>(),
-                dropped = report.dropped,
-                filtered = report.filtered.values().sum::<u64>(),
-                failed = report.failed,
-                files = sum(|it| it.files),
-                files_read = sum(|it| it.files_read),
-                trouble = report.trouble.join("; "),
-                "handled an event"
-            );
-        }
-        Err(error) => tracing::error!(
-            request_id,
-            kind = error.error_type,
-            error = error.error_message,
-            "failed an event"
-        ),
-    }
 }

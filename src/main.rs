@@ -5,13 +5,12 @@ use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
 use lakeward::cli::{self, Terminal};
-use lakeward::config::Config;
 use lakeward::lambda;
 
 #[expect(clippy::disallowed_methods, reason = "main is one of two readers of the environment")]
 fn main() -> ExitCode {
     if let Some(runtime_api) = std::env::var_os("AWS_LAMBDA_RUNTIME_API") {
-        return lambda::serve(&runtime_api.to_string_lossy(), Config::load_in_lambda());
+        return lambda::serve(&runtime_api.to_string_lossy());
     }
     run().unwrap_or_else(|error| {
         // Nobody is left to tell when this fails too.

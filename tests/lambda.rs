@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::support::compare::Object;
 use crate::support::lake::fresh_folder;
 use crate::support::lambda_events::{
     change, change_id, event, fifo, kinesis_id, kinesis_raw, kinesis_record, kinesis_sequence,
@@ -121,6 +122,68 @@ fn one_process_serves_event_after_event() {
     let logs = function.kill();
     let of_events = logs.iter().filter(|it| it.contains_key("request_id"));
     assert!(of_events.count() >= 5, "no line for each event: {logs:?}");
+}
+
+#[test]
+fn each_event_is_told_in_one_line_and_metrics_by_route() {
+    let place = Place::new("lines");
+    let mut function = place.start();
+    let bad_base64 = kinesis_raw(7, &format!("{CANARY}%%"));
+    let clicks = |numbers: std::ops::Range<u32>| {
+        let payload = |n| json!({"n": n, "type": "page_view", "note": CANARY});
+        numbers.map(move |n| kinesis_record(n, &payload(n)))
+    };
+    for records in [clicks(0..4).collect::<Vec<_>>(), clicks(2..6).chain([bad_base64]).collect()] {
+        assert_eq!(function.invoke(&event(records)).response(), ALL_GOOD);
+    }
+    assert!(!function.invoke(&json!({"no": "event"})).error_message().is_empty());
+    let logs = function.kill();
+    let of_events: Vec<_> = logs.iter().filter(|it| it.contains_key("request_id")).collect();
+    let [first, second, third] = of_events[..] else { panic!("{of_events:?}") };
+    let of_routes: Vec<_> = logs.iter().filter(|it| it.contains_key("Route")).collect();
+    let [once, twice] = of_routes[..] else { panic!("{of_routes:?}") };
+
+    let counts = |line: &Object| {
+        ["Records", "Landed", "Duplicates", "Quarantined", "Filtered", "Overflowed", "Files"]
+            .map(|name| line[name].as_f64().unwrap().to_string())
+            .join(" ")
+    };
+    for (line, expected) in [
+        (first, "4 4 0 0 0 0 1"),
+        (once, "4 4 0 0 0 0 1"),
+        (second, "5 2 2 1 0 0 1"),
+        (twice, "4 2 2 1 0 0 1"),
+    ] {
+        assert_eq!(counts(line), expected, "{line:?}");
+        let metrics = &line["_aws"]["CloudWatchMetrics"][0];
+        assert_eq!(metrics["Namespace"], "Lakeward");
+        let of_route = line.contains_key("Route");
+        assert_eq!(metrics["Dimensions"], if of_route { json!([["Route"]]) } else { json!([[]]) });
+        for metric in metrics["Metrics"].as_array().unwrap() {
+            assert!(line[metric["Name"].as_str().unwrap()].is_number(), "{metric}: {line:?}");
+        }
+        for name in
+            ["CommitMs", "CommitAttempts", "CommitConflicts", "IdFilesRead", "LagMs", "Bytes"]
+        {
+            assert!(line[name].is_number(), "{name}: {line:?}");
+        }
+    }
+    for (line, cold) in [(first, 1.0), (second, 0.0), (third, 0.0)] {
+        assert_eq!(line["ColdStart"].as_f64(), Some(cold));
+        assert_eq!(line["ms"].get("init").is_some(), cold > 0.0);
+        assert!(line["ms"]["whole"].is_number() && line["config_hash"].is_string(), "{line:?}");
+    }
+    assert_eq!(second["rejected"], json!({once["Route"].as_str().unwrap(): {"bad_base64": 1}}));
+    let table = &first["tables"]["web.clicks"];
+    assert_eq!(table["routes"], json!([once["Route"]]));
+    let metadata = fs::read_to_string(place.lake.join("web/clicks/metadata/v3.metadata.json"));
+    let metadata = metadata.unwrap();
+    for name in ["commit", "snapshot"] {
+        let id = table[name].as_str().unwrap();
+        assert!(metadata.contains(id), "{name} {id} is not in {metadata}");
+    }
+    assert_eq!((&third["kind"], &third["level"]), (&json!("BadEvent"), &json!("ERROR")));
+    place.expect(&[("web.clicks", 6), ("lakeward.quarantine", 1)]);
 }
 
 #[test]

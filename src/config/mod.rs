@@ -13,6 +13,7 @@ use crate::name::TableName;
 use crate::quarantine;
 use crate::route::{Route, Target};
 use crate::store::Settings;
+use crate::store::files::s3::S3Files;
 use crate::table::layout::Policy;
 
 mod document;
@@ -27,6 +28,7 @@ mod tables;
 mod targets;
 
 pub use overrides::Overrides;
+use overrides::Place;
 
 use tables::{DraftTable, Named};
 
@@ -157,21 +159,24 @@ impl Config {
         check("version = 1", &Overrides::from_environment()).into_config(Path::new(FILE_NAME))
     }
 
-    /// Reads the file that a Lambda function has: at `LAKEWARD_CONFIG`, else beside the binary.
+    /// Reads what a Lambda function has: at `LAKEWARD_CONFIG`, a path or an object of S3, else
+    /// beside the binary.
     ///
     /// # Errors
     /// With every problem there is.
-    pub fn load_in_lambda() -> Result<Self, ConfigError> {
-        let path = overrides::lambda_path();
-        if path.to_str().is_some_and(|it| it.contains("://")) {
-            let problems = vec![Problem {
-                line: None,
-                what: "LAKEWARD_CONFIG is a URL, which this release does not read yet".to_owned(),
-                remedy: format!("ship {FILE_NAME} beside the binary, or name a path"),
-            }];
-            return Err(ConfigError { path, problems });
+    pub async fn load_in_lambda() -> Result<Self, ConfigError> {
+        match overrides::lambda_place() {
+            Place::File(path) => Self::load(&path),
+            Place::Object { location, version } => {
+                let path = Path::new(&location);
+                match read_object(&location, version.as_deref()).await {
+                    Ok(text) => check(&text, &Overrides::from_environment()).into_config(path),
+                    Err(problem) => {
+                        Err(ConfigError { path: path.to_owned(), problems: vec![problem] })
+                    }
+                }
+            }
         }
-        Self::load(&path)
     }
 }
 
@@ -245,11 +250,30 @@ fn read_text(path: &Path) -> Result<String, Problem> {
         what: format!("can't read the config {}: {error}", path.display()),
         remedy: "name one with --config, or write version = 1 and a [[route]] into it".to_owned(),
     })?;
+    text(bytes, &path.display().to_string())
+}
+
+/// The text of an object of S3.
+async fn read_object(location: &str, version: Option<&str>) -> Result<String, Problem> {
+    let problem = |what: String| Problem {
+        line: None,
+        what: format!("can't read the config {location}: {what}"),
+        remedy: "LAKEWARD_CONFIG is a path, or s3://bucket/key of an object, with \
+                 ?versionId=… for one of its versions, that the function may read"
+            .to_owned(),
+    };
+    match S3Files::of(location).read_version(location, version).await {
+        Ok(Some(bytes)) => text(bytes.to_vec(), location),
+        Ok(None) => Err(problem("there is no such object".to_owned())),
+        Err(error) => Err(problem(error.to_string())),
+    }
+}
+
+fn text(bytes: Vec<u8>, name: &str) -> Result<String, Problem> {
     String::from_utf8(bytes).map_err(|error| Problem {
         line: None,
         what: format!(
-            "the config {} is no UTF-8 from byte {} on",
-            path.display(),
+            "the config {name} is no UTF-8 from byte {} on",
             error.utf8_error().valid_up_to()
         ),
         remedy: "save it as UTF-8".to_owned(),

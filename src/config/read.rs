@@ -4,7 +4,7 @@ use toml::de::{DeTable, DeValue};
 
 use crate::config::document::{Problems, kind};
 use crate::config::keys::{LAKE, QUARANTINE, ROOT, nearest, not_yet};
-use crate::config::overrides::{Overrides, PREFIX};
+use crate::config::overrides::{Overrides, PREFIX, QUARANTINE as QUARANTINE_VARIABLE};
 use crate::config::routes::{self, DraftRoute};
 use crate::config::tables::{self, DraftTable};
 use crate::config::{DEFAULT_LOCATION, Problem};
@@ -62,10 +62,10 @@ pub(super) fn read<'t>(text: &'t str, overrides: &Overrides) -> Draft<'t> {
         version(&mut draft.problems, root);
         draft.problems.keys(&ROOT, root);
         lake(&mut draft, root);
+        quarantine(&mut draft, root);
         overridden(&mut draft, overrides);
         draft.routes = routes::read(&mut draft.problems, root);
         draft.tables = tables::read(&mut draft.problems, root, &draft.undeclared);
-        quarantine(&mut draft, root);
     }
     draft
 }
@@ -210,11 +210,15 @@ fn overridden(draft: &mut Draft<'_>, overrides: &Overrides) {
         let known = LAKE.keys.iter().find(|it| it.to_uppercase() == key);
         let outcome = match known {
             Some(known) => set(draft, known, value),
+            None if name == QUARANTINE_VARIABLE => {
+                set_location(draft.quarantine.location.get_or_insert_default(), value)
+            }
             None => {
-                let names: Vec<String> =
+                let mut names: Vec<String> =
                     LAKE.keys.iter().map(|it| format!("{PREFIX}{}", it.to_uppercase())).collect();
+                names.push(QUARANTINE_VARIABLE.to_owned());
                 Err((
-                    "it overrides no key of [lake]".to_owned(),
+                    "it overrides no key of [lake] or [quarantine]".to_owned(),
                     format!("unset it; there are {}", names.join(", ")),
                 ))
             }

@@ -1,11 +1,15 @@
 //! Landing what was sorted: table by table, then what is quarantined.
 
+use std::collections::{BTreeMap, HashSet};
 use std::sync::PoisonError;
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::deadline::Deadline;
 use crate::handler::shelf::{Shelf, shelve};
-use crate::handler::sort::{Load, NO_ROUTE, Sorted};
-use crate::handler::{App, InvocationError, Report, count};
+use crate::handler::sort::{Load, NO_ROUTE, Sorted, Ticket};
+use crate::handler::{App, InvocationError, Report, count, grow};
 use crate::name::TableName;
 use crate::quarantine;
 use crate::record::{Reject, Row};
@@ -17,21 +21,24 @@ use crate::table::layout::Policy;
 const REJECT_LIMIT_FROM: u64 = 100;
 
 /// Lands the rows of each table, in name order, then what is quarantined, which tables may add to.
-/// Fails as a whole when the store took nothing, so that Lambda backs off; when only time is up,
+/// Returns how long each took. Fails as a whole when the store took nothing, so that Lambda backs off; when only time is up,
 /// what is not durable is reported.
 pub(super) async fn land(
     app: &App,
     sorted: &mut Sorted<'_>,
     redelivery: Redelivery,
     deadline: &Deadline,
-) -> Result<(), InvocationError> {
-    let mut tables = 0_usize;
+) -> Result<BTreeMap<String, Duration>, InvocationError> {
+    let mut times = BTreeMap::new();
     let mut refused = Vec::new();
     for (table, load) in std::mem::take(&mut sorted.loads) {
         let Load { policy, rows, tickets } = load;
-        tables = tables.saturating_add(1);
-        match land_one(app, &table, policy, rows, deadline, &mut sorted.report).await {
+        let began = Instant::now();
+        let landed = land_one(app, &table, policy, rows, deadline, &mut sorted.report).await;
+        times.insert(table.to_string(), began.elapsed());
+        match landed {
             Ok(rejects) => {
+                sorted.count(&table, &tickets, &rejects);
                 app.tables.lock().unwrap_or_else(PoisonError::into_inner).insert(table);
                 for (at, reject) in rejects {
                     if let Some(ticket) = tickets.get(at) {
@@ -49,22 +56,45 @@ pub(super) async fn land(
     let Shelf { rows, slips, later } = shelve(app, std::mem::take(&mut sorted.quarantine));
     sorted.fail(later);
     if !rows.is_empty() {
-        tables = tables.saturating_add(1);
+        let began = Instant::now();
         let zoned = app.config.undeclared.zoned;
         let (table, policy) = (TableName::quarantine(), Policy { zoned, ..quarantine::policy() });
         let landed = land_one(app, &table, &policy, rows, deadline, &mut sorted.report).await;
+        times.insert(table.to_string(), began.elapsed());
         if let Err(error) = landed {
             sorted.fail(slips);
             refused.push(error);
         }
     }
     let systemic = |error: &StoreError| !matches!(error, StoreError::OutOfTime(_));
-    if refused.len() == tables
+    if refused.len() == times.len()
         && let Some(error) = refused.into_iter().find(systemic)
     {
         return Err(error.into());
     }
-    Ok(())
+    Ok(times)
+}
+
+impl Sorted<'_> {
+    /// Counts for its route what became of each row of a table.
+    fn count(&mut self, table: &TableName, tickets: &[Ticket<'_>], rejects: &[(usize, Reject)]) {
+        let name = table.to_string();
+        let Some((_, landed)) = self.report.tables.get(&name) else { return };
+        let of = |ticket: &Ticket<'_>| ticket.route.map(|it| it.name.clone()).unwrap_or_default();
+        let new: HashSet<usize> = landed.places.iter().copied().collect();
+        let refused: HashSet<usize> = rejects.iter().map(|(place, _)| *place).collect();
+        for (place, ticket) in tickets.iter().enumerate().filter(|(it, _)| !refused.contains(it)) {
+            let fates = self.report.fates.entry(of(ticket)).or_default();
+            grow(if new.contains(&place) { &mut fates.landed } else { &mut fates.duplicates }, 1);
+            let arrived = ticket.origin.arrived_at;
+            fates.oldest = fates.oldest.into_iter().chain(arrived).min();
+        }
+        if let Some(first) = tickets.first() {
+            let fates = self.report.fates.entry(of(first)).or_default();
+            grow(&mut fates.overflowed, landed.extra);
+            fates.tables.push(name);
+        }
+    }
 }
 
 /// Lands the rows of one table and returns those that it does not take, by their place.

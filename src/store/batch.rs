@@ -15,8 +15,8 @@ const ID_REUSED: &str = "id_reused";
 /// What names a row: its source and its id.
 pub type Name<'a> = (&'a str, &'a str);
 
-/// A row and its place in the batch as it was offered.
-type Placed = (usize, Row);
+/// Something of a row, or itself, after its place in the batch as it was offered.
+type Placed<T = Row> = (usize, T);
 
 /// The rows of one commit.
 #[derive(Debug, Default)]
@@ -30,6 +30,17 @@ pub struct Batch {
     later: Vec<Placed>,
     duplicates: u64,
     refused: Vec<(usize, Reject)>,
+}
+
+/// What became of the rows of a batch.
+#[derive(Debug)]
+pub struct Ended {
+    /// Those that landed, by their places in the batch as it was offered.
+    pub places: Vec<usize>,
+    /// The number of those that were there already.
+    pub duplicates: u64,
+    /// Those that the table does not take, by their places.
+    pub refused: Vec<Placed<Reject>>,
 }
 
 /// What a table's rows say beside their names.
@@ -196,9 +207,8 @@ impl Batch {
         std::mem::take(&mut self.places).into_iter().zip(std::mem::take(&mut self.rows)).collect()
     }
 
-    /// How it ended, once `rows` are in the table: the number of duplicates, and the rows that were
-    /// refused, by their place.
-    pub fn end(mut self) -> (u64, Vec<(usize, Reject)>) {
+    /// How it ended, once `rows` are in the table.
+    pub fn end(mut self) -> Ended {
         let fates = fates_within(self.sought()).split_off(self.rows.len());
         for ((place, _), fate) in std::mem::take(&mut self.later).into_iter().zip(fates) {
             if fate == Fate::Duplicate {
@@ -209,7 +219,7 @@ impl Batch {
             self.refused.push((place, Reject::new(ID_REUSED, detail)));
         }
         self.refused.sort_by_key(|(place, _)| *place);
-        (self.duplicates, self.refused)
+        Ended { places: self.places, duplicates: self.duplicates, refused: self.refused }
     }
 }
 
@@ -304,7 +314,7 @@ mod tests {
 
     /// Duplicates and the reasons of refused rows, by place.
     fn end(batch: Batch) -> (u64, Vec<(usize, &'static str)>) {
-        let (duplicates, refused) = batch.end();
+        let Ended { duplicates, refused, .. } = batch.end();
         (duplicates, refused.into_iter().map(|(place, it)| (place, it.reason)).collect())
     }
 

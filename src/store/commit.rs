@@ -9,21 +9,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use iceberg::spec::{
-    MAIN_BRANCH, ManifestFile, Operation, Snapshot, SnapshotSummaryCollector, Summary,
+    DataFile, MAIN_BRANCH, ManifestFile, Operation, Snapshot, SnapshotSummaryCollector, Summary,
     TableMetadata, TableMetadataBuilder,
 };
 use uuid::Uuid;
 
 use crate::deadline::Deadline;
 use crate::record::Row;
-use crate::store::Landed;
-use crate::store::batch::Batch;
+use crate::store::batch::{Batch, Ended};
 use crate::store::candidates::Search;
 use crate::store::data::{self, Written};
 use crate::store::error::StoreError;
 use crate::store::head::{COMMIT_PROPERTY, Loaded, Swap};
 use crate::store::table::Table;
-use crate::store::{read, schema, trim};
+use crate::store::{Committed, Landed, read, schema, trim};
 use crate::table::layout::{Change, Layout, Policy};
 use crate::table::lineage::BEFORE;
 use crate::table::{judge, place};
@@ -94,11 +93,14 @@ impl<'a> Commit<'a> {
             }
             let manifest = self.write(&head, &layout).await?;
             let next = self.next(&head, there, manifest).await?;
+            self.landed.attempts = self.landed.attempts.saturating_add(1);
             match self.table.head.swap(Some(&head), &next, &self.id).await {
                 Swap::Swapped => return Ok(self.done()),
                 Swap::TooOld => {}
                 // What is in the table decides, at the next look.
-                Swap::Conflict => tracing::debug!(table = %self.table.name, lost, "lost a swap"),
+                Swap::Conflict => {
+                    self.landed.conflicts = self.landed.conflicts.saturating_add(1);
+                }
                 Swap::Unknown(error) => {
                     tracing::warn!(table = %self.table.name, %error, "a swap's outcome is unknown");
                     if lost >= UNKNOWN_TRIES {
@@ -113,14 +115,18 @@ impl<'a> Commit<'a> {
     }
 
     fn done(self) -> Landed {
-        let Self { batch, written, mut landed, .. } = self;
+        let Self { batch, written, mut landed, id, snapshot_id: snapshot, .. } = self;
         landed.landed = count(batch.rows().len());
+        landed.commit = (landed.landed > 0).then_some(Committed { id, snapshot });
         if let Some((written, _)) = written {
             landed.files = count(written.entries.len());
+            let bytes = written.entries.iter().map(DataFile::file_size_in_bytes);
+            landed.bytes = bytes.fold(0, u64::saturating_add);
             landed.extra = written.extra;
             landed.spread = written.spread;
         }
-        (landed.duplicates, landed.refused) = batch.end();
+        Ended { places: landed.places, duplicates: landed.duplicates, refused: landed.refused } =
+            batch.end();
         landed
     }
 

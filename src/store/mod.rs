@@ -70,8 +70,18 @@ pub struct Landed {
     pub duplicates: u64,
     /// Data files added.
     pub files: u64,
+    /// Bytes of the data files added.
+    pub bytes: u64,
     /// Data files whose ids were read to find duplicates.
     pub files_read: u64,
+    /// The commit that added the rows, unless there was nothing to add.
+    pub commit: Option<Committed>,
+    /// How often the rows were offered to the head.
+    pub attempts: u64,
+    /// How often another commit came first.
+    pub conflicts: u64,
+    /// Places of the added rows in the batch as it was offered.
+    pub places: Vec<usize>,
     /// Names of columns added.
     pub new_columns: Vec<String>,
     /// Landed rows with something in `_lw_extra`.
@@ -81,6 +91,15 @@ pub struct Landed {
     pub refused: Vec<(usize, Reject)>,
     /// By the name of a field's own column: where the values of landed rows went.
     pub spread: BTreeMap<String, Spread>,
+}
+
+/// What names a commit, in the table as well.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Committed {
+    /// The commit id in the snapshot's summary.
+    pub id: String,
+    /// The snapshot.
+    pub snapshot: i64,
 }
 
 impl Lake {

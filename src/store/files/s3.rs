@@ -114,13 +114,26 @@ impl S3Files {
         &self.store().await.client
     }
 
-    async fn get(&self, location: &str) -> io::Result<Option<Tagged>> {
+    /// A version of an object, or its newest; `None` when it does not exist.
+    ///
+    /// # Errors
+    /// When S3 does not answer, or refuses.
+    pub async fn read_version(
+        &self,
+        location: &str,
+        version: Option<&str>,
+    ) -> io::Result<Option<Bytes>> {
+        Ok(self.get(location, version).await?.map(|it| it.bytes))
+    }
+
+    async fn get(&self, location: &str, version: Option<&str>) -> io::Result<Option<Tagged>> {
         let place = Place::of(location)?;
         let client = self.client().await;
         let mut tries = 0_u32;
         loop {
             tries = tries.saturating_add(1);
-            let answer = client.get_object().bucket(place.bucket).key(place.key).send().await;
+            let get = client.get_object().bucket(place.bucket).key(place.key);
+            let answer = get.set_version_id(version.map(ToOwned::to_owned)).send().await;
             let answer = match answer {
                 Ok(answer) => answer,
                 Err(error) if status(&error) == Some(404) && !is_bucket(&error) => return Ok(None),
@@ -185,7 +198,7 @@ impl Files for S3Files {
     }
 
     fn read<'a>(&'a self, location: &'a str) -> Call<'a, Option<Bytes>> {
-        Box::pin(async move { Ok(self.get(location).await?.map(|it| it.bytes)) })
+        Box::pin(async move { self.read_version(location, None).await })
     }
 
     fn exists<'a>(&'a self, location: &'a str) -> Call<'a, bool> {
@@ -217,7 +230,7 @@ impl Files for S3Files {
     }
 
     fn read_tagged<'a>(&'a self, location: &'a str) -> Call<'a, Option<Tagged>> {
-        Box::pin(self.get(location))
+        Box::pin(self.get(location, None))
     }
 
     fn replace<'a>(

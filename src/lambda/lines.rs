@@ -1,0 +1,224 @@
+//! What an invocation writes to its log: counts, names and times, never anything of a record.
+//!
+//! One line tells all of it and carries the totals as metrics; one short line for each route
+//! carries that route's. CloudWatch reads the metrics out of the lines:
+//! <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+
+use crate::handler::{Fates, Handled, InvocationError, Report, Times};
+use crate::store::Landed;
+use crate::time::Timestamp;
+
+const NAMESPACE: &str = "Lakeward";
+
+/// What is known of an invocation beside what it did.
+#[derive(Debug)]
+pub(super) struct Invocation<'a> {
+    pub(super) request_id: &'a str,
+    pub(super) config_hash: &'a str,
+    /// How long it took to start, in the first invocation of an environment.
+    pub(super) init: Option<Duration>,
+    pub(super) whole: Duration,
+    /// When it ended, in milliseconds since 1970.
+    pub(super) now: i64,
+}
+
+/// The lines of an invocation.
+pub(super) fn lines(
+    invocation: &Invocation<'_>,
+    handled: &Result<Handled, InvocationError>,
+) -> Vec<String> {
+    let Handled { report, times, .. } = match handled {
+        Ok(handled) => handled,
+        Err(error) => return vec![failed(invocation, error).to_string()],
+    };
+    let routes = routes_of(report);
+    let of_routes = routes.iter().map(|route| {
+        let mut line = Map::new();
+        line.insert("Route".to_owned(), json!(route));
+        metrics(&mut line, &["Route"], of_route(report, times, route, invocation.now), invocation);
+        Value::Object(line).to_string()
+    });
+    std::iter::once(whole(invocation, report, times).to_string()).chain(of_routes).collect()
+}
+
+fn heading(
+    invocation: &Invocation<'_>,
+    level: &str,
+    message: &str,
+    sort: Option<Duration>,
+) -> Map<String, Value> {
+    let Invocation { request_id, config_hash, init, whole, .. } = invocation;
+    let mut line = Map::new();
+    let time = Timestamp::from_micros(invocation.now.saturating_mul(1000));
+    line.insert("timestamp".to_owned(), json!(time.map(|it| format!("{it}Z"))));
+    line.insert("level".to_owned(), json!(level));
+    line.insert("message".to_owned(), json!(message));
+    line.insert("request_id".to_owned(), json!(request_id));
+    line.insert("config_hash".to_owned(), json!(config_hash));
+    line.insert("version".to_owned(), json!(env!("CARGO_PKG_VERSION")));
+    let stages = [("init", *init), ("sort", sort), ("whole", Some(*whole))];
+    let known = stages.into_iter().filter_map(|(stage, took)| Some((stage, millis(took?))));
+    line.insert("ms".to_owned(), json!(BTreeMap::from_iter(known)));
+    line
+}
+
+fn failed(invocation: &Invocation<'_>, error: &InvocationError) -> Value {
+    let mut line = heading(invocation, "ERROR", "failed an event", None);
+    line.insert("kind".to_owned(), json!(error.kind()));
+    line.insert("error".to_owned(), json!(error.to_string()));
+    let cold = [("ColdStart", vec![f64::from(u8::from(invocation.init.is_some()))])];
+    metrics(&mut line, &[], cold.into(), invocation);
+    Value::Object(line)
+}
+
+fn whole(invocation: &Invocation<'_>, report: &Report, times: &Times) -> Value {
+    let level = if report.failed > 0 || !report.trouble.is_empty() { "WARN" } else { "INFO" };
+    let mut line = heading(invocation, level, "handled an event", Some(times.sort));
+    let tables = report.tables.iter().map(|(name, (rows, landed))| {
+        let ms = times.land.get(name).copied().map(millis);
+        (name.clone(), of_table(report, name, *rows, landed, ms))
+    });
+    line.insert("tables".to_owned(), Value::Object(tables.collect()));
+    let mut rejected: BTreeMap<&str, BTreeMap<&str, u64>> = BTreeMap::new();
+    for ((route, reason), count) in &report.rejected {
+        rejected.entry(route).or_default().insert(reason, *count);
+    }
+    line.insert("rejected".to_owned(), json!(rejected));
+    line.insert("dropped".to_owned(), json!(report.dropped));
+    line.insert("failed".to_owned(), json!(report.failed));
+    line.insert("trouble".to_owned(), json!(report.trouble));
+
+    let mut totals: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
+    for route in routes_of(report) {
+        for (name, values) in of_route(report, times, route, invocation.now) {
+            match (totals.get_mut(name), name) {
+                (Some(sum), "CommitMs" | "CommitAttempts") => sum.extend(values),
+                (Some(sum), "LagMs") => sum.extend(values),
+                (Some(sum), _) => {
+                    sum.iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
+                }
+                (None, _) => drop(totals.insert(name, values)),
+            }
+        }
+    }
+    totals.insert("Records", vec![number(report.records)]);
+    totals.insert("Quarantined", vec![number(report.rejected.values().sum())]);
+    totals.insert("Filtered", vec![number(report.filtered.values().sum())]);
+    totals.insert("ColdStart", vec![f64::from(u8::from(invocation.init.is_some()))]);
+    metrics(&mut line, &[], totals, invocation);
+    Value::Object(line)
+}
+
+fn of_table(report: &Report, name: &str, rows: u64, landed: &Landed, ms: Option<f64>) -> Value {
+    let fills = |it: &Fates| it.tables.iter().any(|it| it == name);
+    let routes = report.fates.iter().filter(|(_, it)| fills(it)).map(|(route, _)| route);
+    json!({
+        "routes": routes.collect::<Vec<_>>(),
+        "rows": rows,
+        "landed": landed.landed,
+        "duplicates": landed.duplicates,
+        "snapshot": landed.commit.as_ref().map(|it| it.snapshot.to_string()),
+        "commit": landed.commit.as_ref().map(|it| &it.id),
+        "attempts": landed.attempts,
+        "conflicts": landed.conflicts,
+        "files": landed.files,
+        "bytes": landed.bytes,
+        "files_read": landed.files_read,
+        "ms": ms,
+    })
+}
+
+/// Names of the routes that did something.
+fn routes_of(report: &Report) -> BTreeSet<&str> {
+    let rejected = report.rejected.keys().map(|(route, _)| route);
+    let named = report.taken.keys().chain(report.filtered.keys()).chain(report.fates.keys());
+    named.chain(rejected).map(String::as_str).filter(|it| !it.is_empty()).collect()
+}
+
+/// The metrics of one route, or of the records that no route took.
+fn of_route(
+    report: &Report,
+    times: &Times,
+    route: &str,
+    now: i64,
+) -> BTreeMap<&'static str, Vec<f64>> {
+    let none = Fates::default();
+    let fates = report.fates.get(route).unwrap_or(&none);
+    let landed: Vec<&Landed> =
+        fates.tables.iter().filter_map(|it| report.tables.get(it)).map(|(_, it)| it).collect();
+    let sum = |of: fn(&Landed) -> u64| number(landed.iter().map(|it| of(it)).sum());
+    let rejected = report.rejected.iter().filter(|((it, _), _)| it == route);
+    let rejected = rejected.map(|(_, count)| *count).sum();
+    let mut metrics = BTreeMap::from([
+        ("Records", vec![number(report.taken.get(route).copied().unwrap_or_default())]),
+        ("Landed", vec![number(fates.landed)]),
+        ("Duplicates", vec![number(fates.duplicates)]),
+        ("Quarantined", vec![number(rejected)]),
+        ("Filtered", vec![number(report.filtered.get(route).copied().unwrap_or_default())]),
+        ("Overflowed", vec![number(fates.overflowed)]),
+        ("Bytes", vec![sum(|it| it.bytes)]),
+        ("Files", vec![sum(|it| it.files)]),
+        ("CommitConflicts", vec![sum(|it| it.conflicts)]),
+        ("IdFilesRead", vec![sum(|it| it.files_read)]),
+    ]);
+    let committed = fates.tables.iter().filter_map(|it| times.land.get(it));
+    let committed: Vec<f64> = committed.copied().map(millis).collect();
+    if !committed.is_empty() {
+        metrics.insert("CommitMs", committed);
+        metrics.insert("CommitAttempts", landed.iter().map(|it| number(it.attempts)).collect());
+    }
+    if let Some(oldest) = fates.oldest {
+        let lag = now.saturating_sub(oldest.micros().div_euclid(1000)).max(0);
+        metrics.insert("LagMs", vec![number(lag.unsigned_abs())]);
+    }
+    metrics
+}
+
+/// Adds metrics to a line. A metric has at most a hundred values in one line.
+fn metrics(
+    line: &mut Map<String, Value>,
+    dimensions: &[&str],
+    metrics: BTreeMap<&str, Vec<f64>>,
+    invocation: &Invocation<'_>,
+) {
+    let unit = |name: &str| match name {
+        "Bytes" => "Bytes",
+        _ if name.ends_with("Ms") => "Milliseconds",
+        _ => "Count",
+    };
+    let named: Vec<Value> =
+        metrics.keys().map(|name| json!({"Name": name, "Unit": unit(name)})).collect();
+    line.insert(
+        "_aws".to_owned(),
+        json!({
+            "Timestamp": invocation.now,
+            "CloudWatchMetrics": [
+                {"Namespace": NAMESPACE, "Dimensions": [dimensions], "Metrics": named}
+            ],
+        }),
+    );
+    for (name, mut values) in metrics {
+        values.truncate(100);
+        let value = match values.as_slice() {
+            [one] => json!(one),
+            many => json!(many),
+        };
+        line.insert(name.to_owned(), value);
+    }
+}
+
+/// Milliseconds with their tenths.
+fn millis(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 10_000.0).round() / 10.0
+}
+
+/// A count as JSON's only number; exact up to 2^53.
+#[expect(clippy::cast_precision_loss, reason = "no count of an invocation comes near 2^53")]
+fn number(count: u64) -> f64 {
+    count as f64
+}
