@@ -1,0 +1,1 @@
+"""LocalStack's functions, DynamoDB and Kinesis as processes of this machine."""
