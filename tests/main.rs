@@ -21,6 +21,7 @@ mod pruning;
 mod quickstart;
 mod runtime_api;
 mod s3;
+mod stack;
 mod support;
 mod tidy;
 mod traces;

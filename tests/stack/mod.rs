@@ -1,0 +1,12 @@
+//! The glue: the template that ships, deployed to LocalStack by CloudFormation, and real event source
+//! mappings, queues and streams around the real zip.
+//!
+//! `tests/run stack` starts LocalStack, runs these and stops it. Without it they are skipped by name.
+//! What each test leaves in S3 is read again by DuckDB and PyIceberg, see `Stack::expect`.
+
+
+
+mod queues;
+
+mod streams;
+mod support;
