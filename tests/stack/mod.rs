@@ -4,9 +4,9 @@
 //! `tests/run stack` starts LocalStack, runs these and stops it. Without it they are skipped by name.
 //! What each test leaves in S3 is read again by DuckDB and PyIceberg, see `Stack::expect`.
 
-
-
+mod faults;
+mod log;
 mod queues;
-
+mod record;
 mod streams;
 mod support;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use aws_sdk_sqs::types::{QueueAttributeName, SendMessageBatchRequestEntry};
 use serde_json::{Value, json};
 
-use super::support::{Cloud, run_async, wait_for};
+use super::support::{Cloud, run_async, wait_for, zip};
 
 const INVOICES: &str = r#"
 version = 1
@@ -29,13 +29,14 @@ transform = [{{ require = ["{require}"] }}]
     )
 }
 
-struct Queue {
-    url: String,
-    arn: String,
+pub struct Queue {
+    pub url: String,
+    pub arn: String,
 }
 
 impl Cloud {
-    async fn queue(&self, name: &str, dlq: Option<&Queue>) -> Queue {
+    /// A queue; messages that were received twice go to the dead-letter queue, if it has one.
+    pub async fn queue(&self, name: &str, dlq: Option<&Queue>) -> Queue {
         let mut create = self.sqs.create_queue().queue_name(self.name(name));
         create = create.attributes(QueueAttributeName::VisibilityTimeout, "10");
         if name.ends_with(".fifo") {
@@ -53,7 +54,7 @@ impl Cloud {
     }
 
     /// Sends messages and returns their ids.
-    async fn send(&self, queue: &Queue, messages: &[(Option<&str>, String)]) -> Vec<String> {
+    pub async fn send(&self, queue: &Queue, messages: &[(Option<&str>, String)]) -> Vec<String> {
         let mut ids = Vec::new();
         for batch in messages.chunks(10) {
             let entries = batch.iter().enumerate().map(|(n, (group, body))| {
@@ -152,9 +153,8 @@ fn returned_messages_reach_the_dlq_and_land_once_from_there() {
         // LocalStack hides what a mapping with a window reads for as long as the function's timeout.
         let parameters = [("Queues", queue.arn.as_str()), ("Freshness", "0")];
         let stack = cloud.deploy(&returning("*-invoices", "customer"), &parameters).await;
-        let full = |n: u32| {
-            (None, json!({"invoice_id": format!("i{n}"), "customer": "c"}).to_string())
-        };
+        let full =
+            |n: u32| (None, json!({"invoice_id": format!("i{n}"), "customer": "c"}).to_string());
         let poor = cloud.send(&queue, &[invoice(1), invoice(2)]).await;
         let good = cloud.send(&queue, &[full(3), full(4)]).await;
         cloud.wait_for_rows("billing.invoices", 2).await;
@@ -165,10 +165,9 @@ fn returned_messages_reach_the_dlq_and_land_once_from_there() {
         for id in stack.mappings().await {
             cloud.lambda.delete_event_source_mapping().uuid(id).send().await.unwrap();
         }
-        let zip = std::fs::read(super::support::zip()).unwrap();
         let repaired = returning("*-invoices", "invoice_id");
         let _second =
-            cloud.deploy_zip("repaired", zip, &repaired, &[("Queues", dlq.arn.as_str())]).await;
+            cloud.deploy_zip("repaired", zip(), &repaired, &[("Queues", dlq.arn.as_str())]).await;
         let rows = cloud.wait_for_rows("billing.invoices", 4).await;
         let mut ids: Vec<&String> = poor.iter().chain(&good).collect();
         ids.sort();
@@ -194,8 +193,7 @@ fn a_dlq_that_is_moved_back_lands_once() {
         for id in strict.mappings().await {
             cloud.lambda.delete_event_source_mapping().uuid(id).send().await.unwrap();
         }
-        let zip = std::fs::read(super::support::zip()).unwrap();
-        let _mild = cloud.deploy_zip("mild", zip, INVOICES, &parameters).await;
+        let _mild = cloud.deploy_zip("mild", zip(), INVOICES, &parameters).await;
         cloud.sqs.start_message_move_task().source_arn(&dlq.arn).send().await.unwrap();
         let rows = cloud.wait_for_rows("billing.invoices", 3).await;
         assert!(rows.values().all(|it| it["_lw_source"] == queue.arn.as_str()), "{rows:?}");

@@ -10,7 +10,7 @@ use aws_sdk_dynamodb::types::{
 use aws_sdk_kinesis::types::PutRecordsRequestEntry;
 use serde_json::{Value, json};
 
-use super::support::{Cloud, run_async, wait_for};
+use super::support::{Cloud, run_async, wait_for, zip};
 
 const ORDERS: &str = r#"
 version = 1
@@ -30,7 +30,7 @@ table = "web.clicks"
 
 impl Cloud {
     /// A table of items by `id`, and its stream's ARN.
-    async fn table(&self, name: &str) -> (String, String) {
+    pub async fn table(&self, name: &str) -> (String, String) {
         let name = self.name(name);
         let id = AttributeDefinition::builder()
             .attribute_name("id")
@@ -88,11 +88,11 @@ impl Cloud {
     }
 }
 
-fn text(value: &str) -> AttributeValue {
+pub fn text(value: &str) -> AttributeValue {
     AttributeValue::S(value.to_owned())
 }
 
-fn number(value: &str) -> AttributeValue {
+pub fn number(value: &str) -> AttributeValue {
     AttributeValue::N(value.to_owned())
 }
 
@@ -112,10 +112,16 @@ fn changes_of_a_dynamodb_table_land_with_op_key_position_and_types() {
         put.item("price", number(price)).send().await.unwrap();
         let update = cloud.dynamodb.update_item().table_name(&table).key("id", text("a"));
         let update = update.update_expression("SET paid = :paid");
-        update.expression_attribute_values(":paid", AttributeValue::Bool(true)).send().await.unwrap();
+        update
+            .expression_attribute_values(":paid", AttributeValue::Bool(true))
+            .send()
+            .await
+            .unwrap();
         let of_transaction = |id: &str| {
             let put = Put::builder().table_name(&table).item("id", text(id));
-            TransactWriteItem::builder().put(put.item("total", number("1")).build().unwrap()).build()
+            TransactWriteItem::builder()
+                .put(put.item("total", number("1")).build().unwrap())
+                .build()
         };
         let transaction = cloud.dynamodb.transact_write_items();
         let transaction = transaction.transact_items(of_transaction("b"));
@@ -135,9 +141,9 @@ fn changes_of_a_dynamodb_table_land_with_op_key_position_and_types() {
             assert_eq!(row["total"], 12);
             assert_eq!(row["tags"], json!(["x", "y"]));
             assert_eq!(row["photo"], "AJ//");
-            let exact = ["price", "price__decimal", "price__text"].iter().any(|it| {
-                row.get(*it).is_some_and(|it| it.to_string().trim_matches('"') == price)
-            });
+            let exact = ["price", "price__decimal", "price__text"]
+                .iter()
+                .any(|it| row.get(*it).is_some_and(|it| it.to_string().trim_matches('"') == price));
             assert!(exact, "{row:?}");
         }
         // A delete holds the item as it was.
@@ -195,8 +201,7 @@ fn two_mappings_on_one_stream_double_nothing() {
         let (stream, arn) = cloud.stream("clicks", 1).await;
         let record = |n| ("user".to_owned(), json!({"n": n}).to_string().into_bytes());
         let first = cloud.deploy(CLICKS, &[("KinesisStreams", &arn)]).await;
-        let zip = std::fs::read(super::support::zip()).unwrap();
-        let second = cloud.deploy_zip("other", zip, CLICKS, &[("KinesisStreams", &arn)]).await;
+        let second = cloud.deploy_zip("other", zip(), CLICKS, &[("KinesisStreams", &arn)]).await;
         cloud.put_records(&stream, &(0..100).map(record).collect::<Vec<_>>()).await;
         cloud.wait_for_rows("web.clicks", 100).await;
         // Both have told of all records, and one of each landed.

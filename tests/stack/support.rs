@@ -1,5 +1,6 @@
 //! LocalStack, and stacks of the template in it.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::future::Future;
@@ -7,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
-use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_config::{BehaviorVersion, Region};
 use aws_sdk_cloudformation::types::{Capability, Parameter, StackStatus};
 use aws_sdk_s3::config::Credentials;
 use serde_json::{Value, json};
@@ -27,11 +28,12 @@ pub fn endpoint() -> String {
 }
 
 /// The zip that `./package` makes.
-pub fn zip() -> PathBuf {
-    repository().join("target/lambda/lakeward/bootstrap.zip")
+pub fn zip() -> Vec<u8> {
+    let path = repository().join("target/lambda/lakeward/bootstrap.zip");
+    fs::read(&path).unwrap_or_else(|_| panic!("no {}: make it with ./package", path.display()))
 }
 
-fn repository() -> &'static Path {
+pub fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
@@ -54,7 +56,6 @@ pub async fn wait_for<T>(what: &str, mut found: impl AsyncFnMut() -> Option<T>) 
 
 /// LocalStack, for one test: its names end with one of its own.
 pub struct Cloud {
-    pub config: SdkConfig,
     pub s3: aws_sdk_s3::Client,
     pub sqs: aws_sdk_sqs::Client,
     pub kinesis: aws_sdk_kinesis::Client,
@@ -64,6 +65,7 @@ pub struct Cloud {
     stacks: aws_sdk_cloudformation::Client,
     test: &'static str,
     unique: String,
+    lake: RefCell<String>,
 }
 
 impl Cloud {
@@ -82,7 +84,9 @@ impl Cloud {
             .load()
             .await;
         let s3 = aws_sdk_s3::config::Builder::from(&config).force_path_style(true).build();
+        let unique = Uuid::new_v4().simple().to_string()[..6].to_owned();
         let cloud = Self {
+            lake: RefCell::new(format!("s3://{BUCKET}/{test}-{unique}/lake")),
             s3: aws_sdk_s3::Client::from_conf(s3),
             sqs: aws_sdk_sqs::Client::new(&config),
             kinesis: aws_sdk_kinesis::Client::new(&config),
@@ -90,16 +94,23 @@ impl Cloud {
             lambda: aws_sdk_lambda::Client::new(&config),
             logs: aws_sdk_cloudwatchlogs::Client::new(&config),
             stacks: aws_sdk_cloudformation::Client::new(&config),
-            config,
             test,
-            unique: Uuid::new_v4().simple().to_string()[..6].to_owned(),
+            unique,
         };
         // Who comes second finds it made.
-        drop(cloud.s3.create_bucket().bucket(BUCKET).create_bucket_configuration(
-            aws_sdk_s3::types::CreateBucketConfiguration::builder()
-                .location_constraint("eu-west-1".into())
-                .build(),
-        ).send().await);
+        drop(
+            cloud
+                .s3
+                .create_bucket()
+                .bucket(BUCKET)
+                .create_bucket_configuration(
+                    aws_sdk_s3::types::CreateBucketConfiguration::builder()
+                        .location_constraint("eu-west-1".into())
+                        .build(),
+                )
+                .send()
+                .await,
+        );
         cloud
     }
 
@@ -108,17 +119,25 @@ impl Cloud {
         format!("{}-{}-{name}", self.test, self.unique)
     }
 
+    /// Where something of this machine must listen for functions to reach it, and its name for them.
+    /// In containers it has another one.
+    pub fn this_machine() -> (&'static str, String) {
+        match std::env::var("LAKEWARD_STACK_HOST") {
+            Ok(name) => ("0.0.0.0:0", name),
+            Err(_) => ("127.0.0.1:0", "127.0.0.1".to_owned()),
+        }
+    }
+
     async fn put(&self, key: &str, body: Vec<u8>) {
         self.s3.put_object().bucket(BUCKET).key(key).body(body.into()).send().await.unwrap();
     }
 
     /// Deploys the template with the zip that `./package` made.
     pub async fn deploy(&self, config: &str, parameters: &[(&str, &str)]) -> Stack<'_> {
-        let zip = fs::read(zip()).unwrap_or_else(|_| panic!("no {}: ./package", zip().display()));
-        self.deploy_zip("stack", zip, config, parameters).await
+        self.deploy_zip("stack", zip(), config, parameters).await
     }
 
-    /// Deploys the template with another zip.
+    /// Deploys the template with another zip, or under another name.
     pub async fn deploy_zip(
         &self,
         name: &str,
@@ -126,31 +145,50 @@ impl Cloud {
         config: &str,
         parameters: &[(&str, &str)],
     ) -> Stack<'_> {
-        let name = self.name(name);
-        let (code, toml) = (format!("{name}/bootstrap.zip"), format!("{name}/lakeward.toml"));
-        self.put(&code, zip).await;
+        let toml = format!("{}/lakeward.toml", self.name(name));
         self.put(&toml, config.as_bytes().to_vec()).await;
-        let template = fs::read_to_string(repository().join("template.yaml")).unwrap();
-        // What `sam deploy` does: upload the zip, and say where it is.
-        let local = "CodeUri: target/lambda/lakeward/bootstrap.zip";
-        assert!(template.contains(local), "the template does not say {local}");
-        let template = template.replace(local, &format!("CodeUri: s3://{BUCKET}/{code}"));
         let prefix = self.lake_prefix();
         let mut all = BTreeMap::from([
             ("ConfigBucket", BUCKET),
             ("ConfigKey", &toml),
             ("LakeBucket", BUCKET),
             ("LakePrefix", &prefix),
-            ("Architecture", "x86_64"),
             ("Freshness", "1"),
         ]);
         all.extend(parameters.iter().copied());
+        self.create(&self.name(name), zip, &all).await
+    }
+
+    /// Deploys the template as it comes: with its samples, a lake of its own and the zip's config.
+    pub async fn deploy_samples(&self) -> Stack<'_> {
+        let name = self.name("samples");
+        let parameters = BTreeMap::from([("Samples", "true"), ("Freshness", "1")]);
+        let stack = self.create(&name, zip(), &parameters).await;
+        self.lake.replace(stack.outputs["LakeLocation"].clone());
+        stack
+    }
+
+    async fn create(
+        &self,
+        name: &str,
+        zip: Vec<u8>,
+        parameters: &BTreeMap<&str, &str>,
+    ) -> Stack<'_> {
+        let code = format!("{name}/bootstrap.zip");
+        self.put(&code, zip).await;
+        let template = fs::read_to_string(repository().join("template.yaml")).unwrap();
+        // What `aws cloudformation package` does: upload the zip, and say where it is.
+        let local = "CodeUri: target/lambda/lakeward/bootstrap.zip";
+        assert!(template.contains(local), "the template does not say {local}");
+        let template = template.replace(local, &format!("CodeUri: s3://{BUCKET}/{code}"));
+        let mut all = BTreeMap::from([("Architecture", "x86_64")]);
+        all.extend(parameters);
         let parameter = |(key, value): (&&str, &&str)| {
             Parameter::builder().parameter_key(*key).parameter_value(*value).build()
         };
         self.stacks
             .create_stack()
-            .stack_name(&name)
+            .stack_name(name)
             .template_body(template)
             .capabilities(Capability::CapabilityIam)
             .capabilities(Capability::CapabilityAutoExpand)
@@ -159,13 +197,13 @@ impl Cloud {
             .await
             .unwrap();
         let outputs = wait_for("the stack", async || {
-            let found = self.stacks.describe_stacks().stack_name(&name).send().await.ok()?;
+            let found = self.stacks.describe_stacks().stack_name(name).send().await.ok()?;
             let stack = found.stacks().first()?.clone();
             match stack.stack_status()? {
                 StackStatus::CreateComplete => Some(stack.outputs().to_vec()),
                 StackStatus::CreateInProgress => None,
                 status => {
-                    let events = self.stacks.describe_stack_events().stack_name(&name);
+                    let events = self.stacks.describe_stack_events().stack_name(name);
                     let events = events.send().await.unwrap();
                     let reasons: Vec<String> = events
                         .stack_events()
@@ -193,8 +231,8 @@ impl Cloud {
     }
 
     /// Location of the test's lake.
-    pub fn lake(&self) -> String {
-        format!("s3://{BUCKET}/{}", self.lake_prefix())
+    fn lake(&self) -> String {
+        self.lake.borrow().clone()
     }
 
     /// A command of the real binary on the test's lake.

@@ -1,4 +1,5 @@
-//! A store that speaks as much of S3 as a lake needs, in memory, and fails as it is told to.
+//! A store that speaks as much of S3 as a lake needs, in memory or before another store, and fails as
+//! it is told to.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -44,14 +45,25 @@ pub struct S3 {
     /// `http://127.0.0.1:…`
     pub endpoint: String,
     state: Arc<Mutex<State>>,
+    /// Address of the store that does what this one is asked for.
+    behind: Option<String>,
 }
 
 impl S3 {
     /// A store without objects; it ends with the process.
     pub fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Self::listen("127.0.0.1:0", None)
+    }
+
+    /// One that hands every request on to the store at an address, but for the faults.
+    pub fn before(address: &str, listen: &str) -> Self {
+        Self::listen(listen, Some(address.to_owned()))
+    }
+
+    fn listen(listen: &str, behind: Option<String>) -> Self {
+        let listener = TcpListener::bind(listen).unwrap();
         let endpoint = format!("http://{}", listener.local_addr().unwrap());
-        let store = Self { endpoint, state: Arc::default() };
+        let store = Self { endpoint, state: Arc::default(), behind };
         let serving = store.clone();
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
@@ -107,11 +119,13 @@ impl S3 {
         reader.read_line(&mut line).ok().filter(|it| *it > 0)?;
         let mut words = line.split_whitespace();
         let (method, target) = (words.next()?.to_owned(), words.next()?.to_owned());
+        let mut head = line.clone();
         let mut headers: BTreeMap<String, String> = BTreeMap::new();
         loop {
             let mut line = String::new();
             reader.read_line(&mut line).ok().filter(|it| *it > 0)?;
             let Some((name, value)) = line.trim().split_once(':') else { break };
+            head.push_str(&line);
             headers.insert(name.to_lowercase(), value.trim().to_owned());
         }
         if headers.contains_key("expect") {
@@ -130,24 +144,33 @@ impl S3 {
             return None;
         }
         if let Some(Fault::Refused(status)) = fault {
-            return answer(stream, status, &[], &error(status), &method);
+            return stream.write_all(&answer(status, &[], &error(status), &method)).ok();
         }
         if let Some(ignored) = state.ignored {
             headers.remove(ignored);
         }
-        let (status, tag, body) = state.handle(&method, &target, &headers, body);
-        drop(state);
+        let answered = if let Some(address) = &self.behind {
+            drop(state);
+            forward(address, &head, &body)?
+        } else {
+            let (status, tag, body) = state.handle(&method, &target, &headers, body);
+            drop(state);
+            answer(status, &[("ETag", tag)], &body, &method)
+        };
         match fault {
-            Some(Fault::Lost) => None,
-            Some(Fault::Done(status)) => answer(stream, status, &[], &error(status), &method),
-            Some(Fault::Cut) => {
-                let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
-                stream.write_all(head.as_bytes()).ok()?;
-                stream.write_all(&body[..body.len() / 2]).ok()?;
-                None
+            Some(Fault::Lost) => return None,
+            Some(Fault::Done(status)) => {
+                stream.write_all(&answer(status, &[], &error(status), &method)).ok()?;
             }
-            _ => answer(stream, status, &[("ETag", tag)], &body, &method),
+            Some(Fault::Cut) => {
+                let end = answered.windows(4).position(|it| it == b"\r\n\r\n")? + 4;
+                stream.write_all(&answered[..end.midpoint(answered.len())]).ok()?;
+                return None;
+            }
+            _ => stream.write_all(&answered).ok()?,
         }
+        // Who is before another store may have said that the connection ends.
+        self.behind.is_none().then_some(())
     }
 }
 
@@ -267,19 +290,22 @@ fn error(status: u16) -> Vec<u8> {
     format!("<Error><Code>{code}</Code><Message>it is so</Message></Error>").into_bytes()
 }
 
-/// Sends an answer; `None` where nobody takes it.
-fn answer(
-    mut stream: &TcpStream,
-    status: u16,
-    headers: &[(&str, String)],
-    body: &[u8],
-    method: &str,
-) -> Option<()> {
+fn answer(status: u16, headers: &[(&str, String)], body: &[u8], method: &str) -> Vec<u8> {
     let mut text = format!("HTTP/1.1 {status} x\r\nContent-Length: {}\r\n", body.len());
     for (name, value) in headers.iter().filter(|(_, value)| !value.is_empty()) {
         write!(text, "{name}: {value}\r\n").unwrap();
     }
     text.push_str("\r\n");
     let body = if method == "HEAD" { &[] } else { body };
-    stream.write_all(&[text.as_bytes(), body].concat()).ok()
+    [text.as_bytes(), body].concat()
+}
+
+/// What the store at an address answers, to the last byte.
+fn forward(address: &str, head: &str, body: &[u8]) -> Option<Vec<u8>> {
+    let mut store = TcpStream::connect(address).ok()?;
+    let head = format!("{head}Connection: close\r\n\r\n");
+    store.write_all(&[head.as_bytes(), body].concat()).ok()?;
+    let mut answered = Vec::new();
+    store.read_to_end(&mut answered).ok()?;
+    Some(answered)
 }
