@@ -5,12 +5,11 @@ vanish from some queries only. A bound may be wider than the data, or absent.
 """
 
 from collections.abc import Iterator
-from pathlib import Path
-from urllib.parse import unquote, urlparse
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from places import place
 from pyiceberg.conversions import from_bytes
 from pyiceberg.manifest import DataFile
 from pyiceberg.schema import Schema
@@ -28,11 +27,11 @@ def problems(table: Table) -> Iterator[str]:
 
 def of_file(file: DataFile, schema: Schema) -> Iterator[str]:
     """Every statement about one data file that is not true."""
-    path = Path(unquote(urlparse(file.file_path).path))
+    path = place(file.file_path)
     if not path.is_file():
         yield f"{path.name} is not there"
         return
-    parquet = pq.ParquetFile(path)
+    parquet = pq.ParquetFile(path.open("rb"))
     if file.record_count != parquet.metadata.num_rows:
         yield f"{path.name}: {file.record_count} records said, {parquet.metadata.num_rows} there"
     if file.file_size_in_bytes != path.stat().st_size:

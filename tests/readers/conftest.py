@@ -41,9 +41,10 @@ def pytest_terminal_summary(terminalreporter, config):
         return
     root = config.getoption("lakes")
     terminalreporter.section("lakes read by DuckDB and PyIceberg")
-    for home, report in sorted(reports.items()):
+    for home, report in sorted(reports.items(), key=str):
         mark = "FAILED" if report.problems else "ok"
-        terminalreporter.line(f"{mark:6} {home.relative_to(root)}: {report.line()}")
+        name = home.relative_to(root) if isinstance(home, Path) else home
+        terminalreporter.line(f"{mark:6} {name}: {report.line()}")
     tables = sum(len(report.tables) for report in reports.values())
     rows = sum(sum(report.tables.values()) for report in reports.values())
     terminalreporter.line(f"{len(reports)} lakes, {tables} tables, {rows} rows")

@@ -9,6 +9,7 @@ import duckdb
 import pyarrow as pa
 from cells import read_cell, type_name
 from duckdb.sqltypes import DuckDBPyType
+from places import ENDPOINT, REGION, SECRET, S3Path
 from pyiceberg.schema import Schema
 from pyiceberg.table import StaticTable
 
@@ -23,7 +24,7 @@ class Contents:
     rows: list[dict]
 
 
-def newest_version(table: Path) -> int:
+def newest_version(table: Path | S3Path) -> int:
     """The highest `vN.metadata.json`; 0 where there is none."""
     names = (_METADATA.fullmatch(path.name) for path in (table / "metadata").iterdir())
     return max((int(name[1]) for name in names if name), default=0)
@@ -32,9 +33,17 @@ def newest_version(table: Path) -> int:
 class PyIceberg:
     """Opens the newest metadata file, whatever the hint says."""
 
-    def __init__(self, directory: Path):
+    _S3 = {
+        "s3.endpoint": ENDPOINT,
+        "s3.region": REGION,
+        "s3.access-key-id": SECRET,
+        "s3.secret-access-key": SECRET,
+    }
+
+    def __init__(self, directory: Path | S3Path):
         metadata = directory / "metadata" / f"v{newest_version(directory)}.metadata.json"
-        self.table = StaticTable.from_metadata(str(metadata))
+        properties = self._S3 if isinstance(directory, S3Path) else {}
+        self.table = StaticTable.from_metadata(str(metadata), properties)
         self.schema: Schema = self.table.schema()
 
     def read(self) -> Contents:
@@ -53,13 +62,21 @@ class DuckDb:
         for name in ("avro", "iceberg"):
             self.connection.execute(f"LOAD '{_extension(name)}'")
 
-    def read(self, directory: Path, schema: Schema) -> Contents:
+    def reach_s3(self):
+        """Reads tables in S3 from now on, too."""
+        self.connection.execute(f"LOAD '{_extension('httpfs')}'")
+        self.connection.execute(
+            f"CREATE SECRET (TYPE s3, KEY_ID '{SECRET}', SECRET '{SECRET}', REGION '{REGION}',"
+            f" ENDPOINT '{ENDPOINT.removeprefix('http://')}', USE_SSL false, URL_STYLE 'path')"
+        )
+
+    def read(self, directory: Path | S3Path, schema: Schema) -> Contents:
         """All rows of a table, found through `version-hint.text`."""
         scan = self.connection.sql("SELECT * FROM iceberg_scan(?)", params=[str(directory)])
         columns = dict(zip(scan.columns, map(_duckdb_name, scan.types)))
         return Contents(columns, _rows(scan.to_arrow_table(), schema))
 
-    def count(self, directory: Path, wanted: dict[str, str]) -> int:
+    def count(self, directory: Path | S3Path, wanted: dict[str, str]) -> int:
         """Rows that filters find, which may skip files and row groups by their bounds."""
         filters = " AND ".join('"{}" = ?'.format(name.replace('"', '""')) for name in wanted)
         query = f"SELECT count(*) FROM iceberg_scan(?) WHERE {filters}"

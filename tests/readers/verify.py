@@ -18,6 +18,7 @@ from pathlib import Path
 
 import bounds
 from cells import Misfit, expected_cell, same
+from places import S3Path
 from pyiceberg.schema import Schema
 from pyiceberg.types import StringType
 from readers import Contents, DuckDb, PyIceberg, newest_version
@@ -54,11 +55,16 @@ def find(root: Path) -> list[Path]:
 
 def check(home: Path, duck: DuckDb) -> Report:
     """Reads every table of the lake in `home`."""
-    report = Report()
     expected = {}
     if (home / "expected.json").exists():
         expected = json.loads((home / "expected.json").read_text())["tables"]
-    directories = sorted(path.parent for path in (home / "lake").glob("*/*/metadata"))
+    return check_lake(home / "lake", expected, duck)
+
+
+def check_lake(lake: Path | S3Path, expected: dict, duck: DuckDb) -> Report:
+    """Reads every table of a lake."""
+    report = Report()
+    directories = sorted((path.parent for path in lake.glob("*/*/metadata")), key=str)
     found = {f"{path.parent.name}.{path.name}": path for path in directories}
     for name, directory in found.items():
         # A table whose making was cut off before its first version was there.
@@ -75,7 +81,7 @@ def check(home: Path, duck: DuckDb) -> Report:
     return report
 
 
-def _of_table(directory: Path, expected: dict, duck: DuckDb, report: Report, name: str):
+def _of_table(directory: Path | S3Path, expected: dict, duck: DuckDb, report: Report, name: str):
     hint = (directory / "metadata" / "version-hint.text").read_text().strip()
     newest = newest_version(directory)
     if hint != str(newest):
@@ -170,7 +176,7 @@ def _differences(wanted: dict, row: dict) -> Iterator[str]:
             yield f"{column} is {row.get(column)!r}, expected {wanted.get(column)!r}"
 
 
-def _filters_find(directory: Path, contents: Contents, schema: Schema, duck: DuckDb):
+def _filters_find(directory: Path | S3Path, contents: Contents, schema: Schema, duck: DuckDb):
     """Looks up rows by all of their texts at once: a bound of any column that hides them shows.
 
     The rows are those with the largest text of some column, because an upper bound that was cut

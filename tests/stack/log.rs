@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use super::streams::{number, text};
-use super::support::{Cloud, run_async, wait_for};
+use super::support::{Cloud, leave, run_async, wait_for};
 use crate::support::compare::Object;
 
 /// Stands in every record, and must not stand in the log.
@@ -80,9 +80,11 @@ fn samples_land_and_the_log_tells_of_each_invocation() {
 
         let starts: Vec<f64> = whole(&lines).map(|it| it["ColdStart"].as_f64().unwrap()).collect();
         assert!(starts.contains(&1.0), "{starts:?}");
-        for line in whole(&lines) {
-            eprintln!("cold {}: {}", line["ColdStart"], line["ms"]);
-        }
+        let times = whole(&lines).map(|it| {
+            let kind = if it["ColdStart"] == 1.0 { "cold" } else { "warm" };
+            format!("{kind}: {} records, ms {}\n", it["Records"], it["ms"])
+        });
+        leave("times.txt", &times.collect::<String>());
         cloud.expect(&["shop.orders_changes", "web.clicks", "billing.invoices"]);
     });
 }

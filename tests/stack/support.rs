@@ -33,6 +33,13 @@ pub fn zip() -> Vec<u8> {
     fs::read(&path).unwrap_or_else(|_| panic!("no {}: make it with ./package", path.display()))
 }
 
+/// Leaves a file for who comes after the tests.
+pub fn leave(name: &str, text: &str) {
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).parent().unwrap().join("stack");
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join(name), text).unwrap();
+}
+
 pub fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
@@ -84,7 +91,7 @@ impl Cloud {
             .load()
             .await;
         let s3 = aws_sdk_s3::config::Builder::from(&config).force_path_style(true).build();
-        let unique = Uuid::new_v4().simple().to_string()[..6].to_owned();
+        let unique: String = Uuid::new_v4().simple().to_string().chars().take(6).collect();
         let cloud = Self {
             lake: RefCell::new(format!("s3://{BUCKET}/{test}-{unique}/lake")),
             s3: aws_sdk_s3::Client::from_conf(s3),
@@ -262,14 +269,9 @@ impl Cloud {
 
     /// Waits until a table holds as many rows, and fails when one of them is there twice.
     pub async fn wait_for_rows(&self, table: &str, count: usize) -> BTreeMap<String, Object> {
-        let mut seen = 0;
         let what = format!("{count} rows of {table}");
         wait_for(&what, async || {
             let rows = by_id(self.rows(table));
-            if rows.len() != seen {
-                seen = rows.len();
-                eprintln!("{table} has {seen} rows");
-            }
             assert!(rows.len() <= count, "{} rows of {table}, expected {count}", rows.len());
             (rows.len() == count).then_some(rows)
         })
@@ -295,10 +297,8 @@ impl Cloud {
                 ((*table).to_owned(), json!({"rows": rows.len(), "values": values}))
             })
             .collect();
-        let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).parent().unwrap().join("stack");
-        fs::create_dir_all(&folder).unwrap();
         let expected = json!({"lake": self.lake(), "tables": tables});
-        fs::write(folder.join(format!("{}.json", self.test)), expected.to_string()).unwrap();
+        leave(&format!("{}.json", self.test), &expected.to_string());
     }
 }
 
