@@ -12,7 +12,7 @@ use crate::support::compare::Object;
 use crate::support::fixture::fixtures;
 use crate::support::lake::fresh_folder;
 use crate::support::lambda_events::{event, kinesis_id, kinesis_record};
-use crate::support::process::{by_id, lakeward, printed, rows, run};
+use crate::support::process::{Function, by_id, lakeward, printed, rows, run};
 use crate::support::s3::{Fault, S3};
 
 const LAKE: &str = "s3://lake/prod";
@@ -24,16 +24,20 @@ source = "arn:aws:kinesis:*:*:stream/clicks"
 table = "web.clicks"
 "#;
 
-fn on(store: &S3, command: &str) -> Command {
-    let mut it = lakeward();
-    it.arg(command).args(["--lake", LAKE]).envs([
+fn environment(store: &S3) -> [(&'static str, &str); 6] {
+    [
         ("AWS_ENDPOINT_URL", store.endpoint.as_str()),
         ("AWS_ACCESS_KEY_ID", "id"),
         ("AWS_SECRET_ACCESS_KEY", "secret"),
         ("AWS_REGION", "eu-west-1"),
         ("AWS_CONFIG_FILE", "/dev/null"),
         ("AWS_SHARED_CREDENTIALS_FILE", "/dev/null"),
-    ]);
+    ]
+}
+
+fn on(store: &S3, command: &str) -> Command {
+    let mut it = lakeward();
+    it.arg(command).args(["--lake", LAKE]).envs(environment(store));
     it
 }
 
@@ -213,6 +217,35 @@ fn a_proof_is_made_once_for_each_store() {
     let copy = store.copy();
     assert!(clicks.replay(&copy, "second").status.success());
     assert_eq!(probes(&copy), 0, "nothing to commit, nothing to prove");
+}
+
+#[test]
+fn a_warm_invocation_asks_s3_for_what_the_cost_tables_count() {
+    let (store, folder) = (S3::start(), fresh_folder("s3-requests"));
+    let config = folder.join("lakeward.toml");
+    fs::write(&config, CONFIG).unwrap();
+    let lake = PathBuf::from(LAKE);
+    let mut function = Function::start_in(&config, &lake, &environment(&store));
+    let mut asked = (0, 0);
+    for n in 0..5 {
+        store.requests();
+        let answer = function.invoke(&event([kinesis_record(n, &json!({"n": n}))]));
+        assert_eq!(answer.response(), r#"{"batchItemFailures":[]}"#);
+        let requests = store.requests();
+        let puts = requests.iter().filter(|(method, _)| method == "PUT").count();
+        assert!(requests.iter().all(|(_, path)| n == 0 || !path.contains("list-type")));
+        asked = (puts, requests.len() - puts);
+    }
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/costs/prices.toml");
+    let text = fs::read_to_string(path).unwrap();
+    let prices = toml::de::DeTable::parse(&text).unwrap();
+    let ways = prices.get_ref()["way"].get_ref().as_array().unwrap();
+    let way = ways[0].get_ref().as_table().unwrap();
+    let counted = |kind: &str| {
+        let count = way[kind].get_ref().as_integer().unwrap();
+        count.as_str().parse::<usize>().unwrap()
+    };
+    assert_eq!(asked, (counted("put"), counted("get")), "PUT, and GET or HEAD");
 }
 
 #[test]

@@ -1,0 +1,123 @@
+#!/usr/bin/env python3
+"""What Lakeward costs, as the Markdown tables of README.md, from the prices in prices.toml.
+
+    python3 tests/costs/costs.py                    prints them
+    python3 tests/costs/costs.py --all              with what no release does yet
+    python3 tests/costs/costs.py --write README.md  puts them between its marks
+    python3 tests/costs/costs.py --check README.md  fails where it says something else
+
+Python 3.11 or later is all it needs.
+"""
+
+import argparse
+import sys
+import tomllib
+from pathlib import Path
+
+BEGIN, END = "<!-- costs: tests/costs/costs.py -->\n", "<!-- end of costs -->\n"
+MONTH = 30 * 24 * 3600
+# What one table takes when every invocation commits for itself.
+COMMITS_A_SECOND = 1
+
+
+def per_invocation(way: dict, mb: float, facts: dict) -> float:
+    """Dollars of one invocation that lands `mb` megabytes in one table."""
+    prices = facts["prices"]
+    seconds = way["seconds"] + way["seconds_per_mb"] * mb
+    return (
+        requests(way, prices)
+        + seconds * facts["function"]["memory_gb"] * prices["lambda_gb_second"]
+        + prices["lambda_request"]
+    )
+
+
+def requests(way: dict, prices: dict) -> float:
+    """Dollars of the requests of one invocation."""
+    names = {"put": "s3_put", "get": "s3_get", "sqs": "sqs", "glue": "glue"}
+    return sum(way.get(kind, 0) * prices[price] for kind, price in names.items())
+
+
+def break_even(way: dict, facts: dict) -> float:
+    """Megabytes in an invocation from which on Firehose costs more."""
+    fixed = per_invocation(way, 0, facts)
+    each = per_invocation(way, 1, facts) - fixed
+    return fixed / (facts["prices"]["firehose_gb"] / 1000 - each)
+
+
+def table(header: list[str], marks: str, rows: list[list[str]]) -> str:
+    """`marks` has a letter for each column: l for left, r for right."""
+    marked = [{"l": "---", "r": "---:"}[mark] for mark in marks]
+    return "".join(f"| {' | '.join(row)} |\n" for row in [header, marked, *rows])
+
+
+def dollars(amount: float) -> str:
+    return f"${amount:,.2f}" if amount < 100 else f"${amount:,.0f}"
+
+
+def render(facts: dict, with_all: bool = False) -> str:
+    prices, memory = facts["prices"], facts["function"]["memory_gb"]
+    ways = [way for way in facts["way"] if with_all or way["released"]]
+    rows = []
+    for way in ways:
+        asked = [f"{way[kind]} {text}" for kind, text in _ASKED.items() if kind in way]
+        million = per_invocation(way, 0, facts) * 1e6
+        cells = [", ".join(asked), f"{way['seconds']} s", f"${million:.1f}"]
+        rows.append([way["name"], *cells, f"{break_even(way, facts) * 1000:.0f} KB"])
+    head = ["commit", "requests", "time", "a million", "cheaper than Firehose from"]
+    out = f"A small invocation with {memory * 1024:.0f} MB of memory, and the size from which on it"
+    out += " costs less than\nFirehose would take for the same bytes:\n\n" + table(head, "llrrr", rows) + "\n"
+
+    way, rows = ways[0], []
+    for load in facts["load"]:
+        count = load["per_second"] * MONTH
+        firehose = load["mb"] * count / 1000 * prices["firehose_gb"]
+        cost = dollars(per_invocation(way, load["mb"], facts) * count)
+        if load["per_second"] > COMMITS_A_SECOND:
+            cost += ", too often for one table"
+        rate = load["per_second"]
+        often = f"{rate:.3g} a second" if rate >= 1 else f"every {1 / rate:.0f} s"
+        rows.append([load["name"], often, f"{rate * 86400:,.0f}", cost, dollars(firehose)])
+    head = ["a month of one table", "invocations", "files a day", "Lakeward", "Firehose"]
+    out += table(head, "lrrrr", rows) + "\n"
+
+    metrics = facts["log"]["metrics"] * prices["metric_month"]
+    log = facts["log"]["kb"] * prices["log_gb"]
+    out += f"Besides: {dollars(metrics)} a month for the metrics of each route, "
+    out += f"${log:.2f} for the log of a million invocations,\nthe sources' own prices, and storage."
+    return out + f" List prices of {facts['region']}, {facts['read']}.\n"
+
+
+_ASKED = {"put": "PUT", "get": "GET", "sqs": "SQS", "glue": "Glue"}
+
+
+def parts(page: str) -> tuple[str, str, str]:
+    """What is before the tables, the tables, and what is after."""
+    before, found, rest = page.partition(BEGIN)
+    text, ended, after = rest.partition(END)
+    if not found or not ended:
+        sys.exit(f"costs: the page lacks the lines {BEGIN.strip()} and {END.strip()}")
+    return before + BEGIN, text, END + after
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--all", action="store_true", help="with what no release does yet")
+    parser.add_argument("--write", type=Path, metavar="PAGE", help="put the tables into a page")
+    parser.add_argument("--check", type=Path, metavar="PAGE", help="fail where a page differs")
+    options = parser.parse_args()
+    facts = tomllib.loads((Path(__file__).parent / "prices.toml").read_text())
+    text = render(facts, options.all)
+    if page := options.write:
+        before, _, after = parts(page.read_text())
+        page.write_text(before + text + after)
+    elif page := options.check:
+        if parts(page.read_text())[1] != text:
+            sys.exit(f"costs: {page} says something else than tests/costs/prices.toml; run"
+                     f" python3 tests/costs/costs.py --write {page}")
+        print(f"{page} says what the prices make")
+    else:
+        print(text, end="")
+
+
+if __name__ == "__main__":
+    main()
