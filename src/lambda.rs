@@ -99,6 +99,7 @@ impl Function {
         let deadline = Deadline::after(time_left(&self.clock, event.context.deadline));
         let handled = handler::handle(&self.app, event.payload.get().as_bytes(), &deadline).await;
         let invocation = Invocation {
+            function: &event.context.env_config.function_name,
             request_id: &event.context.request_id,
             config_hash: &self.app.config.lake.config_hash,
             init: self.init.lock().unwrap_or_else(PoisonError::into_inner).take(),

@@ -14,10 +14,13 @@ use crate::store::Landed;
 use crate::time::Timestamp;
 
 const NAMESPACE: &str = "Lakeward";
+/// Dimensions of what counts for whole invocations: none, and a function's own, for its alarms.
+const WHOLE: &[&[&str]] = &[&[], &["FunctionName"]];
 
 /// What is known of an invocation beside what it did.
 #[derive(Debug)]
 pub(super) struct Invocation<'a> {
+    pub(super) function: &'a str,
     pub(super) request_id: &'a str,
     pub(super) config_hash: &'a str,
     /// How long it took to start, in the first invocation of an environment.
@@ -40,7 +43,12 @@ pub(super) fn lines(
     let of_routes = routes.iter().map(|route| {
         let mut line = Map::new();
         line.insert("Route".to_owned(), json!(route));
-        metrics(&mut line, &["Route"], of_route(report, times, route, invocation.now), invocation);
+        metrics(
+            &mut line,
+            &[&["Route"]],
+            of_route(report, times, route, invocation.now),
+            invocation,
+        );
         Value::Object(line).to_string()
     });
     std::iter::once(whole(invocation, report, times).to_string()).chain(of_routes).collect()
@@ -52,12 +60,13 @@ fn heading(
     message: &str,
     sort: Option<Duration>,
 ) -> Map<String, Value> {
-    let Invocation { request_id, config_hash, init, whole, .. } = invocation;
+    let Invocation { function, request_id, config_hash, init, whole, .. } = invocation;
     let mut line = Map::new();
     let time = Timestamp::from_micros(invocation.now.saturating_mul(1000));
     line.insert("timestamp".to_owned(), json!(time.map(|it| format!("{it}Z"))));
     line.insert("level".to_owned(), json!(level));
     line.insert("message".to_owned(), json!(message));
+    line.insert("FunctionName".to_owned(), json!(function));
     line.insert("request_id".to_owned(), json!(request_id));
     line.insert("config_hash".to_owned(), json!(config_hash));
     line.insert("version".to_owned(), json!(env!("CARGO_PKG_VERSION")));
@@ -72,7 +81,7 @@ fn failed(invocation: &Invocation<'_>, error: &InvocationError) -> Value {
     line.insert("kind".to_owned(), json!(error.kind()));
     line.insert("error".to_owned(), json!(error.to_string()));
     let cold = [("ColdStart", vec![f64::from(u8::from(invocation.init.is_some()))])];
-    metrics(&mut line, &[], cold.into(), invocation);
+    metrics(&mut line, WHOLE, cold.into(), invocation);
     Value::Object(line)
 }
 
@@ -109,8 +118,9 @@ fn whole(invocation: &Invocation<'_>, report: &Report, times: &Times) -> Value {
     totals.insert("Records", vec![number(report.records)]);
     totals.insert("Quarantined", vec![number(report.rejected.values().sum())]);
     totals.insert("Filtered", vec![number(report.filtered.values().sum())]);
+    totals.insert("Failed", vec![number(report.failed)]);
     totals.insert("ColdStart", vec![f64::from(u8::from(invocation.init.is_some()))]);
-    metrics(&mut line, &[], totals, invocation);
+    metrics(&mut line, WHOLE, totals, invocation);
     Value::Object(line)
 }
 
@@ -182,7 +192,7 @@ fn of_route(
 /// Adds metrics to a line. A metric has at most a hundred values in one line.
 fn metrics(
     line: &mut Map<String, Value>,
-    dimensions: &[&str],
+    dimensions: &[&[&str]],
     metrics: BTreeMap<&str, Vec<f64>>,
     invocation: &Invocation<'_>,
 ) {
@@ -198,7 +208,7 @@ fn metrics(
         json!({
             "Timestamp": invocation.now,
             "CloudWatchMetrics": [
-                {"Namespace": NAMESPACE, "Dimensions": [dimensions], "Metrics": named}
+                {"Namespace": NAMESPACE, "Dimensions": dimensions, "Metrics": named}
             ],
         }),
     );

@@ -80,10 +80,13 @@ def render(facts: dict, with_all: bool = False) -> str:
     head = ["a month of one table", "invocations", "files a day", "Lakeward", "Firehose"]
     out += table(head, "lrrrr", rows) + "\n"
 
-    metrics = facts["log"]["metrics"] * prices["metric_month"]
-    log = facts["log"]["kb"] * prices["log_gb"]
-    out += f"Besides: {dollars(metrics)} a month for the metrics of each route, "
-    out += f"${log:.2f} for the log of a million invocations,\nthe sources' own prices, and storage."
+    said = facts["log"]
+    of_route = said["metrics"] * prices["metric_month"]
+    of_function = said["metrics_of_function"] * prices["metric_month"]
+    of_function += said["alarms"] * prices["alarm_month"]
+    log = said["kb"] * prices["log_gb"]
+    out += f"Besides: {dollars(of_route)} a month for the metrics of each route, {dollars(of_function)} for totals and"
+    out += f" alarms, ${log:.2f} for the\nlog of a million invocations, the sources' own prices, and storage."
     return out + f" List prices of {facts['region']}, {facts['read']}.\n"
 
 

@@ -103,8 +103,10 @@ fn embedded_metrics(line: &Object) {
         panic!("{metadata}")
     };
     assert_eq!(directive["Namespace"], "Lakeward");
-    let dimensions = if line.contains_key("Route") { json!([["Route"]]) } else { json!([[]]) };
+    let of_route = line.contains_key("Route");
+    let dimensions = if of_route { json!([["Route"]]) } else { json!([[], ["FunctionName"]]) };
     assert_eq!(directive["Dimensions"], dimensions);
+    assert!(of_route || line["FunctionName"].is_string(), "{line:?}");
     let metrics = directive["Metrics"].as_array().unwrap();
     let names: BTreeSet<&str> = metrics.iter().map(|it| it["Name"].as_str().unwrap()).collect();
     assert_eq!(names.len(), metrics.len(), "a metric is named twice");

@@ -1,5 +1,5 @@
 """What LocalStack is told when it starts: where the servers are that `up` has installed, so that it
-downloads none itself, and what `loops` teaches it."""
+downloads none itself, and what `cloudformation` teaches it."""
 
 import os
 from pathlib import Path
@@ -15,8 +15,8 @@ def use_installed_servers() -> None:
 
 
 @hooks.on_infra_start()
-def learn_loops() -> None:
-    from localstack_host import loops  # noqa: F401
+def learn_cloudformation() -> None:
+    from localstack_host import cloudformation  # noqa: F401
 
 
 def _use_dynamodb(home: Path) -> None:
