@@ -21,8 +21,8 @@ use crate::table::layout::Policy;
 const REJECT_LIMIT_FROM: u64 = 100;
 
 /// Lands the rows of each table, in name order, then what is quarantined, which tables may add to.
-/// Returns how long each took. Fails as a whole when the store took nothing, so that Lambda backs off; when only time is up,
-/// what is not durable is reported.
+/// Returns how long each took. Fails as a whole when the store took nothing, so that Lambda backs
+/// off; when only time is up, what is not durable is reported.
 pub(super) async fn land(
     app: &App,
     sorted: &mut Sorted<'_>,
