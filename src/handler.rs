@@ -54,8 +54,9 @@ impl App {
         Self { config, lake, quarantine, keyring: Keyring::default(), tables: Mutex::default() }
     }
 
-    fn lake_of(&self, table: &TableName) -> &Lake {
-        let own = self.quarantine.as_ref().filter(|_| *table == TableName::quarantine());
+    /// The lake that a table is in.
+    pub fn lake_of(&self, table: &TableName) -> &Lake {
+        let own = self.quarantine.as_ref().filter(|_| table.is_own());
         own.unwrap_or(&self.lake)
     }
 }
@@ -69,6 +70,9 @@ pub struct Handled {
     pub report: Report,
     /// How long its stages took.
     pub times: Times,
+    /// Of each record as it was delivered, whether all of it is where a route sends it: not in
+    /// quarantine, and not coming again.
+    pub settled: Vec<bool>,
 }
 
 /// How long the stages of an event took.
@@ -207,7 +211,8 @@ pub async fn handle(
     report.failed = count(outcomes.iter().filter(|it| !it.durable).count());
     let failures = response::failures(redelivery, &outcomes)?;
     let answer = response::answer(&failures, window_state).map_err(InvocationError::Answer)?;
-    Ok(Handled { answer, report, times: Times { sort, land } })
+    let settled = sorted.slips.iter().map(|it| it.durable && !it.quarantined).collect();
+    Ok(Handled { answer, report, times: Times { sort, land }, settled })
 }
 
 impl Report {

@@ -253,6 +253,16 @@ impl TableName {
         Self { namespace: Self::OWN_NAMESPACE.to_owned(), table: "quarantine".to_owned() }
     }
 
+    /// The table that tells which quarantined records have landed since, `lakeward.resolved`.
+    pub fn resolved() -> Self {
+        Self { namespace: Self::OWN_NAMESPACE.to_owned(), table: "resolved".to_owned() }
+    }
+
+    /// Whether it is about records that were quarantined: such tables are in quarantine's lake.
+    pub fn is_own(&self) -> bool {
+        self.namespace == Self::OWN_NAMESPACE
+    }
+
     /// The part before the dot.
     pub fn namespace(&self) -> &str {
         &self.namespace

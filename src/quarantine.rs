@@ -31,6 +31,36 @@ pub fn policy() -> Policy {
     Policy { columns: columns.into(), ..Policy::default() }
 }
 
+/// The columns of what is resolved, beside the lineage.
+const RESOLVED: [(&str, Declared, &str); 3] = [
+    ("reason", Declared::String, "why it was in quarantine"),
+    ("binary_version", Declared::String, "version of Lakeward that settled it"),
+    ("config_hash", Declared::String, "SHA-256 of the config that settled it"),
+];
+
+/// The policy of the table of what is resolved.
+pub fn resolved_policy() -> Policy {
+    let columns = RESOLVED.map(|(name, ty, doc)| DeclaredColumn {
+        name: name.to_owned(),
+        ty,
+        doc: Some(doc.to_owned()),
+    });
+    Policy { columns: columns.into(), ..Policy::default() }
+}
+
+/// The mark that a quarantined record is where it belongs by now. It has the record's own lineage,
+/// so there is one at most.
+pub fn resolved(lineage: Lineage, reason: &str, config_hash: &str) -> Row {
+    let text = |name: &str, it: &str| (name.to_owned(), Value::Text(it.to_owned()));
+    let version = env!("CARGO_PKG_VERSION");
+    let fields = vec![
+        text("reason", reason),
+        text("binary_version", version),
+        text("config_hash", config_hash),
+    ];
+    Row { lineage, fields }
+}
+
 /// How much of a record is kept; `payload` of `[quarantine]`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Keep {

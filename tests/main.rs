@@ -19,6 +19,7 @@ mod newcomer;
 mod processes;
 mod pruning;
 mod quickstart;
+mod redrive;
 mod runtime_api;
 mod s3;
 mod stack;

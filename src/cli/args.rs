@@ -98,6 +98,27 @@ It writes lakeward.toml and events/sample.json, and changes no file that is ther
 Example:
   lakeward init shop && cd shop && lakeward replay events/";
 
+const REDRIVE_AFTER: &str = "\
+What quarantine holds is decoded again and goes where today's config sends it, under the source and
+id it came with. What lands is marked in lakeward.resolved and passed over from then on; what is
+still no row stays. Running it twice changes nothing.
+
+Conditions compare a column of lakeward.quarantine, such as reason, route, _lw_source or _lw_shard,
+with a text in which * is any run of characters. All must hold.
+
+Examples:
+  lakeward redrive quarantine --dry-run
+  lakeward redrive quarantine billing.invoices --where reason=missing_field
+  lakeward redrive quarantine --where '_lw_source=*:clicks' --lake s3://bucket/lake";
+
+const FAILED_AFTER: &str = "\
+Records land under the ids that they have in the stream, so what has landed already lands no second
+time, and running it twice changes nothing. The objects stay where they are.
+
+Examples:
+  lakeward redrive failed s3://my-failed-bucket/aws/lambda --dry-run
+  lakeward redrive failed s3://my-failed-bucket/aws/lambda --lake s3://my-lake/lake";
+
 const COMPLETIONS_AFTER: &str = "\
 Examples:
   lakeward completions bash > ~/.local/share/bash-completion/completions/lakeward
@@ -162,6 +183,9 @@ pub(super) enum Command {
         #[arg(long, value_name = "NAME", default_value = "namespace.table")]
         table: String,
     },
+    /// Send records on again that could not land
+    #[command(subcommand)]
+    Redrive(Redrive),
     /// List the tables, or the columns of one
     Tables {
         /// The table whose columns to list
@@ -221,6 +245,52 @@ pub(super) enum Command {
         /// The config
         #[arg(long, value_name = "FILE", default_value = crate::config::FILE_NAME)]
         config: PathBuf,
+    },
+}
+
+/// What is sent on again.
+#[derive(Debug, Subcommand)]
+pub(super) enum Redrive {
+    /// What is in quarantine
+    #[command(after_help = REDRIVE_AFTER)]
+    Quarantine {
+        /// Only what routes of this table have rejected
+        #[arg(value_name = "TABLE")]
+        table: Option<String>,
+        /// Only rows of quarantine whose column is this
+        #[arg(long = "where", value_name = "COLUMN=TEXT")]
+        conditions: Vec<String>,
+        /// The config
+        #[arg(long, value_name = "FILE", default_value = crate::config::FILE_NAME)]
+        config: PathBuf,
+        /// The lake, a directory or s3://bucket/prefix, instead of the config's
+        #[arg(long, value_name = "PLACE")]
+        lake: Option<String>,
+        /// Do all of it but write
+        #[arg(long)]
+        dry_run: bool,
+        /// Print one JSON object instead of a table
+        #[arg(long)]
+        json: bool,
+    },
+    /// Batches of streams that Lambda has given up, from its on-failure bucket
+    #[command(after_help = FAILED_AFTER)]
+    Failed {
+        /// A folder, or s3://bucket/prefix
+        #[arg(value_name = "PLACE")]
+        location: String,
+        /// The config
+        #[arg(long, value_name = "FILE", default_value = crate::config::FILE_NAME)]
+        config: PathBuf,
+        /// The lake, a directory or s3://bucket/prefix, instead of the config's
+        #[arg(long, value_name = "PLACE")]
+        lake: Option<String>,
+        /// Do all of it but write
+        #[arg(long)]
+        dry_run: bool,
+        /// Print one JSON object instead of a table
+        #[arg(long)]
+        json: bool,
     },
 }
 

@@ -21,6 +21,7 @@ mod infer;
 mod init;
 mod plan;
 mod print;
+mod redrive;
 mod replay;
 mod show;
 mod sql;
@@ -30,7 +31,7 @@ mod wrap;
 
 pub use summary::Summary;
 
-use args::{Args, Command, Place};
+use args::{Args, Command, Place, Redrive};
 
 /// Done.
 pub const DONE: u8 = 0;
@@ -100,6 +101,23 @@ async fn dispatch(command: Command, terminal: &mut Terminal<'_>) -> Result<u8, F
         Command::Plan { config, lake, input, json } => {
             let config = with_lake(Config::load(&config)?, lake)?;
             plan::run(config, &replay::input(input)?, json, terminal).await
+        }
+        Command::Redrive(Redrive::Quarantine {
+            table,
+            conditions,
+            config,
+            lake,
+            dry_run,
+            json,
+        }) => {
+            let config = with_lake(Config::load(&config)?, lake)?;
+            let table = table.map(|it| table_name(&it)).transpose()?;
+            let which = redrive::Which::new(&config, table, &conditions)?;
+            redrive::run(config, &which, dry_run, json, terminal).await
+        }
+        Command::Redrive(Redrive::Failed { location, config, lake, dry_run, json }) => {
+            let config = with_lake(Config::load(&config)?, lake)?;
+            redrive::failed::run(config, &location, dry_run, json, terminal).await
         }
         Command::Infer { paths, table } => infer::run(&paths, &table, terminal),
         Command::Tables { table, json, place } => {

@@ -68,7 +68,7 @@ struct Changes {
 async fn changes(real: &Lake, app: &App) -> Result<Vec<Changes>, Failure> {
     let mut found = Vec::new();
     for table in app.lake.tables().await? {
-        if table == TableName::quarantine() {
+        if table.is_own() {
             continue;
         }
         let Some(after) = app.lake.describe(&table).await? else { continue };

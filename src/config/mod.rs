@@ -139,7 +139,7 @@ impl Config {
     /// The lake that a table is in: quarantine may have one of its own.
     pub fn lake_of(&self, table: &TableName) -> &Settings {
         let own = self.quarantine.lake.as_ref();
-        own.filter(|_| *table == TableName::quarantine()).unwrap_or(&self.lake)
+        own.filter(|_| table.is_own()).unwrap_or(&self.lake)
     }
 
     /// Reads the file at `path` and the environment's `LAKEWARD_LAKE__…` over it.

@@ -72,6 +72,8 @@ pub(super) struct Slip {
     pub(super) durable: bool,
     /// Whether one of its records is no row, which `reject_limit` counts.
     pub(super) rejected: bool,
+    /// Whether one of its records goes to quarantine.
+    pub(super) quarantined: bool,
 }
 
 /// A record on its way, as a row or to quarantine.
@@ -137,7 +139,13 @@ impl<'a> Sorter<'a> {
             let of_source = routes
                 .entry(source.clone())
                 .or_insert_with(|| route::of_source(&self.app.config.routes, &source));
-            sorted.slips.push(Slip { receipt, group, durable: true, rejected: false });
+            sorted.slips.push(Slip {
+                receipt,
+                group,
+                durable: true,
+                rejected: false,
+                quarantined: false,
+            });
             match content {
                 _ if of_source.is_empty() => {
                     sorted.wait();
@@ -265,6 +273,7 @@ impl<'a> Sorted<'a> {
         if returnable && ticket.route.is_some_and(|it| it.return_rejects) {
             slip.durable = false;
         } else {
+            slip.quarantined = true;
             self.quarantine.push((ticket, reject));
         }
     }

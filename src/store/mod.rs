@@ -151,10 +151,9 @@ impl Lake {
 
     fn open_table(&self, name: &TableName) -> Table {
         let location = format!("{}/{}/{}", self.location, name.namespace(), name.table());
-        let quarantine = *name == TableName::quarantine();
         Table {
             name: name.clone(),
-            lineage: if quarantine { &lineage::QUARANTINE } else { &lineage::RECORD },
+            lineage: if name.is_own() { &lineage::QUARANTINE } else { &lineage::RECORD },
             head: Box::new(VersionFiles::new(
                 Arc::clone(&self.files),
                 self.clock.clone(),

@@ -10,6 +10,9 @@ use aws_sdk_dynamodb::types::{
 use aws_sdk_kinesis::types::PutRecordsRequestEntry;
 use serde_json::{Value, json};
 
+use crate::support::lake::fresh_folder;
+use crate::support::process::{by_id, printed};
+
 use super::support::{Cloud, run_async, wait_for, zip};
 
 const ORDERS: &str = r#"
@@ -223,7 +226,7 @@ fn two_mappings_on_one_stream_double_nothing() {
 
 #[test]
 #[ignore = "needs LocalStack: tests/run stack"]
-fn a_record_whose_retries_run_out_is_kept_in_the_bucket_for_failed_ones() {
+fn a_record_whose_retries_run_out_is_kept_and_can_be_redriven() {
     run_async(async {
         let cloud = Cloud::of("failed").await;
         let (stream, arn) = cloud.stream("clicks", 1).await;
@@ -246,5 +249,22 @@ fn a_record_whose_retries_run_out_is_kept_in_the_bucket_for_failed_ones() {
         // The payload is in it, so that it can be replayed when the route is there.
         assert!(body["payload"].to_string().contains("eyJuIjogImEgcGF5bG9hZCJ9"), "{body}");
         assert!(cloud.rows("web.clicks").is_empty());
+
+        // With the route it lands from there, once however often it is tried.
+        let config = fresh_folder("stack-failed").join("lakeward.toml");
+        std::fs::write(&config, CLICKS).unwrap();
+        let place = format!("s3://{bucket}/aws/lambda");
+        for _ in 0..2 {
+            let output = cloud.lakeward(&[
+                "redrive",
+                "failed",
+                &place,
+                "--config",
+                config.to_str().unwrap(),
+            ]);
+            assert!(output.status.success(), "{}", printed(&output));
+            assert_eq!(by_id(cloud.rows("web.clicks")).len(), 1);
+        }
+        cloud.expect(&["web.clicks"]);
     });
 }

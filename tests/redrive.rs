@@ -1,0 +1,195 @@
+//! The way back: what could not land lands later, once.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Output;
+
+use serde_json::{Value, json};
+
+use crate::support::compare::Object;
+use crate::support::lake::fresh_folder;
+use crate::support::lambda_events::{event, kinesis_id, kinesis_raw, kinesis_record, message_id};
+use crate::support::process::{by_id, lakeward, printed, rows, run};
+
+const STRICT: &str = r#"
+version = 1
+
+[[route]]
+source = "arn:aws:kinesis:*:*:stream/clicks"
+table = "web.clicks"
+transform = [{ require = ["customer"] }]
+
+[[route]]
+source = "arn:aws:sqs:*:*:notes"
+when = { kind = "note" }
+table = "office.notes"
+"#;
+
+const MILD: &str = r#"
+version = 1
+
+[[route]]
+source = "arn:aws:kinesis:*:*:stream/clicks"
+table = "web.clicks"
+
+[[route]]
+source = "arn:aws:sqs:*:*:notes"
+table = "office.notes"
+"#;
+
+struct Place(PathBuf);
+
+impl Place {
+    fn new(name: &str) -> Self {
+        Self(fresh_folder(&format!("redrive-{name}")))
+    }
+
+    fn lakeward(&self, config: &str, arguments: &[&str]) -> Output {
+        fs::write(self.0.join("lakeward.toml"), config).unwrap();
+        run(lakeward().args(arguments).current_dir(&self.0))
+    }
+
+    fn redrive(&self, config: &str, arguments: &[&str]) -> Value {
+        let output = self.lakeward(config, &[&["redrive"], arguments, &["--json"]].concat());
+        assert!(output.status.success(), "{}", printed(&output));
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    fn rows(&self, table: &str) -> Vec<Object> {
+        let folder = self.0.join("lake").join(table.replace('.', "/"));
+        if folder.exists() { rows(&self.0.join("lake"), table) } else { Vec::new() }
+    }
+}
+
+fn note(n: u32, body: &str) -> Value {
+    json!({
+        "messageId": message_id(n),
+        "receiptHandle": "r",
+        "body": body,
+        "attributes": {"SentTimestamp": "1795428000000"},
+        "messageAttributes": {},
+        "eventSource": "aws:sqs",
+        "eventSourceARN": "arn:aws:sqs:eu-west-1:123456789012:notes",
+        "awsRegion": "eu-west-1",
+    })
+}
+
+/// Two clicks that the strict config does not take and one that it does, one that is broken, and a
+/// note that no route takes.
+fn quarantined(name: &str) -> Place {
+    let place = Place::new(name);
+    let clicks = event([
+        kinesis_record(1, &json!({"n": 1})),
+        kinesis_record(2, &json!({"n": 2, "customer": "c"})),
+        kinesis_record(3, &json!({"n": 3})),
+        kinesis_raw(4, "e2Jyb2tlbg=="),
+    ]);
+    fs::write(place.0.join("clicks.json"), clicks.to_string()).unwrap();
+    let notes = event([note(5, r#"{"kind":"letter"}"#)]);
+    fs::write(place.0.join("notes.json"), notes.to_string()).unwrap();
+    let output = place.lakeward(STRICT, &["replay", "clicks.json", "notes.json"]);
+    assert!(output.status.success(), "{}", printed(&output));
+    assert_eq!(place.rows("lakeward.quarantine").len(), 4);
+    place
+}
+
+#[test]
+fn what_is_quarantined_lands_under_its_old_id_once_the_route_takes_it() {
+    let place = quarantined("quarantine");
+    let said = place.redrive(MILD, &["quarantine"]);
+    let counts = json!({
+        "asked": 4, "resolved": 3, "resolved_before": 0, "unresolved": 1, "not_kept": 0
+    });
+    assert_eq!(said["redrive"], counts);
+    let clicks = by_id(place.rows("web.clicks"));
+    let ids: Vec<String> = (1..4).map(kinesis_id).collect();
+    assert_eq!(clicks.keys().collect::<Vec<_>>(), ids.iter().collect::<Vec<_>>());
+    assert_eq!(by_id(place.rows("office.notes")).into_keys().collect::<Vec<_>>(), [message_id(5)]);
+
+    // What has landed is marked, and the next time changes nothing.
+    let marks = place.rows("lakeward.resolved");
+    let mut reasons: Vec<&Value> = marks.iter().map(|it| &it["reason"]).collect();
+    reasons.sort_by_key(ToString::to_string);
+    assert_eq!(reasons, ["missing_field", "missing_field", "no_route"]);
+    let again = place.redrive(MILD, &["quarantine"]);
+    let counts = json!({
+        "asked": 4, "resolved": 0, "resolved_before": 3, "unresolved": 1, "not_kept": 0
+    });
+    assert_eq!(again["redrive"], counts);
+    for (table, rows) in [("web.clicks", 3), ("lakeward.quarantine", 4), ("lakeward.resolved", 3)] {
+        assert_eq!(by_id(place.rows(table)).len(), rows, "{table}");
+    }
+}
+
+#[test]
+fn only_what_is_asked_for_is_redriven() {
+    let place = quarantined("some");
+    let first = format!("_lw_id={}", kinesis_id(1));
+    for (arguments, asked, resolved) in [
+        (vec!["quarantine", "--dry-run"], 4, 3),
+        (vec!["quarantine", "office.notes"], 0, 0),
+        (vec!["quarantine", "web.clicks", "--where", &first], 1, 1),
+        (
+            vec![
+                "quarantine",
+                "--where",
+                "reason=missing_*",
+                "--where",
+                "_lw_source=*:stream/clicks",
+            ],
+            2,
+            1,
+        ),
+        (vec!["quarantine", "--where", "reason=no_route"], 1, 1),
+        (vec!["quarantine", "web.clicks"], 3, 0),
+    ] {
+        let said = place.redrive(MILD, &arguments);
+        let counts = (&said["redrive"]["asked"], &said["redrive"]["resolved"]);
+        assert_eq!(counts, (&json!(asked), &json!(resolved)), "{arguments:?}: {said}");
+    }
+    for (condition, problem) in
+        [("color=red", "quarantine has no column `color`"), ("reason", "--where takes COLUMN=TEXT")]
+    {
+        let output = place.lakeward(MILD, &["redrive", "quarantine", "--where", condition]);
+        assert_eq!(output.status.code(), Some(2));
+        assert!(printed(&output).contains(problem), "{}", printed(&output));
+    }
+}
+
+#[test]
+fn what_lambda_has_given_up_lands_from_where_it_was_stored() {
+    let place = Place::new("failed");
+    let folder = place.0.join("failed/aws/lambda/mapping/shardId-000000000000/2026/11/23");
+    fs::create_dir_all(&folder).unwrap();
+    let info = json!({
+        "shardId": "shardId-000000000000",
+        "streamArn": "arn:aws:kinesis:eu-west-1:123456789012:stream/clicks",
+        "startSequenceNumber": "1",
+        "endSequenceNumber": "2",
+    });
+    let batch =
+        |numbers: std::ops::Range<u32>| event(numbers.map(|n| kinesis_record(n, &json!({"n": n}))));
+    let as_json = json!({"KinesisBatchInfo": info, "payload": batch(1..4)});
+    let as_text = json!({"KinesisBatchInfo": info, "payload": batch(3..6).to_string()});
+    fs::write(folder.join("a"), as_json.to_string()).unwrap();
+    fs::write(folder.join("b"), as_text.to_string()).unwrap();
+    for _ in 0..2 {
+        place.redrive(MILD, &["failed", "failed"]);
+        assert_eq!(by_id(place.rows("web.clicks")).len(), 5);
+    }
+
+    // A pointer to records is no record: it is told, and the others land all the same.
+    fs::write(folder.join("c"), json!({"KinesisBatchInfo": info}).to_string()).unwrap();
+    fs::write(folder.join("d"), "canary of someone else").unwrap();
+    let output = place.lakeward(MILD, &["redrive", "failed", "failed"]);
+    assert_eq!(output.status.code(), Some(1));
+    let said = printed(&output);
+    for told in
+        ["it only says where its records are: arn:aws:kinesis", "it is not what Lambda stores"]
+    {
+        assert!(said.contains(told), "{said}");
+    }
+    assert!(!said.contains("canary"), "{said}");
+    let output = place.lakeward(MILD, &["redrive", "failed", "nowhere"]);
+    assert_eq!(output.status.code(), Some(1), "{}", printed(&output));
+}
