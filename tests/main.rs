@@ -22,6 +22,7 @@ mod quickstart;
 mod redrive;
 mod runtime_api;
 mod s3;
+mod sim;
 mod stack;
 mod support;
 mod tidy;

@@ -1,0 +1,175 @@
+#!/usr/bin/env python3
+"""Breaks the code on purpose, one way at a time, and shows which seed and oracle tell.
+
+    python3 tests/sim/breaks.py [NAME…]
+
+A simulator is trusted for what it has caught. Each break is a small change of a copy of the
+repository; a break that no seed catches is a failure, and so is one whose place is no longer there.
+It prints a table in Markdown.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+COPY = ROOT / "target" / "breaks" / "copy"
+RUNS = os.environ.get("SIM_RUNS", "2000")
+
+COMMIT, VERSIONS, LAND = "src/store/commit.rs", "src/store/head/versions.rs", "src/handler/land.rs"
+RESPONSE, DEADLINE = "src/response.rs", "src/deadline.rs"
+# By name: a file, what stands there once, and what is put in its place.
+BREAKS = {
+    "skip the id check": [
+        (
+            COMMIT,
+            "        let verdict = self.batch.verdict(&sightings);\n",
+            "        let verdict = self.batch.verdict(&self.batch.sightings());\n",
+        )
+    ],
+    "trust the receive count": [
+        (
+            "src/handler.rs",
+            "    let began = Instant::now();\n",
+            "    let first = String::from_utf8_lossy(event).contains(FIRST);\n"
+            "    crate::deadline::TRUST.store(first, std::sync::atomic::Ordering::Relaxed);\n"
+            "    let began = Instant::now();\n",
+        ),
+        (
+            "src/handler.rs",
+            "/// Handles one event:",
+            'const FIRST: &str = r#""ApproximateReceiveCount":"1""#;\n\n/// Handles one event:',
+        ),
+        (
+            DEADLINE,
+            "/// Share of the time left",
+            "/// A break.\n"
+            "pub static TRUST: std::sync::atomic::AtomicBool =\n"
+            "    std::sync::atomic::AtomicBool::new(false);\n\n/// Share of the time left",
+        ),
+        (
+            COMMIT,
+            "        let table = self.table;\n        let schema = head.metadata",
+            "        if crate::deadline::TRUST.load(std::sync::atomic::Ordering::Relaxed) {\n"
+            "            return Ok(false);\n        }\n"
+            "        let table = self.table;\n        let schema = head.metadata",
+        ),
+    ],
+    "guess field ids": [
+        ("src/store/schema.rs", "metadata.last_column_id().saturating_add(1) };\n    let mut fields = metadata", "40 };\n    let mut fields = metadata")
+    ],
+    "spoil files on an unknown outcome": [
+        (
+            COMMIT,
+            '                    tracing::warn!(table = %self.table.name, %error, "a swap\'s outcome is unknown");\n',
+            "                    for file in self.ours.drain() {\n"
+            "                        drop(self.table.files.write(&file, bytes::Bytes::new()).await);\n"
+            "                    }\n                    self.written = None;\n",
+        )
+    ],
+    "let a version's number be free again": [
+        (
+            VERSIONS,
+            "match self.files.create(&location, text.clone()).await {",
+            "match self.files.write(&location, text.clone()).await.map(|()| Created::Done) {",
+        )
+    ],
+    "move the hint back": [
+        (VERSIONS, "        let mut target = number;\n", "        let mut target = number.div_ceil(2);\n"),
+        (VERSIONS, "(current > target && self.is_there(current).await?)", "false"),
+        (VERSIONS, "                target = self.probe(target).await?;\n", "                return Ok(());\n"),
+    ],
+    "answer before the commit": [
+        (
+            LAND,
+            "            Err(error) => {\n                sorted.fail(tickets.iter().map(|it| it.slip));\n",
+            "            Err(error) => {\n",
+        )
+    ],
+    "report the wrong sequence number": [(RESPONSE, "is_lt()", "is_gt()")],
+    "report one message of a group, not the rest": [
+        (RESPONSE, "                    closed.extend(it.group);\n", "")
+    ],
+    "ignore the deadline": [
+        (DEADLINE, "self.limits.is_some_and(|it| Instant::now() >= it.no_new_work)", "false"),
+        (
+            DEADLINE,
+            "self.limits.map(|it| it.no_waiting.saturating_duration_since(Instant::now()))",
+            "None",
+        ),
+    ],
+    "swallow an error of the store": [
+        (
+            COMMIT,
+            "                    if lost >= UNKNOWN_TRIES {\n                        return Err(error);",
+            "                    if lost < UNKNOWN_TRIES {\n                        return Ok(self.done());",
+        )
+    ],
+    "take a 412 for one's own": [
+        (VERSIONS, "Ok(Created::Exists) => true,", "Ok(Created::Exists) => return Swap::Swapped,")
+    ],
+    "retry a lost swap blindly": [
+        (
+            COMMIT,
+            "            if self.look(&head, &there, deadline).await? {",
+            "            if lost == 0 && self.look(&head, &there, deadline).await? {",
+        )
+    ],
+    "drop quarantine's failures": [
+        (
+            LAND,
+            "            sorted.fail(slips);\n            refused.push(error);\n",
+            "            drop((slips, error));\n",
+        )
+    ],
+    "forget duplicates within a batch": [
+        ("src/store/batch.rs", "            if fate == Fate::Stays {\n                self.push(place, row);\n            } else if row", "            if fate == Fate::Stays || row.lineage.digest.is_none() {\n                self.push(place, row);\n            } else if row")
+    ],
+}
+
+
+def main() -> None:
+    wanted = sys.argv[1:] or list(BREAKS)
+    caught = 0
+    print("| what is broken | seed | what it breaks |\n|---|---:|---|", flush=True)
+    for name in wanted:
+        seed, problem = run(BREAKS[name])
+        caught += seed is not None
+        print(f"| {name} | {seed or 'none'} | {problem} |", flush=True)
+    print(f"\n{caught} of {len(wanted)} caught")
+    sys.exit(caught != len(wanted))
+
+
+def run(changes: list[tuple[str, str, str]]) -> tuple[str | None, str]:
+    """The first seed that fails, and the first problem of it."""
+    files = {file for file, _, _ in changes}
+    for file, old, new in changes:
+        text = (COPY / file).read_text()
+        if text.count(old) != 1:
+            sys.exit(f"breaks: {file} has {text.count(old)} times, not once:\n{old}")
+        (COPY / file).write_text(text.replace(old, new))
+    command = ["cargo", "test", "--locked", "--test", "main", "simulated", "--", "--nocapture"]
+    environment = os.environ | {"CARGO_TARGET_DIR": str(ROOT / "target"), "SIM_RUNS": RUNS}
+    ended = subprocess.run(command, cwd=COPY, env=environment, capture_output=True, text=True)
+    for file in files:
+        (COPY / file).write_text((ROOT / file).read_text())
+    said = ended.stdout + ended.stderr
+    if "could not compile" in said:
+        sys.exit(said[-3000:])
+    found = re.search(r"\n    (\d+): \[\n\s+\"(.*?)\",?\n", said)
+    if not found:
+        return None, "nothing" if ended.returncode == 0 else said[-300:].replace("\n", " ")
+    return found[1], found[2]
+
+
+if __name__ == "__main__":
+    names = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True)
+    shutil.rmtree(COPY, ignore_errors=True)
+    for name in names.stdout.splitlines():
+        (COPY / name).parent.mkdir(parents=True, exist_ok=True)
+        if (ROOT / name).is_file():
+            shutil.copy2(ROOT / name, COPY / name)
+    main()

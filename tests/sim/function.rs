@@ -1,0 +1,182 @@
+//! The function as Lambda runs it: execution environments that are reused, crash, freeze and wake.
+
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use lakeward::config::Config;
+use lakeward::deadline::Deadline;
+use lakeward::handler::{App, handle};
+use lakeward::store::Lake;
+use tokio::sync::Notify;
+use tokio::task::spawn_local;
+
+use super::store::Faulty;
+use super::world::World;
+use crate::support::store::Memory;
+
+/// Where the simulated lake is.
+pub const LAKE: &str = "memory:/lake";
+
+/// How a process ends in the middle of a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stop {
+    /// For good.
+    Crash,
+    /// It goes on when someone wakes it.
+    Freeze,
+}
+
+/// What the process of one environment has in common with the world outside.
+#[derive(Default)]
+pub struct Environment {
+    stopped: Mutex<Option<Stop>>,
+    told: Notify,
+    woken: Notify,
+}
+
+impl Environment {
+    /// Called from within the process: it gets no further, unless it was frozen and is woken.
+    pub async fn stop(&self, how: Stop) {
+        *self.stopped.lock().unwrap() = Some(how);
+        self.told.notify_one();
+        match how {
+            Stop::Crash => std::future::pending().await,
+            Stop::Freeze => self.woken.notified().await,
+        }
+    }
+
+    /// Something of the store's, which goes on whatever becomes of the process.
+    pub fn background(&self, task: impl Future<Output = ()> + 'static) {
+        spawn_local(task);
+    }
+}
+
+/// Why Lambda delivers a batch again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Failed {
+    /// The function said so.
+    Error,
+    /// It crashed.
+    Crashed,
+    /// It took too long.
+    TimedOut,
+    /// It answered, and the answer was lost.
+    Unheard,
+}
+
+/// All environments of the function.
+pub struct Function {
+    pub world: Arc<World>,
+    pub memory: Arc<Memory>,
+    config: Config,
+    timeout: Duration,
+    idle: Mutex<Vec<(Arc<Environment>, Arc<App>)>>,
+    /// Panics and invocations without an answer; there must be none.
+    pub problems: Mutex<Vec<String>>,
+}
+
+impl Function {
+    pub fn new(world: Arc<World>, memory: Arc<Memory>, config: Config) -> Arc<Self> {
+        let timeout = Duration::from_secs(world.number(5, 121) as u64);
+        let (idle, problems) = (Mutex::default(), Mutex::default());
+        Arc::new(Self { world, memory, config, timeout, idle, problems })
+    }
+
+    fn environment(&self) -> (Arc<Environment>, Arc<App>) {
+        let mut idle = self.idle.lock().unwrap();
+        if !idle.is_empty() && !self.world.one_in(12) {
+            let at = self.world.number(0, idle.len());
+            return idle.swap_remove(at);
+        }
+        let environment = Arc::new(Environment::default());
+        let files = Faulty {
+            world: Arc::clone(&self.world),
+            memory: Arc::clone(&self.memory),
+            environment: Arc::clone(&environment),
+        };
+        let lake =
+            Lake::with(Arc::new(files), LAKE.to_owned(), "test".to_owned(), self.world.clock());
+        self.world.note("a cold start");
+        (environment, Arc::new(App::on(self.config.clone(), lake, None)))
+    }
+
+    /// One invocation, to its answer or whatever happens instead.
+    pub async fn invoke(self: &Arc<Self>, event: Arc<Vec<u8>>) -> Result<String, Failed> {
+        self.world.pause(1, 50).await;
+        let (environment, app) = self.environment();
+        let deadline = Deadline::after(self.timeout);
+        let process = Arc::clone(&app);
+        let mut running: Running = Box::pin(async move {
+            let handled = Caught(Box::pin(handle(&process, &event, &deadline))).await;
+            handled.map(|it| it.map(|it| it.answer).ok())
+        });
+        let end = tokio::time::sleep(self.timeout);
+        tokio::pin!(end);
+        let how = tokio::select! {
+            biased;
+            handled = &mut running => match handled {
+                Ok(answer) => {
+                    self.idle.lock().unwrap().push((environment, app));
+                    self.world.remember(("answer", answer.is_some()));
+                    let answer = answer.ok_or(Failed::Error)?;
+                    let unheard = self.world.strikes("lambda: loses the answer");
+                    return if unheard { Err(Failed::Unheard) } else { Ok(answer) };
+                }
+                Err(panic) => {
+                    self.problems.lock().unwrap().push(format!("I8: panic: {panic}"));
+                    return Err(Failed::Error);
+                }
+            },
+            () = environment.told.notified() => environment.stopped.lock().unwrap().take(),
+            () = &mut end => None,
+        };
+        match how {
+            Some(Stop::Crash) => Err(Failed::Crashed),
+            None => {
+                let problem = "I10: no answer within the timeout".to_owned();
+                self.problems.lock().unwrap().push(problem);
+                Err(Failed::TimedOut)
+            }
+            Some(Stop::Freeze) => {
+                end.await;
+                spawn_local(wake(Arc::clone(&self.world), environment, running));
+                Err(Failed::TimedOut)
+            }
+        }
+    }
+}
+
+type Running = Pin<Box<dyn Future<Output = Result<Option<String>, String>>>>;
+
+/// A frozen process goes on after Lambda has given it up, and nobody reads what it answers.
+async fn wake(world: Arc<World>, environment: Arc<Environment>, running: Running) {
+    world.pause(500, 180_000).await;
+    environment.woken.notify_one();
+    tokio::select! {
+        _ = running => world.note("a zombie ran to its end"),
+        () = environment.told.notified() => {}
+    }
+}
+
+/// A future whose panic is an error, as in the real function.
+struct Caught<F>(Pin<Box<F>>);
+
+impl<F: Future> Future for Caught<F> {
+    type Output = Result<F::Output, String>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let polled = std::panic::catch_unwind(AssertUnwindSafe(|| self.0.as_mut().poll(context)));
+        match polled {
+            Ok(polled) => polled.map(Ok),
+            Err(panic) => {
+                let text = panic.downcast_ref::<String>().cloned();
+                let text = text.or_else(|| panic.downcast_ref::<&str>().map(|it| (*it).to_owned()));
+                Poll::Ready(Err(text.unwrap_or_default()))
+            }
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! What must hold, whatever went wrong. The names I1 to I12 are those of `tests/FAULTS.md`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use lakeward::store::Lake;
+use lakeward::table::Cell;
+use serde_json::Value;
+
+use super::function::LAKE;
+use super::records::{Fate, Record, Source};
+use super::world::World;
+use crate::support::compare::{Object, exact};
+use crate::support::store::Memory;
+
+const RECEIVED: &str = "/attributes/ApproximateReceiveCount";
+const QUARANTINE: &str = "lakeward.quarantine";
+
+/// Rows of every table.
+pub type Tables = BTreeMap<String, Vec<Object>>;
+
+/// Reads all tables as a reader does that knows nothing of what is under way.
+pub async fn read_all(world: &World, memory: &Arc<Memory>) -> Result<Tables, String> {
+    let files = Arc::clone(memory);
+    let lake = Lake::with(files, LAKE.to_owned(), "reader".to_owned(), world.clock());
+    let mut tables = Tables::new();
+    for name in lake.tables().await.map_err(|it| it.to_string())? {
+        let read = lake.newest(&name, usize::MAX).await.map_err(|it| it.to_string())?;
+        let Some(read) = read else { continue };
+        let row = |cells: &Vec<Cell>| {
+            let cells = read.columns.iter().zip(cells).filter_map(|((name, ty), cell)| {
+                let mut text = String::new();
+                Cell::write_json(cell, ty, &mut text);
+                let value: Value = exact(&text).ok()?;
+                (!value.is_null()).then(|| (name.clone(), value))
+            });
+            cells.collect::<Object>()
+        };
+        tables.insert(name.to_string(), read.rows.iter().map(row).collect());
+    }
+    Ok(tables)
+}
+
+/// Where each record is: by source and id, the tables that hold it, one entry for each row.
+type Places<'a> = BTreeMap<(&'a str, &'a str), Vec<(&'a str, &'a Object)>>;
+
+fn places(tables: &Tables) -> Places<'_> {
+    let mut places = Places::new();
+    for (table, rows) in tables {
+        for row in rows {
+            let text = |name: &str| row.get(name).and_then(Value::as_str).unwrap_or_default();
+            let place = places.entry((text("_lw_source"), text("_lw_id"))).or_default();
+            place.push((table, row));
+        }
+    }
+    places
+}
+
+/// I2 and I6, at any moment: each record once, and nothing that was there is gone.
+pub fn at_any_time(tables: &Tables, seen: &mut BTreeSet<String>) -> Vec<String> {
+    let mut problems = Vec::new();
+    let mut now = BTreeSet::new();
+    for ((source, id), found) in places(tables) {
+        if found.len() > 1 {
+            problems.push(format!("I2: {id} of {source} is there {} times", found.len()));
+        }
+        now.insert(format!("{source} {id}"));
+    }
+    problems.extend(seen.difference(&now).map(|it| format!("I6: {it} has vanished")));
+    *seen = now;
+    problems
+}
+
+/// I6: engines that follow a hint never see a table go back.
+pub fn of_hints(memory: &Memory, seen: &mut BTreeMap<String, u64>) -> Vec<String> {
+    let mut problems = Vec::new();
+    for (location, _) in memory.sizes(LAKE) {
+        let Some(bytes) = memory.get(&location).filter(|_| location.ends_with("hint.text")) else {
+            continue;
+        };
+        let now = std::str::from_utf8(&bytes).ok().and_then(|it| it.parse().ok());
+        let now: u64 = now.unwrap_or_default();
+        let before = seen.insert(location.clone(), now).unwrap_or_default();
+        if now < before {
+            problems.push(format!("I6: the hint went back from {before} to {now}: {location}"));
+        }
+    }
+    problems
+}
+
+/// Everything that must hold at the end, when all deliveries are over.
+pub fn at_the_end(sent: &[Arc<Record>], given_up: &BTreeSet<u32>, tables: &Tables) -> Vec<String> {
+    let mut problems = Vec::new();
+    let mut places = places(tables);
+    for record in sent {
+        let source = record.source.table_arn();
+        let found = places.remove(&(source, record.id.as_str())).unwrap_or_default();
+        let here: Vec<&str> = found.iter().map(|(table, _)| *table).collect();
+        let wanted: &[&str] = match record.fate {
+            Fate::Row(table) => &[table],
+            Fate::Quarantine => &[QUARANTINE],
+            Fate::Nothing | Fate::Returned => &[],
+        };
+        let may_be_lost = given_up.contains(&record.n);
+        if here != wanted && !(may_be_lost && here.is_empty()) {
+            let oracle = if here.len() < wanted.len() { "I1" } else { "I2" };
+            problems.push(format!(
+                "{oracle}: {:?} {} is in {here:?}, not in {wanted:?}",
+                record.source, record.n
+            ));
+        }
+        if record.fate == Fate::Returned && !may_be_lost {
+            problems.push(format!("I1: {} was deleted, and is nowhere", record.id));
+        }
+        for (table, row) in found {
+            problems.extend(of_row(record, table, row));
+        }
+    }
+    problems.extend(
+        places.into_keys().map(|(source, id)| format!("I2: {id} of {source} was never sent")),
+    );
+    problems.extend(order(sent, tables));
+    problems
+}
+
+fn of_row(record: &Record, table: &str, row: &Object) -> Option<String> {
+    if table != QUARANTINE {
+        let same = row.get("n").and_then(Value::as_u64) == Some(u64::from(record.n));
+        return (!same).then(|| format!("I7: the row of {} holds {:?}", record.n, row.get("n")));
+    }
+    let mut kept: Option<Value> =
+        row.get("record").and_then(|it| serde_json::from_str(it.as_str()?).ok());
+    // All that a later delivery changes.
+    if let Some(count) = kept.as_mut().and_then(|it| it.pointer_mut(RECEIVED)) {
+        *count = "1".into();
+    }
+    let reason = row.get("reason").and_then(Value::as_str).unwrap_or_default();
+    let whole = kept.as_ref() == Some(&record.json) && !reason.is_empty();
+    (!whole).then(|| format!("I11: quarantine holds {kept:?} of {}, because {reason}", record.n))
+}
+
+/// I7: by `_lw_position`, the newest row of each key is the last that was sent.
+fn order(sent: &[Arc<Record>], tables: &Tables) -> Vec<String> {
+    let numbers: BTreeMap<(&str, &str), &Record> =
+        sent.iter().map(|it| ((it.source.table_arn(), it.id.as_str()), &**it)).collect();
+    let mut of_source: BTreeMap<Source, Vec<(&str, u32)>> = BTreeMap::new();
+    for ((source, id), found) in places(tables) {
+        let Some(record) = numbers.get(&(source, id)).filter(|it| it.source.is_ordered()) else {
+            continue;
+        };
+        let position = found[0].1.get("_lw_position").and_then(Value::as_str).unwrap_or_default();
+        of_source.entry(record.source).or_default().push((position, record.n));
+    }
+    let mut problems = Vec::new();
+    for (source, mut rows) in of_source {
+        rows.sort_unstable();
+        if !rows.is_sorted_by_key(|(_, n)| *n) {
+            problems.push(format!("I7: positions of {source:?} are not in order"));
+        }
+    }
+    problems
+}
