@@ -158,7 +158,9 @@ fn each_event_is_told_in_one_line_and_metrics_by_route() {
         let metrics = &line["_aws"]["CloudWatchMetrics"][0];
         assert_eq!(metrics["Namespace"], "Lakeward");
         let of_route = line.contains_key("Route");
-        assert_eq!(metrics["Dimensions"], if of_route { json!([["Route"]]) } else { json!([[]]) });
+        let dimensions = if of_route { json!([["Route"]]) } else { json!([[], ["FunctionName"]]) };
+        assert_eq!(metrics["Dimensions"], dimensions);
+        assert_eq!(line.contains_key("FunctionName"), !of_route);
         for metric in metrics["Metrics"].as_array().unwrap() {
             assert!(line[metric["Name"].as_str().unwrap()].is_number(), "{metric}: {line:?}");
         }

@@ -152,7 +152,7 @@ def run(changes: list[tuple[str, str, str]]) -> tuple[str | None, str]:
             sys.exit(f"breaks: {file} has {text.count(old)} times, not once:\n{old}")
         (COPY / file).write_text(text.replace(old, new))
     command = ["cargo", "test", "--locked", "--test", "main", "simulated", "--", "--nocapture"]
-    environment = os.environ | {"CARGO_TARGET_DIR": str(ROOT / "target"), "SIM_RUNS": RUNS}
+    environment = os.environ | {"CARGO_TARGET_DIR": str(COPY.parent / "target"), "SIM_RUNS": RUNS}
     ended = subprocess.run(command, cwd=COPY, env=environment, capture_output=True, text=True)
     for file in files:
         (COPY / file).write_text((ROOT / file).read_text())
