@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use crate::config::Config;
 use crate::deadline::Deadline;
 use crate::name::TableName;
-use crate::record::Reject;
+use crate::record::{Receipt, Reject};
 use crate::response::{self, Outcome};
 use crate::route;
 use crate::secret::{Keyring, NoKey};
@@ -70,6 +70,8 @@ pub struct Handled {
     pub report: Report,
     /// How long its stages took.
     pub times: Times,
+    /// What the answer reports.
+    pub failures: Vec<Receipt>,
     /// Of each record as it was delivered, whether all of it is where a route sends it: not in
     /// quarantine, and not coming again.
     pub settled: Vec<bool>,
@@ -160,6 +162,9 @@ pub enum InvocationError {
     /// A record that is not durable can't be reported by itself.
     #[error(transparent)]
     Unreportable(#[from] response::Unreportable),
+    /// A batch that Lambda had given up can't be recovered.
+    #[error("{0}")]
+    Recovery(String),
     /// The answer can't be written.
     #[error("can't write the answer: {0}")]
     Answer(serde_json::Error),
@@ -175,6 +180,7 @@ impl InvocationError {
             InvocationError::RejectLimit { .. } => "RejectLimit",
             InvocationError::Store(_) => "Store",
             InvocationError::Unreportable(_) => "Unreportable",
+            InvocationError::Recovery(_) => "Recovery",
             InvocationError::Answer(_) => "Answer",
         }
     }
@@ -212,7 +218,8 @@ pub async fn handle(
     let failures = response::failures(redelivery, &outcomes)?;
     let answer = response::answer(&failures, window_state).map_err(InvocationError::Answer)?;
     let settled = sorted.slips.iter().map(|it| it.durable && !it.quarantined).collect();
-    Ok(Handled { answer, report, times: Times { sort, land }, settled })
+    let failures = failures.into_iter().cloned().collect();
+    Ok(Handled { answer, report, times: Times { sort, land }, failures, settled })
 }
 
 impl Report {

@@ -16,8 +16,9 @@ use tracing_subscriber::filter::LevelFilter;
 
 use crate::config::Config;
 use crate::deadline::Deadline;
-use crate::handler::{self, App};
+use crate::handler::App;
 use crate::lambda::lines::{Invocation, lines};
+use crate::recovery::{self, Streams};
 use crate::store::clock::Clock;
 
 /// Most time for telling Lambda that the function can't start.
@@ -46,7 +47,7 @@ pub fn serve(runtime_api: &str) -> ExitCode {
         }
     };
     let init = Mutex::new(Some(began.elapsed()));
-    let function = Function { app, clock: Clock::system(), init };
+    let function = Function { app, streams: Streams::default(), clock: Clock::system(), init };
     let invoke = |event| function.invoke(event);
     match runtime.block_on(lambda_runtime::run(service_fn(invoke))) {
         Ok(()) => ExitCode::SUCCESS,
@@ -88,6 +89,7 @@ fn refuse(runtime_api: &str, error: &(dyn Error + Send + Sync)) -> io::Result<()
 /// A function that has started.
 struct Function {
     app: App,
+    streams: Streams,
     clock: Clock,
     /// How long it took to start, until an invocation has told it.
     init: Mutex<Option<Duration>>,
@@ -97,7 +99,8 @@ impl Function {
     async fn invoke(&self, event: LambdaEvent<Box<RawValue>>) -> Result<Box<RawValue>, Diagnostic> {
         let began = Instant::now();
         let deadline = Deadline::after(time_left(&self.clock, event.context.deadline));
-        let handled = handler::handle(&self.app, event.payload.get().as_bytes(), &deadline).await;
+        let bytes = event.payload.get().as_bytes();
+        let done = recovery::handle(&self.app, &self.streams, bytes, &deadline).await;
         let invocation = Invocation {
             function: &event.context.env_config.function_name,
             request_id: &event.context.request_id,
@@ -106,16 +109,16 @@ impl Function {
             whole: began.elapsed(),
             now: self.clock.millis(),
         };
-        let mut text = lines(&invocation, &handled).join("\n");
+        let mut text = lines(&invocation, &done).join("\n");
         text.push('\n');
         // At once, so that lines of others do not fall between. Nobody is left to tell when the log
         // can't be written, and the answer matters more.
         drop(io::stdout().write_all(text.as_bytes()));
-        let handled = handled.map_err(|error| Diagnostic {
+        let answer = done.answer.map_err(|error| Diagnostic {
             error_type: error.kind().to_owned(),
             error_message: error.to_string(),
         });
-        let answer = RawValue::from_string(handled?.answer);
+        let answer = RawValue::from_string(answer?);
         answer.map_err(|error| Diagnostic {
             error_type: "Answer".to_owned(),
             error_message: error.to_string(),

@@ -27,6 +27,7 @@ pub mod store;
 
 pub mod config;
 pub mod handler;
+pub mod recovery;
 
 pub mod lambda;
 

@@ -258,7 +258,12 @@ impl TableName {
         Self { namespace: Self::OWN_NAMESPACE.to_owned(), table: "resolved".to_owned() }
     }
 
-    /// Whether it is about records that were quarantined: such tables are in quarantine's lake.
+    /// The table of what no source holds any more and no table got, `lakeward.gaps`.
+    pub fn gaps() -> Self {
+        Self { namespace: Self::OWN_NAMESPACE.to_owned(), table: "gaps".to_owned() }
+    }
+
+    /// Whether it is about records that could not land: such tables are in quarantine's lake.
     pub fn is_own(&self) -> bool {
         self.namespace == Self::OWN_NAMESPACE
     }

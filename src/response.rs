@@ -73,7 +73,7 @@ fn from_first_failure<'a>(outcomes: &[Outcome<'a>]) -> Result<Vec<&'a Receipt>, 
 }
 
 /// Compares sequence numbers as integers of any size; as text, `9` would come after `10`.
-fn by_number(a: &str, b: &str) -> Ordering {
+pub(crate) fn by_number(a: &str, b: &str) -> Ordering {
     let (a, b) = (a.trim_start_matches('0'), b.trim_start_matches('0'));
     a.len().cmp(&b.len()).then_with(|| a.cmp(b))
 }

@@ -19,6 +19,7 @@ mod newcomer;
 mod processes;
 mod pruning;
 mod quickstart;
+mod recovery;
 mod redrive;
 mod runtime_api;
 mod s3;

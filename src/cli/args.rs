@@ -115,9 +115,40 @@ const FAILED_AFTER: &str = "\
 Records land under the ids that they have in the stream, so what has landed already lands no second
 time, and running it twice changes nothing. The objects stay where they are.
 
+An object without records (queues and topics as on-failure destinations tell of no more) names their
+range, which is read from the stream again: all of it, also what the FilterCriteria of a mapping left
+out. What the stream no longer holds is lost: it is told, and kept in lakeward.gaps.
+
 Examples:
   lakeward redrive failed s3://my-failed-bucket/aws/lambda --dry-run
   lakeward redrive failed s3://my-failed-bucket/aws/lambda --lake s3://my-lake/lake";
+
+const DLQ_AFTER: &str = "\
+Messages go where today's config sends them, as if they came from the queue that they were sent to
+first. A message is deleted once it has landed. What is no row is in quarantine, and its message
+stays; redrive quarantine lands it later, and then this deletes it.
+
+Messages of an on-failure destination name a range of a stream, which is read again.
+
+Examples:
+  lakeward redrive dlq invoices-dlq --dry-run
+  lakeward redrive dlq https://sqs.eu-west-1.amazonaws.com/123456789012/invoices-dlq";
+
+const AUDIT_AFTER: &str = "\
+landed       rows of tables
+quarantined  records in quarantine, and of these how many have been resolved since
+lost         ranges of records that nobody holds any more; lakeward.gaps names them
+
+With --stream, every record that the stream still holds goes through the config on a lake that only
+pretends to be written to: what would land now is missing. Of a record that holds several, each
+counts. A mapping that starts at TRIM_HORIZON lands what is missing, and nothing twice.
+
+Examples:
+  lakeward audit --since 2026-11-01
+  lakeward audit --stream arn:aws:kinesis:eu-west-1:123456789012:stream/clicks --lake s3://my-lake/lake
+
+Exit codes: 0 nothing is missing; 1 something could not be read; 2 bad arguments or config; 3 the
+stream has records that the lake lacks";
 
 const COMPLETIONS_AFTER: &str = "\
 Examples:
@@ -186,6 +217,28 @@ pub(super) enum Command {
     /// Send records on again that could not land
     #[command(subcommand)]
     Redrive(Redrive),
+    /// Count what has landed by source, day and shard, and compare it with a stream
+    #[command(after_help = AUDIT_AFTER)]
+    Audit {
+        /// Compare with this Kinesis stream, as far back as it keeps records
+        #[arg(long, value_name = "ARN")]
+        stream: Vec<String>,
+        /// The first day of arrival to look at (UTC)
+        #[arg(long, value_name = "YYYY-MM-DD")]
+        since: Option<String>,
+        /// Minutes that a record of the stream has to land
+        #[arg(long, value_name = "MINUTES", default_value_t = 15)]
+        grace: u32,
+        /// The config
+        #[arg(long, value_name = "FILE", default_value = crate::config::FILE_NAME)]
+        config: PathBuf,
+        /// The lake, a directory or s3://bucket/prefix, instead of the config's
+        #[arg(long, value_name = "PLACE")]
+        lake: Option<String>,
+        /// Print one JSON object instead of a table
+        #[arg(long)]
+        json: bool,
+    },
     /// List the tables, or the columns of one
     Tables {
         /// The table whose columns to list
@@ -286,6 +339,25 @@ pub(super) enum Redrive {
         #[arg(long, value_name = "PLACE")]
         lake: Option<String>,
         /// Do all of it but write
+        #[arg(long)]
+        dry_run: bool,
+        /// Print one JSON object instead of a table
+        #[arg(long)]
+        json: bool,
+    },
+    /// Messages of a dead-letter queue
+    #[command(after_help = DLQ_AFTER)]
+    Dlq {
+        /// The queue's URL, ARN or name
+        #[arg(value_name = "QUEUE")]
+        queue: String,
+        /// The config
+        #[arg(long, value_name = "FILE", default_value = crate::config::FILE_NAME)]
+        config: PathBuf,
+        /// The lake, a directory or s3://bucket/prefix, instead of the config's
+        #[arg(long, value_name = "PLACE")]
+        lake: Option<String>,
+        /// Do all of it but write and delete
         #[arg(long)]
         dry_run: bool,
         /// Print one JSON object instead of a table

@@ -14,6 +14,7 @@ use crate::name::TableName;
 use crate::store::Lake;
 
 mod args;
+mod audit;
 mod check;
 mod events;
 mod export;
@@ -40,7 +41,7 @@ pub const FAILED: u8 = 1;
 /// The arguments or the config are wrong.
 pub const WRONG_USE: u8 = 2;
 
-/// What `--fail-on` names has happened.
+/// What `--fail-on` names has happened; of an audit: something is missing.
 pub const HAPPENED: u8 = 3;
 
 /// Where a command prints.
@@ -119,7 +120,16 @@ async fn dispatch(command: Command, terminal: &mut Terminal<'_>) -> Result<u8, F
             let config = with_lake(Config::load(&config)?, lake)?;
             redrive::failed::run(config, &location, dry_run, json, terminal).await
         }
+        Command::Redrive(Redrive::Dlq { queue, config, lake, dry_run, json }) => {
+            let config = with_lake(Config::load(&config)?, lake)?;
+            redrive::dlq::run(config, &queue, dry_run, json, terminal).await
+        }
         Command::Infer { paths, table } => infer::run(&paths, &table, terminal),
+        Command::Audit { stream, since, grace, config, lake, json } => {
+            let config = with_lake(Config::load(&config)?, lake)?;
+            let what = audit::What::new(&stream, since.as_deref(), grace)?;
+            audit::run(config, &what, json, terminal).await
+        }
         Command::Tables { table, json, place } => {
             let config = find_config(place)?;
             match table {

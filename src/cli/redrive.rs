@@ -1,5 +1,7 @@
-//! `lakeward redrive`: here what is in quarantine, in [`failed`] what Lambda has given up.
+//! `lakeward redrive`: here what is in quarantine, in [`failed`] what Lambda has given up, in [`dlq`]
+//! what a queue has.
 
+pub(super) mod dlq;
 pub(super) mod failed;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};

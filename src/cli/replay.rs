@@ -175,9 +175,9 @@ fn remedy(error: &InvocationError) -> &'static str {
         InvocationError::Store(_) => {
             "put it right and replay again; what has landed does not land again"
         }
-        InvocationError::Unreportable(_) | InvocationError::Answer(_) => {
-            "in Lambda the whole event would come again"
-        }
+        InvocationError::Unreportable(_)
+        | InvocationError::Recovery(_)
+        | InvocationError::Answer(_) => "in Lambda the whole event would come again",
     }
 }
 

@@ -1,7 +1,8 @@
 //! What an invocation writes to its log: counts, names and times, never anything of a record.
 //!
 //! One line tells all of it and carries the totals as metrics; one short line for each route
-//! carries that route's. CloudWatch reads the metrics out of the lines:
+//! carries that route's. An invocation that recovers batches has these for each event that it
+//! handled, and one line about the batches. CloudWatch reads the metrics out of the lines:
 //! <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,6 +11,7 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 use crate::handler::{Fates, Handled, InvocationError, Report, Times};
+use crate::recovery::Recovered;
 use crate::store::Landed;
 use crate::time::Timestamp;
 
@@ -31,14 +33,18 @@ pub(super) struct Invocation<'a> {
 }
 
 /// The lines of an invocation.
-pub(super) fn lines(
-    invocation: &Invocation<'_>,
-    handled: &Result<Handled, InvocationError>,
-) -> Vec<String> {
-    let Handled { report, times, .. } = match handled {
-        Ok(handled) => handled,
-        Err(error) => return vec![failed(invocation, error).to_string()],
-    };
+pub(super) fn lines(invocation: &Invocation<'_>, done: &Recovered) -> Vec<String> {
+    let mut lines: Vec<String> =
+        done.handled.iter().flat_map(|handled| of_event(invocation, handled)).collect();
+    if done.batches > 0 {
+        lines.push(of_batches(invocation, done).to_string());
+    }
+    lines.extend(done.answer.as_ref().err().map(|error| failed(invocation, error).to_string()));
+    lines
+}
+
+fn of_event(invocation: &Invocation<'_>, handled: &Handled) -> Vec<String> {
+    let Handled { report, times, .. } = handled;
     let routes = routes_of(report);
     let of_routes = routes.iter().map(|route| {
         let mut line = Map::new();
@@ -52,6 +58,23 @@ pub(super) fn lines(
         Value::Object(line).to_string()
     });
     std::iter::once(whole(invocation, report, times).to_string()).chain(of_routes).collect()
+}
+
+/// What became of batches that Lambda had given up. What is lost is an error that comes once.
+fn of_batches(invocation: &Invocation<'_>, done: &Recovered) -> Value {
+    let level = match (done.gaps.is_empty(), done.troubles.is_empty()) {
+        (false, _) => "ERROR",
+        (true, false) => "WARN",
+        (true, true) => "INFO",
+    };
+    let mut line = heading(invocation, level, "recovered batches", None);
+    line.insert("batches".to_owned(), json!(done.batches));
+    line.insert("trouble".to_owned(), json!(done.troubles));
+    let gaps = done.gaps.iter().map(ToString::to_string);
+    line.insert("gaps".to_owned(), json!(gaps.collect::<Vec<_>>()));
+    let gaps = u64::try_from(done.gaps.len()).unwrap_or(u64::MAX);
+    metrics(&mut line, WHOLE, [("Gaps", vec![number(gaps)])].into(), invocation);
+    Value::Object(line)
 }
 
 fn heading(

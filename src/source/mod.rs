@@ -308,7 +308,8 @@ fn sequence(object: &Object<'_>, name: &str) -> Option<String> {
     it.bytes().all(|it| it.is_ascii_digit()).then(|| it.to_owned())
 }
 
-fn padded(number: &str) -> String {
+/// `_lw_position` of a sequence number.
+pub(crate) fn padded(number: &str) -> String {
     format!("{number:0>POSITION_DIGITS$}")
 }
 

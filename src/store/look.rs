@@ -1,6 +1,8 @@
 //! What people look at: which tables there are, how large, and their newest rows.
 
-use iceberg::spec::{DataFile, NestedField, PrimitiveLiteral, Schema, Type};
+use std::collections::BTreeMap;
+
+use iceberg::spec::{DataFile, NestedField, NestedFieldRef, PrimitiveLiteral, Schema, Type};
 
 use crate::name::TableName;
 use crate::store::error::StoreError;
@@ -131,12 +133,54 @@ impl Lake {
             {
                 break;
             }
-            newest.extend(read::rows(&table.files, schema, file).await?);
+            newest.extend(read::rows(&table.files, fields, file).await?);
             newest.sort_by_cached_key(|row| std::cmp::Reverse(sort_key(row, order)));
             newest.truncate(limit);
         }
         let columns = fields.iter().map(|it| (it.name.clone(), column_type(&it.field_type)));
         Ok(Some(ReadRows { columns: columns.collect(), rows: newest }))
+    }
+}
+
+/// Where rows are from: source, shard, and day of arrival in days since 1970.
+pub type Origin = (String, Option<String>, Option<i32>);
+
+impl Lake {
+    /// How many rows a table has of each source, shard and day of arrival (UTC). Files whose rows
+    /// are all older than the day `since` are not read. `None` where there is no such table.
+    pub async fn origins(
+        &self,
+        table: &TableName,
+        since: Option<i32>,
+    ) -> Result<Option<BTreeMap<Origin, u64>>, StoreError> {
+        let table = self.table(table);
+        let Some(head) = table.head.load().await? else { return Ok(None) };
+        let schema = head.metadata.current_schema();
+        let names = [lineage::SOURCE, lineage::SHARD, lineage::ARRIVED_AT];
+        let fields: Option<Vec<NestedFieldRef>> =
+            names.map(|name| schema.field_by_name(name).cloned()).into_iter().collect();
+        let Some(fields) = fields else { return Ok(None) };
+        let mut origins = BTreeMap::new();
+        let older = |day: Option<i32>| day.zip(since).is_some_and(|(day, since)| day < since);
+        for file in live(&table, &head).await? {
+            if older(last_arrival(schema, &file).map(Timestamp::day)) {
+                continue;
+            }
+            for row in read::rows(&table.files, &fields, &file).await? {
+                let text = |at: usize| match row.get(at) {
+                    Some(Cell::Text(text)) => Some(text.clone()),
+                    _ => None,
+                };
+                let arrived = micros(&row, Some(2)).and_then(Timestamp::from_micros);
+                let day = arrived.map(Timestamp::day);
+                if !older(day) {
+                    let origin = (text(0).unwrap_or_default(), text(1), day);
+                    let count: &mut u64 = origins.entry(origin).or_default();
+                    *count = count.saturating_add(1);
+                }
+            }
+        }
+        Ok(Some(origins))
     }
 }
 

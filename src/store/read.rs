@@ -10,7 +10,7 @@ use arrow_array::types::{
 };
 use arrow_array::{Array, ArrayRef, RecordBatch};
 use bytes::Bytes;
-use iceberg::spec::{DataFile, Schema};
+use iceberg::spec::{DataFile, NestedFieldRef, Schema};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 
@@ -94,13 +94,12 @@ pub async fn ids(
     Ok(())
 }
 
-/// The rows of a file in the columns of `schema`; a column that the file lacks is null.
+/// The rows of a file in these columns; one that the file lacks is null.
 pub async fn rows(
     files: &Arc<dyn Files>,
-    schema: &Schema,
+    fields: &[NestedFieldRef],
     file: &DataFile,
 ) -> Result<Vec<Vec<Cell>>, StoreError> {
-    let fields = schema.as_struct().fields();
     let ids: Vec<i32> = fields.iter().map(|field| field.id).collect();
     let mut rows = Vec::new();
     for batch in batches(files, file, &ids).await? {

@@ -91,7 +91,11 @@ BREAKS = {
     ],
     "report the wrong sequence number": [(RESPONSE, "is_lt()", "is_gt()")],
     "report one message of a group, not the rest": [
-        (RESPONSE, "                    closed.extend(it.group);\n", "")
+        (
+            RESPONSE,
+            "                    closed.extend(it.group);\n",
+            "                    closed.extend(it.group.filter(|_| false));\n",
+        )
     ],
     "ignore the deadline": [
         (DEADLINE, "self.limits.is_some_and(|it| Instant::now() >= it.no_new_work)", "false"),
@@ -162,7 +166,7 @@ def run(changes: list[tuple[str, str, str]]) -> tuple[str | None, str]:
     found = re.search(r"\n    (\d+): \[\n\s+\"(.*?)\",?\n", said)
     if not found:
         return None, "nothing" if ended.returncode == 0 else said[-300:].replace("\n", " ")
-    return found[1], found[2]
+    return found[1], found[2].replace('\\"', '`')
 
 
 if __name__ == "__main__":

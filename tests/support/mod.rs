@@ -1,5 +1,6 @@
 //! What several tests need.
 
+pub mod aws;
 pub mod compare;
 pub mod fixture;
 pub mod lake;

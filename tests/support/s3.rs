@@ -107,6 +107,11 @@ impl S3 {
         std::mem::take(&mut state.requests)
     }
 
+    /// Puts an object, by bucket and key.
+    pub fn put(&self, key: &str, content: &str) {
+        self.state.lock().unwrap().objects.insert(key.to_owned(), content.as_bytes().to_vec());
+    }
+
     /// Keys of all objects, with their bucket.
     pub fn keys(&self) -> Vec<String> {
         self.state.lock().unwrap().objects.keys().cloned().collect()

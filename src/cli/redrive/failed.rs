@@ -1,45 +1,18 @@
-//! `lakeward redrive failed`: batches of streams that Lambda has given up, as it stored them in S3.
-//!
-//! Each object tells of one batch, and holds the event in its `payload`, as JSON or as its text:
-//! <https://docs.aws.amazon.com/lambda/latest/dg/kinesis-on-failure-destination.html>
+//! `lakeward redrive failed`: batches of streams that Lambda has given up, as it stored them.
 
 use std::sync::Arc;
-
-use serde::Deserialize;
-use serde_json::value::RawValue;
 
 use crate::cli::print::counted;
 use crate::cli::{Failure, Summary, Terminal, replay};
 use crate::config::Config;
 use crate::deadline::Deadline;
-use crate::handler::{self, App};
+use crate::handler::App;
+use crate::recovery::{Given, Recovered, Streams};
 use crate::store::StoreError;
 use crate::store::files::{self, Files};
 
-/// What Lambda stores of a batch, as far as it matters.
-#[derive(Deserialize)]
-struct Given<'a> {
-    #[serde(borrow)]
-    payload: Option<&'a RawValue>,
-    #[serde(borrow, rename = "KinesisBatchInfo")]
-    kinesis: Option<Info<'a>>,
-    #[serde(borrow, rename = "DDBStreamBatchInfo")]
-    dynamodb: Option<Info<'a>>,
-}
-
-/// Which records a batch was of.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Info<'a> {
-    #[serde(default)]
-    stream_arn: &'a str,
-    #[serde(default)]
-    shard_id: &'a str,
-    #[serde(default)]
-    start_sequence_number: &'a str,
-    #[serde(default)]
-    end_sequence_number: &'a str,
-}
+const AGAIN: &str = "put it right and redrive again; what has landed does not land again";
+const LOST: &str = "lakeward.gaps keeps what is known of them";
 
 /// Lands the batches under a folder or prefix, and prints what became of them.
 pub(in crate::cli) async fn run(
@@ -53,23 +26,36 @@ pub(in crate::cli) async fn run(
     config.quarantine.reject_limit = 1.0;
     let app = if dry_run { replay::pretend(config)? } else { App::open(config)? };
     let (files, root) = files::at(location).map_err(StoreError::files("open", location))?;
+    let streams = Streams::default();
     let mut summary = Summary::default();
-    let mut batches = 0_u64;
+    let (mut batches, mut gaps) = (0_u64, 0_u64);
     for place in objects(&files, &root).await? {
         let found = files.read(&place).await.map_err(StoreError::files("read", &place))?;
-        let Some(bytes) = found else { continue };
+        let Some(text) = found else { continue };
         batches = batches.saturating_add(1);
-        match event(&bytes) {
-            Ok(event) => handle(&app, &place, event.as_bytes(), &mut summary).await,
-            Err(problem) => summary.trouble(&place, &problem.what, problem.remedy),
-        }
+        let given = match Given::read(&text) {
+            Ok(given) => given,
+            Err(problem) => {
+                let remedy = "name the folder that holds nothing else, aws/lambda/…";
+                summary.trouble(&place, &problem, remedy);
+                continue;
+            }
+        };
+        let mut recovered = Recovered::of(1);
+        recovered.take(&app, &streams, &given, &Deadline::none()).await;
+        gaps = gaps.saturating_add(add(&recovered, &place, &app, &mut summary));
     }
     if batches == 0 {
         return Err(Failure::Failed(format!("there is no object under {location}")));
     }
     let out = &mut *terminal.out;
     if json {
-        writeln!(out, "{}", summary.json(dry_run))?;
+        let mut said = summary.json(dry_run);
+        if let Some(object) = said.as_object_mut() {
+            object.insert("batches".to_owned(), batches.into());
+            object.insert("gaps".to_owned(), gaps.into());
+        }
+        writeln!(out, "{said}")?;
     } else {
         summary.print(&terminal.program, &replay::places(&app.config), dry_run, out)?;
         writeln!(out, "\n{} that Lambda had given up", counted(batches, "object"))?;
@@ -77,6 +63,20 @@ pub(in crate::cli) async fn run(
     out.flush()?;
     summary.print_troubles(terminal.err)?;
     Ok(summary.exit_code())
+}
+
+/// Adds what became of a batch; returns how many of its ranges are lost.
+pub(super) fn add(recovered: &Recovered, place: &str, app: &App, summary: &mut Summary) -> u64 {
+    for handled in &recovered.handled {
+        summary.add(place, &handled.report, &app.config.routes);
+    }
+    for trouble in &recovered.troubles {
+        summary.trouble(place, trouble, AGAIN);
+    }
+    for gap in &recovered.gaps {
+        summary.trouble(place, &gap.to_string(), LOST);
+    }
+    u64::try_from(recovered.gaps.len()).unwrap_or(u64::MAX)
 }
 
 /// Everything under a location, however deep, in the order of names.
@@ -97,49 +97,4 @@ async fn objects(files: &Arc<dyn Files>, root: &str) -> Result<Vec<String>, Fail
     objects.retain(|it| it != root);
     objects.sort();
     Ok(objects)
-}
-
-/// Why an object holds no event.
-struct Problem {
-    what: String,
-    remedy: &'static str,
-}
-
-fn event(bytes: &[u8]) -> Result<String, Problem> {
-    let given: Given<'_> = serde_json::from_slice(bytes).map_err(|error| Problem {
-        what: format!(
-            "it is not what Lambda stores of a batch that it has given up (line {}, column {})",
-            error.line(),
-            error.column()
-        ),
-        remedy: "name the folder that holds nothing else, aws/lambda/…",
-    })?;
-    if let Some(payload) = given.payload {
-        // A text that holds the event, or the event itself.
-        let text = serde_json::from_str::<String>(payload.get());
-        return Ok(text.unwrap_or_else(|_| payload.get().to_owned()));
-    }
-    let info = given.kinesis.or(given.dynamodb);
-    let what = info.map_or_else(
-        || "it holds neither records nor where they are".to_owned(),
-        |it| {
-            format!(
-                "it only says where its records are: {}, {}, from {} to {}",
-                it.stream_arn, it.shard_id, it.start_sequence_number, it.end_sequence_number
-            )
-        },
-    );
-    let remedy = "a bucket as on-failure destination keeps the records; these must be read from the \
-                  stream, by a mapping that starts before them";
-    Err(Problem { what, remedy })
-}
-
-async fn handle(app: &App, place: &str, event: &[u8], summary: &mut Summary) {
-    match Box::pin(handler::handle(app, event, &Deadline::none())).await {
-        Ok(handled) => summary.add(place, &handled.report, &app.config.routes),
-        Err(error) => {
-            let remedy = "put it right and redrive again; what has landed does not land again";
-            summary.trouble(place, &error.to_string(), remedy);
-        }
-    }
 }

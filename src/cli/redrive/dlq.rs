@@ -1,0 +1,299 @@
+//! `lakeward redrive dlq`: messages of a dead-letter queue, on to where they were meant to go.
+//!
+//! A message keeps its id on the way into a DLQ and says which queue it came from, so what had
+//! landed before lands no second time, and routes take it as if it came from there.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::time::Duration;
+
+use aws_sdk_sqs::Client;
+use aws_sdk_sqs::types::{
+    DeleteMessageBatchRequestEntry, Message, MessageAttributeValue, MessageSystemAttributeName,
+    QueueAttributeName,
+};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use serde_json::{Map, Value, json};
+
+use crate::aws;
+use crate::cli::print::counted;
+use crate::cli::redrive::failed;
+use crate::cli::{Failure, Summary, Terminal, replay};
+use crate::config::Config;
+use crate::deadline::Deadline;
+use crate::handler::App;
+use crate::recovery::{self, Streams};
+
+/// Seconds for which nobody else gets the messages that are at work here.
+const HIDDEN: i32 = 300;
+/// Most messages that SQS takes or gives at once.
+const AT_ONCE: i32 = 10;
+/// Messages of one event: as many as a mapping without a window gives.
+const BATCH: usize = 1_000;
+/// Seconds to wait for messages; SQS asks all of its servers then.
+const WAIT: i32 = 2;
+/// Longer than it waits.
+const WHOLE_CALL: Duration = Duration::from_secs(20);
+const SOURCE: &str = "DeadLetterQueueSourceArn";
+
+/// What became of the messages.
+#[derive(Debug, Default, serde::Serialize)]
+struct Counts {
+    /// Messages that the queue gave.
+    received: u64,
+    /// Of these, what is where a route sends it; deleted from the queue.
+    landed: u64,
+    /// What stays in the queue.
+    kept: u64,
+}
+
+/// A queue that is emptied.
+struct Queue {
+    client: Client,
+    url: String,
+    arn: String,
+    /// The only queue that this is the DLQ of, where there is only one.
+    only_source: Option<String>,
+}
+
+/// Sends the messages on, and prints what became of them.
+pub(in crate::cli) async fn run(
+    mut config: Config,
+    queue: &str,
+    dry_run: bool,
+    json: bool,
+    terminal: &mut Terminal<'_>,
+) -> Result<u8, Failure> {
+    // People asked for these very records: no share of them is too many.
+    config.quarantine.reject_limit = 1.0;
+    let app = if dry_run { replay::pretend(config)? } else { App::open(config)? };
+    let queue = Queue::open(queue).await?;
+    let streams = Streams::default();
+    let (mut counts, mut summary) = (Counts::default(), Summary::default());
+    let (mut seen, mut kept) = (HashSet::new(), Vec::new());
+    loop {
+        let batch = queue.receive(&mut seen, &mut kept).await?;
+        if batch.is_empty() {
+            break;
+        }
+        counts.received = counts.received.saturating_add(count(batch.len()));
+        let landed = handle(&app, &streams, &queue, &batch, &mut summary).await;
+        let (mut done, mut stays) = (Vec::new(), Vec::new());
+        for (at, message) in batch.into_iter().enumerate() {
+            let landed = landed.get(at).copied().unwrap_or_default();
+            if landed { done.push(message) } else { stays.push(message) }
+        }
+        counts.landed = counts.landed.saturating_add(count(done.len()));
+        if dry_run {
+            kept.extend(done);
+        } else {
+            queue.delete(done).await?;
+        }
+        counts.kept = counts.kept.saturating_add(count(stays.len()));
+        kept.extend(stays);
+    }
+    queue.release(kept).await;
+    print(&counts, &summary, &app.config, dry_run, json, terminal)
+}
+
+/// Lands messages, and returns for each whether it is where a route sends it.
+async fn handle(
+    app: &App,
+    streams: &Streams,
+    queue: &Queue,
+    batch: &[Message],
+    summary: &mut Summary,
+) -> Vec<bool> {
+    let place = &queue.arn;
+    let records: Vec<Value> = batch.iter().map(|it| queue.record(it)).collect();
+    let event = json!({"Records": records}).to_string();
+    let recovered =
+        Box::pin(recovery::handle(app, streams, event.as_bytes(), &Deadline::none())).await;
+    failed::add(&recovered, place, app, summary);
+    if let Err(error) = &recovered.answer {
+        summary.trouble(place, &error.to_string(), "the messages stay in the queue");
+        return Vec::new();
+    }
+    recovered.settled
+}
+
+impl Queue {
+    /// The queue of an URL, an ARN or a name.
+    async fn open(queue: &str) -> Result<Self, Failure> {
+        let timeouts =
+            aws_config::timeout::TimeoutConfig::builder().operation_timeout(WHOLE_CALL).build();
+        let shared = aws::defaults().timeout_config(timeouts).load().await;
+        let client = Client::new(&shared);
+        let failed = |call: &str, why: String| {
+            Failure::Failed(format!(
+                "sqs:{call} for {queue}: {why}; check name, region and credentials"
+            ))
+        };
+        let url = if queue.contains("://") {
+            queue.to_owned()
+        } else {
+            let name = queue.rsplit(':').next().unwrap_or(queue);
+            let owner = queue.starts_with("arn:").then(|| queue.split(':').nth(4)).flatten();
+            let call = client.get_queue_url().queue_name(name);
+            let answer = call.set_queue_owner_aws_account_id(owner.map(str::to_owned)).send().await;
+            let answer = answer.map_err(|it| failed("GetQueueUrl", aws::told(&it)))?;
+            answer.queue_url.unwrap_or_default()
+        };
+        let call = client.get_queue_attributes().queue_url(&url);
+        let answer = call.attribute_names(QueueAttributeName::QueueArn).send().await;
+        let answer = answer.map_err(|it| failed("GetQueueAttributes", aws::told(&it)))?;
+        let attributes = answer.attributes.unwrap_or_default();
+        let arn = attributes.get(&QueueAttributeName::QueueArn).cloned().unwrap_or_default();
+        let sources = client.list_dead_letter_source_queues().queue_url(&url).send().await;
+        let sources = sources.map_err(|it| failed("ListDeadLetterSourceQueues", aws::told(&it)))?;
+        let only_source = match sources.queue_urls.as_slice() {
+            [one] => arn_beside(&arn, one),
+            _ => None,
+        };
+        Ok(Self { client, url, arn, only_source })
+    }
+
+    /// The next messages; none when there are no more that have not been seen.
+    async fn receive(
+        &self,
+        seen: &mut HashSet<String>,
+        again: &mut Vec<Message>,
+    ) -> Result<Vec<Message>, Failure> {
+        let mut batch = Vec::new();
+        while batch.len() < BATCH {
+            let call = self.client.receive_message().queue_url(&self.url);
+            let call = call.max_number_of_messages(AT_ONCE).wait_time_seconds(WAIT);
+            let call = call.visibility_timeout(HIDDEN).message_attribute_names("All");
+            let call = call.message_system_attribute_names(MessageSystemAttributeName::All);
+            let answer = call.send().await.map_err(|error| {
+                Failure::Failed(format!(
+                    "sqs:ReceiveMessage of {}: {}",
+                    self.arn,
+                    aws::told(&error)
+                ))
+            })?;
+            let messages = answer.messages.unwrap_or_default();
+            if messages.is_empty() {
+                break;
+            }
+            for message in messages {
+                match seen.insert(message.message_id.clone().unwrap_or_default()) {
+                    true => batch.push(message),
+                    // It took so long that a message came again.
+                    false => again.push(message),
+                }
+            }
+        }
+        Ok(batch)
+    }
+
+    /// A message as a mapping of this queue would deliver it.
+    fn record(&self, message: &Message) -> Value {
+        let own: &HashMap<_, _> = &message.attributes.clone().unwrap_or_default();
+        let mut attributes: BTreeMap<&str, &str> =
+            own.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        if let Some(source) = &self.only_source {
+            attributes.entry(SOURCE).or_insert(source);
+        }
+        let of_sender = message.message_attributes.iter().flatten();
+        let of_sender: Map<String, Value> =
+            of_sender.map(|(name, it)| (name.clone(), attribute(it))).collect();
+        json!({
+            "messageId": message.message_id,
+            "body": message.body,
+            "md5OfBody": message.md5_of_body,
+            "attributes": attributes,
+            "messageAttributes": of_sender,
+            "eventSource": "aws:sqs",
+            "eventSourceARN": self.arn,
+            "awsRegion": self.arn.split(':').nth(3),
+        })
+    }
+
+    async fn delete(&self, messages: Vec<Message>) -> Result<(), Failure> {
+        for some in messages.chunks(usize::try_from(AT_ONCE).unwrap_or(1)) {
+            let entries = some.iter().enumerate().filter_map(|(at, message)| {
+                let entry = DeleteMessageBatchRequestEntry::builder().id(at.to_string());
+                entry.set_receipt_handle(message.receipt_handle.clone()).build().ok()
+            });
+            let call = self.client.delete_message_batch().queue_url(&self.url);
+            let answer = call.set_entries(Some(entries.collect())).send().await;
+            let failed = match answer {
+                Ok(answer) => answer.failed.into_iter().map(|it| it.code).next(),
+                Err(error) => Some(aws::told(&error)),
+            };
+            if let Some(why) = failed {
+                return Err(Failure::Failed(format!(
+                    "sqs:DeleteMessage of {}: {why}; the messages have landed, and redriving them \
+                     again deletes them",
+                    self.arn
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets others have the messages that stay. Where that fails they have them a little later.
+    async fn release(&self, messages: Vec<Message>) {
+        for message in messages {
+            let call = self.client.change_message_visibility().queue_url(&self.url);
+            let call = call.set_receipt_handle(message.receipt_handle).visibility_timeout(0);
+            drop(call.send().await);
+        }
+    }
+}
+
+/// The ARN of a queue by its URL, which is in the account and region of another.
+fn arn_beside(arn: &str, url: &str) -> Option<String> {
+    let (place, _) = arn.rsplit_once(':')?;
+    let (_, name) = url.rsplit_once('/')?;
+    Some(format!("{place}:{name}"))
+}
+
+fn attribute(value: &MessageAttributeValue) -> Value {
+    let mut attribute = Map::new();
+    if let Some(text) = &value.string_value {
+        attribute.insert("stringValue".to_owned(), json!(text));
+    }
+    if let Some(bytes) = &value.binary_value {
+        attribute.insert("binaryValue".to_owned(), json!(BASE64.encode(bytes.as_ref())));
+    }
+    attribute.insert("dataType".to_owned(), json!(value.data_type));
+    Value::Object(attribute)
+}
+
+fn print(
+    counts: &Counts,
+    summary: &Summary,
+    config: &Config,
+    dry_run: bool,
+    json: bool,
+    terminal: &mut Terminal<'_>,
+) -> Result<u8, Failure> {
+    let out = &mut *terminal.out;
+    if json {
+        let mut said = summary.json(dry_run);
+        if let Some(object) = said.as_object_mut() {
+            object.insert("dlq".to_owned(), json!(counts));
+        }
+        writeln!(out, "{said}")?;
+    } else {
+        if counts.received > 0 {
+            summary.print(&terminal.program, &replay::places(config), dry_run, out)?;
+            writeln!(out)?;
+        }
+        writeln!(out, "{} in the queue:", counted(counts.received, "message"))?;
+        let landed = if dry_run { "would land and be deleted" } else { "landed, and are deleted" };
+        writeln!(out, "{:9} {landed}", counts.landed)?;
+        if counts.kept > 0 {
+            writeln!(out, "{:9} stay in the queue", counts.kept)?;
+        }
+    }
+    out.flush()?;
+    summary.print_troubles(terminal.err)?;
+    Ok(summary.exit_code())
+}
+
+fn count(n: usize) -> u64 {
+    u64::try_from(n).unwrap_or(u64::MAX)
+}

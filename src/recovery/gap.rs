@@ -1,0 +1,115 @@
+//! Records that are lost: no source holds them any more, and no table got them.
+
+use crate::deadline::Deadline;
+use crate::handler::App;
+use crate::name::TableName;
+use crate::number::Number;
+use crate::record::{Lineage, Op, Row};
+use crate::recovery::given::Range;
+use crate::store::StoreError;
+use crate::table::declared::Declared;
+use crate::table::layout::{DeclaredColumn, Policy};
+use crate::value::Value;
+
+/// The columns beside the lineage.
+const COLUMNS: [(&str, Declared, &str); 8] = [
+    ("first_sequence_number", Declared::String, "the first record that is lost"),
+    ("last_sequence_number", Declared::String, "the last record that may be lost"),
+    ("batch_size", Declared::Long, "how many records Lambda had given up, lost or not"),
+    ("last_arrived_at", Declared::String, "when the last record of that batch arrived"),
+    ("condition", Declared::String, "why Lambda had given up"),
+    ("reason", Declared::String, "why they can't be read any more, as a code"),
+    ("binary_version", Declared::String, "version of Lakeward that looked for them"),
+    ("config_hash", Declared::String, "SHA-256 of the config that it had"),
+];
+
+/// Why records can't be read any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Reason {
+    /// They are older than what the stream keeps.
+    Trimmed,
+    /// There is no such stream or shard any more.
+    StreamGone,
+}
+
+impl Reason {
+    fn code(self) -> &'static str {
+        match self {
+            Reason::Trimmed => "trimmed",
+            Reason::StreamGone => "stream_gone",
+        }
+    }
+}
+
+/// Records that are lost.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Gap {
+    /// The first and the last of them, and what else is known.
+    pub range: Range,
+    pub reason: Reason,
+}
+
+impl std::fmt::Display for Gap {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Range { stream, shard, first, last, .. } = &self.range;
+        let why = match self.reason {
+            Reason::Trimmed => "the stream no longer holds them",
+            Reason::StreamGone => "the stream or its shard is gone",
+        };
+        write!(f, "records of {stream}, {shard}, from {first} to {last} are lost: {why}")
+    }
+}
+
+/// Keeps what is known of lost records in `lakeward.gaps`, once.
+pub(super) async fn keep(app: &App, gap: &Gap, deadline: &Deadline) -> Result<(), StoreError> {
+    let name = TableName::gaps();
+    let columns = COLUMNS.map(|(name, ty, doc)| DeclaredColumn {
+        name: name.to_owned(),
+        ty,
+        doc: Some(doc.to_owned()),
+    });
+    let zoned = app.config.undeclared.zoned;
+    let policy = Policy { columns: columns.into(), zoned, ..Policy::default() };
+    let row = row(gap, &app.config.lake.config_hash);
+    app.lake_of(&name).land(&name, &policy, vec![row], deadline).await?;
+    Ok(())
+}
+
+fn row(gap: &Gap, config_hash: &str) -> Row {
+    let Range { stream, shard, first, last, records, from, to, condition } = &gap.range;
+    // As their records would have it, so that they can be compared.
+    let table = stream.table_and_label();
+    let (source, of) = match &table {
+        Some((table, label)) => (table.as_str(), *label),
+        None => (stream.as_str(), shard.as_str()),
+    };
+    let text = |name: &str, it: &str| (name.to_owned(), Value::Text(it.to_owned()));
+    let mut fields = vec![
+        text("first_sequence_number", first),
+        text("last_sequence_number", last),
+        text("reason", gap.reason.code()),
+        text("binary_version", env!("CARGO_PKG_VERSION")),
+        text("config_hash", config_hash),
+    ];
+    let number = |it: u64| Number::parse(&it.to_string()).ok().map(Value::Number);
+    fields.extend(records.and_then(number).map(|it| ("batch_size".to_owned(), it)));
+    fields.extend(to.map(|it| text("last_arrived_at", &format!("{it}Z"))));
+    fields.extend(condition.as_deref().map(|it| text("condition", it)));
+    let lineage = Lineage {
+        id: format!("{shard}:{first}-{last}"),
+        source: source.to_owned(),
+        shard: Some(of.to_owned()),
+        key: None,
+        position: Some(crate::source::padded(first)),
+        op: Op::Event,
+        deleted_by: None,
+        event_at: None,
+        arrived_at: *from,
+        digest: None,
+        moved: false,
+        id_window: None,
+        before: None,
+    };
+    Row { lineage, fields }
+}
