@@ -13,7 +13,6 @@ use crate::support::lambda_events::{change_id, change_sequence, kinesis_sequence
 pub const CONFIG: &str = r#"
 version = 1
 
-
 [[route]]
 source = "arn:aws:kinesis:*:*:stream/clicks"
 when = { kind = "noise" }
@@ -40,6 +39,11 @@ table = "jobs.tasks"
 source = "arn:aws:sqs:*:*:strict"
 table = "jobs.tasks"
 on_reject = "return"
+
+[[route]]
+source = "arn:aws:sqs:*:*:calls.fifo"
+when = { kind = "view" }
+table = "jobs.calls"
 
 [[route]]
 source = "arn:aws:sqs:*:*:calls.fifo"
@@ -152,9 +156,9 @@ fn payload(world: &World, source: Source, n: u32) -> (Option<BTreeMap<&'static s
             fields.insert("kind", json!("noise"));
             fate = Fate::Nothing;
         }
-        6 | 7 if source == Source::Kinesis => {
+        6 | 7 if matches!(source, Source::Kinesis | Source::Fifo) => {
             fields.insert("kind", json!("view"));
-            fate = Fate::Row("web.views");
+            fate = Fate::Row(if source == Source::Fifo { "jobs.calls" } else { "web.views" });
         }
         _ => {}
     }

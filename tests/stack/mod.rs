@@ -8,5 +8,6 @@ mod faults;
 mod log;
 mod queues;
 mod record;
+mod recovery;
 mod streams;
 mod support;

@@ -105,7 +105,7 @@ impl Cloud {
         }
     }
 
-    async fn wait_for_messages(&self, queue: &Queue, count: &str) {
+    pub async fn wait_for_messages(&self, queue: &Queue, count: &str) {
         let name = QueueAttributeName::ApproximateNumberOfMessages;
         wait_for("messages in a queue", async || {
             let get = self.sqs.get_queue_attributes().queue_url(&queue.url);

@@ -10,12 +10,9 @@ use aws_sdk_dynamodb::types::{
 use aws_sdk_kinesis::types::PutRecordsRequestEntry;
 use serde_json::{Value, json};
 
-use crate::support::lake::fresh_folder;
-use crate::support::process::{by_id, printed};
-
 use super::support::{Cloud, run_async, wait_for, zip};
 
-const ORDERS: &str = r#"
+pub const ORDERS: &str = r#"
 version = 1
 
 [[route]]
@@ -23,7 +20,7 @@ source = "arn:aws:dynamodb:*:*:table/*-orders/stream/*"
 table = "shop.orders_changes"
 "#;
 
-const CLICKS: &str = r#"
+pub const CLICKS: &str = r#"
 version = 1
 
 [[route]]
@@ -220,51 +217,6 @@ fn two_mappings_on_one_stream_double_nothing() {
         })
         .await;
         cloud.wait_for_rows("web.clicks", 100).await;
-        cloud.expect(&["web.clicks"]);
-    });
-}
-
-#[test]
-#[ignore = "needs LocalStack: tests/run stack"]
-fn a_record_whose_retries_run_out_is_kept_and_can_be_redriven() {
-    run_async(async {
-        let cloud = Cloud::of("failed").await;
-        let (stream, arn) = cloud.stream("clicks", 1).await;
-        // No route names the stream, so every invocation fails.
-        let parameters = [("KinesisStreams", arn.as_str()), ("MaximumRetryAttempts", "1")];
-        let stack = cloud.deploy(ORDERS, &parameters).await;
-        let record = ("user".to_owned(), b"{\"n\": \"a payload\"}".to_vec());
-        cloud.put_records(&stream, &[record]).await;
-        let bucket = &stack.outputs["FailedBucket"];
-        let body = wait_for("the failed record", async || {
-            let found = cloud.s3.list_objects_v2().bucket(bucket).send().await.unwrap();
-            let key = found.contents().first()?.key()?.to_owned();
-            let object = cloud.s3.get_object().bucket(bucket).key(key).send().await.unwrap();
-            Some(object.body.collect().await.unwrap().into_bytes())
-        })
-        .await;
-        let body: Value = serde_json::from_slice(&body).unwrap();
-        assert_eq!(body["KinesisBatchInfo"]["batchSize"], 1, "{body}");
-        assert_eq!(body["KinesisBatchInfo"]["streamArn"], arn.as_str(), "{body}");
-        // The payload is in it, so that it can be replayed when the route is there.
-        assert!(body["payload"].to_string().contains("eyJuIjogImEgcGF5bG9hZCJ9"), "{body}");
-        assert!(cloud.rows("web.clicks").is_empty());
-
-        // With the route it lands from there, once however often it is tried.
-        let config = fresh_folder("stack-failed").join("lakeward.toml");
-        std::fs::write(&config, CLICKS).unwrap();
-        let place = format!("s3://{bucket}/aws/lambda");
-        for _ in 0..2 {
-            let output = cloud.lakeward(&[
-                "redrive",
-                "failed",
-                &place,
-                "--config",
-                config.to_str().unwrap(),
-            ]);
-            assert!(output.status.success(), "{}", printed(&output));
-            assert_eq!(by_id(cloud.rows("web.clicks")).len(), 1);
-        }
         cloud.expect(&["web.clicks"]);
     });
 }

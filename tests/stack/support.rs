@@ -353,6 +353,14 @@ impl Stack<'_> {
         alias.function_version(version.version().unwrap()).send().await.unwrap();
     }
 
+    /// Gives the function another config.
+    pub async fn repair(&self, config: &str) {
+        let toml = format!("{}/lakeward.toml", self.cloud.name("stack"));
+        self.cloud.put(&toml, config.as_bytes().to_vec()).await;
+        // A new version starts anew.
+        self.reconfigure(&[("REPAIRED", "1")], 60).await;
+    }
+
     /// Lines of JSON that the function has logged.
     pub async fn log(&self) -> Vec<Object> {
         // LocalStack 4.14 does not heed the group of a function's LoggingConfig.

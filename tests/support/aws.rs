@@ -31,7 +31,6 @@ struct State {
     sources: BTreeMap<String, Vec<String>>,
     refuse: Option<(&'static str, &'static str, u32)>,
     empty: bool,
-    calls: Vec<String>,
 }
 
 /// The services; they end with the process.
@@ -122,11 +121,6 @@ impl Aws {
         messages.iter().map(|(it, _)| it["messageId"].as_str().unwrap().to_owned()).collect()
     }
 
-    /// Actions asked for since the last time.
-    pub fn calls(&self) -> Vec<String> {
-        std::mem::take(&mut self.state.lock().unwrap().calls)
-    }
-
     fn serve(&self, mut stream: &TcpStream) -> Option<()> {
         let mut reader = BufReader::new(stream);
         let (mut length, mut target) = (0, String::new());
@@ -164,7 +158,6 @@ impl Aws {
 
 impl State {
     fn answer(&mut self, service: &str, action: &str, body: &Value) -> Result<Value, &'static str> {
-        self.calls.push(action.to_owned());
         if let Some((refused, code, times)) = &mut self.refuse
             && *refused == action
             && *times > 0
