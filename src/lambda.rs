@@ -27,6 +27,14 @@ const TELLING: Duration = Duration::from_secs(2);
 /// Serves invocations until the environment ends. What keeps it from starting, a broken config
 /// first of all, is logged and told to the Runtime API at `runtime_api` (`host:port`).
 pub fn serve(runtime_api: &str) -> ExitCode {
+    serve_with(runtime_api, |config| Ok(App::open(config)?))
+}
+
+/// The same with the app that `open` makes of the config.
+pub fn serve_with(
+    runtime_api: &str,
+    open: impl FnOnce(Config) -> Result<App, lambda_runtime::Error>,
+) -> ExitCode {
     // Never TRACE: the runtime prints whole events there.
     tracing_subscriber::fmt()
         .json()
@@ -36,7 +44,7 @@ pub fn serve(runtime_api: &str) -> ExitCode {
         .with_max_level(LevelFilter::INFO)
         .init();
     let began = Instant::now();
-    let (app, runtime) = match start() {
+    let (app, runtime) = match start(open) {
         Ok(started) => started,
         Err(error) => {
             tracing::error!(error = error.to_string(), "can't start");
@@ -58,10 +66,12 @@ pub fn serve(runtime_api: &str) -> ExitCode {
     }
 }
 
-fn start() -> Result<(App, Runtime), lambda_runtime::Error> {
+fn start(
+    open: impl FnOnce(Config) -> Result<App, lambda_runtime::Error>,
+) -> Result<(App, Runtime), lambda_runtime::Error> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let config = runtime.block_on(Config::load_in_lambda())?;
-    Ok((App::open(config)?, runtime))
+    Ok((open(config)?, runtime))
 }
 
 /// Posts an init error, which `lambda_runtime` can't: it has no client before it has a handler.

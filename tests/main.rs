@@ -14,6 +14,7 @@ mod commit;
 mod config_errors;
 mod docs;
 mod golden;
+mod kills;
 mod lambda;
 mod newcomer;
 mod processes;

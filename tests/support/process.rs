@@ -46,22 +46,29 @@ pub fn replay(config: &Path, lake: &Path) -> Command {
     command
 }
 
-/// A release to come, see `tests/next_release/main.rs`; cargo builds it with the tests, but for
-/// those that are asked for by name.
+/// A release to come, see `tests/next_release/main.rs`.
 pub fn next_release() -> Command {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    let path = BUILT.get_or_init(|| {
-        let folder = Path::new(env!("CARGO_BIN_EXE_lakeward")).parent().unwrap();
-        let path = folder.join("examples").join("next_release");
-        if !path.exists() {
-            let mut build = Command::new("cargo");
-            build.args(["build", "--quiet", "--locked", "--example", "next_release"]);
-            let built = build.current_dir(env!("CARGO_MANIFEST_DIR")).status().unwrap();
-            assert!(built.success() && path.exists(), "no {}", path.display());
-        }
-        path
-    });
-    bare(path)
+    bare(BUILT.get_or_init(|| example("next_release")))
+}
+
+/// The function with failpoints, see `tests/killable/main.rs`.
+pub fn killable() -> Command {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    bare(BUILT.get_or_init(|| example("killable")))
+}
+
+/// Cargo builds examples with the tests, but for those that are asked for by name.
+fn example(name: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_BIN_EXE_lakeward")).parent().unwrap();
+    let path = folder.join("examples").join(name);
+    if !path.exists() {
+        let mut build = Command::new("cargo");
+        build.args(["build", "--quiet", "--locked", "--example", name]);
+        let built = build.current_dir(env!("CARGO_MANIFEST_DIR")).status().unwrap();
+        assert!(built.success() && path.exists(), "no {}", path.display());
+    }
+    path
 }
 
 /// Runs a command to its end.
@@ -145,8 +152,17 @@ impl Function {
 
     /// The same, with more variables in its environment.
     pub fn start_in(config: &Path, lake: &Path, variables: &[(&str, &str)]) -> Self {
+        Self::start_as(lakeward(), config, lake, variables)
+    }
+
+    /// The same of another program.
+    pub fn start_as(
+        mut command: Command,
+        config: &Path,
+        lake: &Path,
+        variables: &[(&str, &str)],
+    ) -> Self {
         let api = RuntimeApi::start();
-        let mut command = lakeward();
         command
             .env("AWS_LAMBDA_RUNTIME_API", api.endpoint())
             .env("AWS_LAMBDA_FUNCTION_NAME", "lakeward")
@@ -170,15 +186,23 @@ impl Function {
 
     /// Delivers an event that must be answered within `time_left`, and waits for the answer.
     pub fn invoke_within(&mut self, event: &Value, time_left: Duration) -> Answer {
+        match self.try_invoke(event, time_left) {
+            Ok(answer) => answer,
+            Err(status) => panic!("the function ended with {status}: {:?}", self.api.init_error()),
+        }
+    }
+
+    /// The same for a function that may end before it answers.
+    pub fn try_invoke(&mut self, event: &Value, time_left: Duration) -> Result<Answer, ExitStatus> {
         let id = self.api.send(event.to_string().as_bytes(), time_left);
         let mut waited = Duration::ZERO;
         while waited < STUCK {
-            let a_while = Duration::from_millis(500);
+            let a_while = Duration::from_millis(50);
             if let Some(answer) = self.api.wait_answer(&id, a_while) {
-                return answer;
+                return Ok(answer);
             }
             if let Some(status) = self.process.0.try_wait().unwrap() {
-                panic!("the function ended with {status}: {:?}", self.api.init_error());
+                return Err(status);
             }
             waited += a_while;
         }

@@ -1,0 +1,129 @@
+//! The function, with a failpoint before and after everything that it asks of the store.
+//!
+//! `KILL_AT="after create metadata#2"` has it end itself with `SIGKILL` at the second pass of that
+//! point; `POINTS=FILE` has it write each point that it passes.
+
+use std::fmt;
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::process::{Command, ExitCode};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use bytes::Bytes;
+use lakeward::config::Config;
+use lakeward::handler::App;
+use lakeward::lambda;
+use lakeward::store::Lake;
+use lakeward::store::clock::Clock;
+use lakeward::store::files::{self, Call, Created, Files, Tagged};
+
+#[expect(clippy::disallowed_methods, reason = "a test's means to say what it wants")]
+fn main() -> ExitCode {
+    let variable = |name: &str| std::env::var(name).ok();
+    let runtime_api = variable("AWS_LAMBDA_RUNTIME_API").unwrap_or_default();
+    let kill_at = variable("KILL_AT").and_then(|it| {
+        let (point, pass) = it.split_once('#')?;
+        Some((point.to_owned(), pass.parse().ok()?))
+    });
+    let points = variable("POINTS");
+    lambda::serve_with(&runtime_api, |config: Config| {
+        let place = config.lake.location.clone();
+        let (files, location) = files::at(&place)?;
+        let files = Killing { files, kill_at, passes: AtomicU32::new(0), points };
+        let clock = Clock::system();
+        let lake = Lake::with(Arc::new(files), location, config.lake.config_hash.clone(), clock);
+        Ok(App::on(config, lake, None))
+    })
+}
+
+struct Killing {
+    files: Arc<dyn Files>,
+    kill_at: Option<(String, u32)>,
+    passes: AtomicU32,
+    points: Option<String>,
+}
+
+impl fmt::Debug for Killing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Killing")
+    }
+}
+
+/// What an object is to a table.
+fn object(location: &str) -> &'static str {
+    match location.rsplit('/').next().unwrap_or_default() {
+        "version-hint.text" => "hint",
+        name if name.ends_with(".metadata.json") => "metadata",
+        name if name.starts_with("snap-") => "manifest list",
+        name if name.ends_with(".avro") => "manifest",
+        name if name.ends_with(".parquet") => "data file",
+        _ => "folder",
+    }
+}
+
+impl Killing {
+    fn point(&self, when: &str, what: &str, location: &str) {
+        let point = format!("{when} {what} {}", object(location));
+        if let Some(path) = &self.points
+            && let Ok(mut file) = OpenOptions::new().create(true).append(true).open(path)
+        {
+            // A point that is not written is one that no test tries, and that is seen there.
+            drop(writeln!(file, "{point}"));
+        }
+        if let Some((kill_at, pass)) = &self.kill_at
+            && *kill_at == point
+            && self.passes.fetch_add(1, Ordering::Relaxed) + 1 == *pass
+        {
+            let id = std::process::id().to_string();
+            drop(Command::new("kill").args(["-KILL", &id]).status());
+            std::thread::park();
+        }
+    }
+
+    async fn around<T>(&self, what: &str, location: &str, call: Call<'_, T>) -> std::io::Result<T> {
+        self.point("before", what, location);
+        let done = call.await;
+        self.point("after", what, location);
+        done
+    }
+}
+
+impl Files for Killing {
+    fn read<'a>(&'a self, location: &'a str) -> Call<'a, Option<Bytes>> {
+        Box::pin(self.around("read", location, self.files.read(location)))
+    }
+
+    fn exists<'a>(&'a self, location: &'a str) -> Call<'a, bool> {
+        Box::pin(self.around("look for", location, self.files.exists(location)))
+    }
+
+    fn write<'a>(&'a self, location: &'a str, bytes: Bytes) -> Call<'a, ()> {
+        Box::pin(self.around("write", location, self.files.write(location, bytes)))
+    }
+
+    fn create<'a>(&'a self, location: &'a str, bytes: Bytes) -> Call<'a, Created> {
+        Box::pin(self.around("create", location, self.files.create(location, bytes)))
+    }
+
+    fn read_tagged<'a>(&'a self, location: &'a str) -> Call<'a, Option<Tagged>> {
+        Box::pin(self.around("read", location, self.files.read_tagged(location)))
+    }
+
+    fn replace<'a>(
+        &'a self,
+        location: &'a str,
+        expected: Option<&'a str>,
+        bytes: Bytes,
+    ) -> Call<'a, bool> {
+        Box::pin(self.around("replace", location, self.files.replace(location, expected, bytes)))
+    }
+
+    fn prove(&self) -> Call<'_, ()> {
+        self.files.prove()
+    }
+
+    fn list<'a>(&'a self, folder: &'a str) -> Call<'a, Vec<String>> {
+        Box::pin(self.around("list", folder, self.files.list(folder)))
+    }
+}
