@@ -78,6 +78,12 @@ impl Place {
         }
     }
 
+    fn is_localstack(&self) -> bool {
+        let here =
+            |(name, value): &(String, String)| name.ends_with("_S3") && value.ends_with(":4566");
+        self.variables.iter().any(here)
+    }
+
     /// All rows of a table.
     fn rows(&self, table: &str) -> Vec<crate::support::compare::Object> {
         reader::rows(lakeward().envs(self.variables(&[])), &self.lake, table).unwrap()
@@ -243,10 +249,11 @@ fn campaign(
             }
         }
     });
-    let polls = reader.stop();
+    let (polls, duck) = reader.stop();
     let sums = sums.into_inner().unwrap();
     let mut found = 0;
     let mut wrong = polls.problems.clone();
+    wrong.extend(duck.iter().flat_map(|it| it.problems.clone()));
     for (table, ids) in &expected {
         // Fails on one that is there twice.
         let there: BTreeSet<String> = by_id(place.rows(table)).into_keys().collect();
@@ -256,13 +263,28 @@ fn campaign(
             wrong.push(format!("{table}: {lost} lost, {strange} that nobody sent"));
         }
     }
-    summary(name, seed, &sums, &polls, expected.values().map(BTreeSet::len).sum(), found);
+    let sent = expected.values().map(BTreeSet::len).sum();
+    summary(
+        name,
+        seed,
+        &sums,
+        &[("a reader", Some(&polls)), ("DuckDB", duck.as_ref())],
+        sent,
+        found,
+    );
     assert!(wrong.is_empty(), "seed {seed}: {wrong:#?}");
     assert!(polls.polls > 0 && sums.at_random > 0);
     expected
 }
 
-fn summary(name: &str, seed: u64, sums: &Sums, polls: &Polls, expected: usize, found: usize) {
+fn summary(
+    name: &str,
+    seed: u64,
+    sums: &Sums,
+    readers: &[(&str, Option<&Polls>)],
+    expected: usize,
+    found: usize,
+) {
     let named: u32 = sums.by_point.values().sum();
     eprintln!("\nkills, {name}, seed {seed}");
     eprintln!("{:8} at {} failpoints", named, sums.by_point.len());
@@ -271,7 +293,14 @@ fn summary(name: &str, seed: u64, sums: &Sums, polls: &Polls, expected: usize, f
     eprintln!("{:8} batches delivered again", sums.delivered_again);
     eprintln!("{expected:8} rows expected");
     eprintln!("{found:8} rows found, each once");
-    eprintln!("{:8} polls of a reader, {} failed", polls.polls, polls.problems.len());
+    for (reader, polls) in readers {
+        if let Some(Polls { polls, again, problems }) = polls {
+            let failed = problems.len();
+            eprintln!(
+                "{polls:8} polls of all tables by {reader}, {failed} failed, {again} asked again"
+            );
+        }
+    }
     if std::env::var("KILLS").is_ok() {
         for (point, kills) in &sums.by_point {
             eprintln!("{kills:8} {point}");
@@ -299,4 +328,16 @@ fn whenever_a_function_on_s3_is_killed_every_record_lands_once() {
     let store = S3::start();
     let place = Place::s3("s3", "s3://bucket/lake", &store.endpoint);
     campaign("S3 in memory", &place, number("KILLS", 30), number("KILL_SEED", 2).into());
+}
+
+#[test]
+#[ignore = "needs LocalStack: tests/run kills"]
+fn whenever_a_function_on_localstack_is_killed_every_record_lands_once() {
+    let endpoint = crate::stack::endpoint();
+    let lake = crate::stack::bucket_for("kills");
+    let place = Place::s3("localstack", &lake, &endpoint);
+    let expected = campaign("LocalStack", &place, number("KILLS", 60) / 3, 3);
+    let tables = expected.iter().map(|(table, ids)| (table.clone(), json!({"rows": ids.len()})));
+    let tables: serde_json::Map<String, Value> = tables.collect();
+    crate::stack::leave("kills.json", &json!({"lake": lake, "tables": tables}).to_string());
 }

@@ -1,27 +1,36 @@
-//! A reader that looks all the while.
+//! Readers that look all the while: our own, and in long runs DuckDB.
 
 use std::collections::BTreeSet;
-use std::process::Command;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use lakeward::store::files::local::LocalFiles;
+use lakeward::store::files::overlay::Overlay;
+use lakeward::table::lineage;
+
 use super::Place;
 use crate::support::compare::Object;
+use crate::support::lake::lake_on;
 use crate::support::process::{lakeward, printed, run};
 
 /// What a reader has seen.
 #[derive(Debug, Default)]
 pub struct Polls {
     pub polls: u32,
+    /// Tables that had to be asked again, because their hint was replaced meanwhile.
+    pub again: u32,
     pub problems: Vec<String>,
 }
 
-/// A thread that reads every table again and again.
+/// A thread that reads every table again and again, and a process that does.
 pub struct Reader {
     done: Arc<AtomicBool>,
     thread: JoinHandle<Polls>,
+    duck: Option<Child>,
 }
 
 impl Reader {
@@ -38,7 +47,9 @@ impl Reader {
                     command
                 };
                 polls.polls += 1;
-                match look(command, &lake) {
+                let looked =
+                    if lake.starts_with("s3:") { look(command, &lake) } else { look_here(&lake) };
+                match looked {
                     Ok(now) => {
                         let gone = seen.difference(&now).map(|it| format!("{it} has vanished"));
                         polls.problems.extend(gone);
@@ -50,13 +61,62 @@ impl Reader {
             }
             polls
         });
-        Self { done, thread }
+        let duck = std::env::var_os("KILLS").and_then(|_| start_duck(place));
+        Self { done, thread, duck }
     }
 
-    pub fn stop(self) -> Polls {
+    /// What our own reader has seen, and what DuckDB has, where it looked.
+    pub fn stop(self) -> (Polls, Option<Polls>) {
         self.done.store(true, Ordering::Relaxed);
-        self.thread.join().unwrap()
+        let own = self.thread.join().unwrap();
+        (own, self.duck.map(stop_duck))
     }
+}
+
+/// `tests/readers/poll.py`, where `tests/run readers` has installed what it needs.
+fn start_duck(place: &Place) -> Option<Child> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let python = root.join("target/tools/readers/bin/python");
+    let mut command = Command::new(&python);
+    command.arg(root.join("tests/readers/poll.py")).arg(&place.lake);
+    for (name, value) in &place.variables {
+        command.env(name.trim_end_matches("_S3"), value);
+    }
+    command.env("PYTHONDONTWRITEBYTECODE", "1").stdin(Stdio::piped()).stdout(Stdio::piped());
+    // The store in memory speaks too little of S3 for it.
+    let reachable = !place.lake.starts_with("s3:") || place.is_localstack();
+    (python.exists() && reachable).then(|| command.spawn().unwrap())
+}
+
+fn stop_duck(mut duck: Child) -> Polls {
+    drop(duck.stdin.take());
+    let output = duck.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", printed(&output));
+    let said: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let problems = said["problems"].as_array().unwrap().iter().map(ToString::to_string).collect();
+    let number = |name: &str| u32::try_from(said[name].as_u64().unwrap()).unwrap();
+    Polls { polls: number("polls"), again: number("again"), problems }
+}
+
+/// What is in a lake of this machine; reading changes nothing, not even hints.
+fn look_here(lake: &str) -> Result<BTreeSet<String>, String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let location = LocalFiles::location(lake).unwrap();
+    let lake = lake_on(Arc::new(Overlay::over(Arc::new(LocalFiles))), &location);
+    let names = [lineage::SOURCE, lineage::ID];
+    let mut found = BTreeSet::new();
+    for table in runtime.block_on(lake.tables()).map_err(|it| it.to_string())? {
+        let rows = runtime.block_on(lake.newest(&table, usize::MAX));
+        let Some(rows) = rows.map_err(|it| it.to_string())? else { continue };
+        let at = names.map(|name| rows.columns.iter().position(|(it, _)| it == name).unwrap());
+        for row in rows.rows {
+            let id = format!("{table} {:?}", at.map(|at| &row[at]));
+            if !found.insert(id.clone()) {
+                return Err(format!("{id} is there twice"));
+            }
+        }
+    }
+    Ok(found)
 }
 
 /// What is in the lake: table, source and id of each row.

@@ -11,3 +11,10 @@ mod record;
 mod recovery;
 mod streams;
 mod support;
+
+pub use support::{endpoint, leave};
+
+/// A lake of its own in LocalStack.
+pub fn bucket_for(test: &'static str) -> String {
+    support::run_async(async { support::Cloud::of(test).await.lake() })
+}

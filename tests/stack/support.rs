@@ -238,7 +238,7 @@ impl Cloud {
     }
 
     /// Location of the test's lake.
-    fn lake(&self) -> String {
+    pub fn lake(&self) -> String {
         self.lake.borrow().clone()
     }
 
