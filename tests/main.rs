@@ -13,6 +13,7 @@
 mod commit;
 mod config_errors;
 mod docs;
+mod faults_table;
 mod golden;
 mod kills;
 mod lambda;

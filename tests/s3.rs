@@ -138,6 +138,7 @@ fn whichever_request_fails_in_whatever_way_every_record_lands_once() {
         Fault::Lost,
         Fault::Cut,
         Fault::Silent,
+        Fault::Page,
     ];
     let mut cases = Vec::new();
     for (store, batch, expected, of_each) in [&begun, &empty] {

@@ -27,7 +27,7 @@ use records::{CONFIG, Record, Source};
 use world::{FAULTS, World};
 
 /// What must have happened in one of the runs, beside the faults.
-const SOMETIMES: [&str; 8] = [
+const SOMETIMES: [&str; 10] = [
     "a cold start",
     "a zombie ran to its end",
     "sometimes: a batch is bisected",
@@ -36,6 +36,8 @@ const SOMETIMES: [&str; 8] = [
     "sometimes: a deleted message comes again",
     "sometimes: a message goes to the DLQ",
     "sometimes: retries run out",
+    "sometimes: records grow too old",
+    "sometimes: a shard is split",
 ];
 
 /// How long it may take until all is done, in virtual time, once nothing fails any more.

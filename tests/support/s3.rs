@@ -24,6 +24,8 @@ pub enum Fault {
     Cut,
     /// Nothing is done and nothing is answered.
     Silent,
+    /// A proxy answers with a page of its own, and all is well.
+    Page,
 }
 
 /// A request: method, and path with query.
@@ -147,6 +149,10 @@ impl S3 {
             drop(state);
             std::thread::sleep(Duration::from_secs(60));
             return None;
+        }
+        if fault == Some(Fault::Page) {
+            let page = b"<html><body>Please sign in</body></html>";
+            return stream.write_all(&answer(200, &[], page, &method)).ok();
         }
         if let Some(Fault::Refused(status)) = fault {
             return stream.write_all(&answer(status, &[], &error(status), &method)).ok();

@@ -139,7 +139,7 @@ impl S3Files {
                 Err(error) if status(&error) == Some(404) && !is_bucket(&error) => return Ok(None),
                 Err(error) => return Err(failed("s3:GetObject", &error)),
             };
-            let tag = answer.e_tag.unwrap_or_default();
+            let tag = tag("s3:GetObject", answer.e_tag)?;
             match answer.body.collect().await {
                 Ok(body) => return Ok(Some(Tagged { bytes: body.into_bytes(), tag })),
                 Err(_) if tries < BODIES => {}
@@ -175,7 +175,9 @@ impl S3Files {
                 None => put.if_none_match("*"),
             };
             match put.customize().config_override(once).send().await {
-                Ok(PutObjectOutput { .. }) => return Ok(Answer::Done),
+                Ok(PutObjectOutput { e_tag, .. }) => {
+                    return tag("s3:PutObject", e_tag).map(|_| Answer::Done);
+                }
                 Err(error) => match status(&error) {
                     Some(412) => return Ok(Answer::Refused),
                     Some(404) if !is_bucket(&error) => return Ok(Answer::Refused),
@@ -206,7 +208,7 @@ impl Files for S3Files {
             let place = Place::of(location)?;
             let head = self.client().await.head_object().bucket(place.bucket).key(place.key);
             match head.send().await {
-                Ok(_) => Ok(true),
+                Ok(found) => tag("s3:GetObject (HEAD)", found.e_tag).map(|_| true),
                 Err(error) if status(&error) == Some(404) => Ok(false),
                 Err(error) => Err(failed("s3:GetObject (HEAD)", &error)),
             }
@@ -216,7 +218,8 @@ impl Files for S3Files {
     fn write<'a>(&'a self, location: &'a str, bytes: Bytes) -> Call<'a, ()> {
         Box::pin(async move {
             let sent = self.put(location, &bytes).await?.send().await;
-            sent.map(|_| ()).map_err(|error| failed("s3:PutObject", &error))
+            let sent = sent.map_err(|error| failed("s3:PutObject", &error))?;
+            tag("s3:PutObject", sent.e_tag).map(drop)
         })
     }
 
@@ -267,6 +270,16 @@ impl Files for S3Files {
             Ok(names)
         })
     }
+}
+
+/// The tag that each answer about an object has. A proxy's page with status 200 has none, and what
+/// it answers to was never done.
+fn tag(call: &str, found: Option<String>) -> io::Result<String> {
+    found.ok_or_else(|| {
+        let what =
+            format!("{call}: answered without ETag, which is no answer of S3: is a proxy between?");
+        io::Error::new(ErrorKind::InvalidData, what)
+    })
 }
 
 fn status<E>(error: &SdkError<E, HttpResponse>) -> Option<u16> {

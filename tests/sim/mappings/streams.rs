@@ -27,6 +27,9 @@ pub struct Stream {
 impl Stream {
     pub fn new(world: &World, source: Source, first: u32) -> Self {
         let (count, split) = (world.number(4, 24) as u32, world.one_in(3));
+        if split {
+            world.note("sometimes: a shard is split");
+        }
         let of = |n: u32| match (split, n - first) {
             (true, at) if at >= count / 2 => 2 + (at % 2) as usize,
             (_, at) => (at % 2) as usize,
