@@ -313,18 +313,8 @@ pub(super) enum Redrive {
         /// Only rows of quarantine whose column is this
         #[arg(long = "where", value_name = "COLUMN=TEXT")]
         conditions: Vec<String>,
-        /// The config
-        #[arg(long, value_name = "FILE", default_value = crate::config::FILE_NAME)]
-        config: PathBuf,
-        /// The lake, a directory or s3://bucket/prefix, instead of the config's
-        #[arg(long, value_name = "PLACE")]
-        lake: Option<String>,
-        /// Do all of it but write
-        #[arg(long)]
-        dry_run: bool,
-        /// Print one JSON object instead of a table
-        #[arg(long)]
-        json: bool,
+        #[command(flatten)]
+        how: How,
     },
     /// Batches of streams that Lambda has given up, from its on-failure bucket
     #[command(after_help = FAILED_AFTER)]
@@ -332,18 +322,8 @@ pub(super) enum Redrive {
         /// A folder, or s3://bucket/prefix
         #[arg(value_name = "PLACE")]
         location: String,
-        /// The config
-        #[arg(long, value_name = "FILE", default_value = crate::config::FILE_NAME)]
-        config: PathBuf,
-        /// The lake, a directory or s3://bucket/prefix, instead of the config's
-        #[arg(long, value_name = "PLACE")]
-        lake: Option<String>,
-        /// Do all of it but write
-        #[arg(long)]
-        dry_run: bool,
-        /// Print one JSON object instead of a table
-        #[arg(long)]
-        json: bool,
+        #[command(flatten)]
+        how: How,
     },
     /// Messages of a dead-letter queue
     #[command(after_help = DLQ_AFTER)]
@@ -351,19 +331,26 @@ pub(super) enum Redrive {
         /// The queue's URL, ARN or name
         #[arg(value_name = "QUEUE")]
         queue: String,
-        /// The config
-        #[arg(long, value_name = "FILE", default_value = crate::config::FILE_NAME)]
-        config: PathBuf,
-        /// The lake, a directory or s3://bucket/prefix, instead of the config's
-        #[arg(long, value_name = "PLACE")]
-        lake: Option<String>,
-        /// Do all of it but write and delete
-        #[arg(long)]
-        dry_run: bool,
-        /// Print one JSON object instead of a table
-        #[arg(long)]
-        json: bool,
+        #[command(flatten)]
+        how: How,
     },
+}
+
+/// How something is redriven.
+#[derive(Debug, clap::Args)]
+pub(super) struct How {
+    /// The config
+    #[arg(long, value_name = "FILE", default_value = crate::config::FILE_NAME)]
+    pub config: PathBuf,
+    /// The lake, a directory or s3://bucket/prefix, instead of the config's
+    #[arg(long, value_name = "PLACE")]
+    pub lake: Option<String>,
+    /// Do all of it but write, and delete nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Print one JSON object instead of a table
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// What is replayed.

@@ -103,26 +103,19 @@ async fn dispatch(command: Command, terminal: &mut Terminal<'_>) -> Result<u8, F
             let config = with_lake(Config::load(&config)?, lake)?;
             plan::run(config, &replay::input(input)?, json, terminal).await
         }
-        Command::Redrive(Redrive::Quarantine {
-            table,
-            conditions,
-            config,
-            lake,
-            dry_run,
-            json,
-        }) => {
-            let config = with_lake(Config::load(&config)?, lake)?;
+        Command::Redrive(Redrive::Quarantine { table, conditions, how }) => {
+            let config = with_lake(Config::load(&how.config)?, how.lake.clone())?;
             let table = table.map(|it| table_name(&it)).transpose()?;
             let which = redrive::Which::new(&config, table, &conditions)?;
-            redrive::run(config, &which, dry_run, json, terminal).await
+            redrive::run(config, &which, &how, terminal).await
         }
-        Command::Redrive(Redrive::Failed { location, config, lake, dry_run, json }) => {
-            let config = with_lake(Config::load(&config)?, lake)?;
-            redrive::failed::run(config, &location, dry_run, json, terminal).await
+        Command::Redrive(Redrive::Failed { location, how }) => {
+            let config = with_lake(Config::load(&how.config)?, how.lake.clone())?;
+            redrive::failed::run(config, &location, &how, terminal).await
         }
-        Command::Redrive(Redrive::Dlq { queue, config, lake, dry_run, json }) => {
-            let config = with_lake(Config::load(&config)?, lake)?;
-            redrive::dlq::run(config, &queue, dry_run, json, terminal).await
+        Command::Redrive(Redrive::Dlq { queue, how }) => {
+            let config = with_lake(Config::load(&how.config)?, how.lake.clone())?;
+            redrive::dlq::run(config, &queue, &how, terminal).await
         }
         Command::Infer { paths, table } => infer::run(&paths, &table, terminal),
         Command::Audit { stream, since, grace, config, lake, json } => {

@@ -5,10 +5,11 @@ pub(super) mod dlq;
 pub(super) mod failed;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::io;
 
 use serde::Deserialize;
+use serde_json::{Value, json};
 
+use crate::cli::args::How;
 use crate::cli::print::counted;
 use crate::cli::{Failure, Summary, Terminal, no_such_table, replay};
 use crate::config::Config;
@@ -154,15 +155,12 @@ struct Counts {
 
 /// Sends the records on, and prints what became of them.
 pub(super) async fn run(
-    mut config: Config,
+    config: Config,
     which: &Which,
-    dry_run: bool,
-    json: bool,
+    how: &How,
     terminal: &mut Terminal<'_>,
 ) -> Result<u8, Failure> {
-    // People asked for these very records: no share of them is too many.
-    config.quarantine.reject_limit = 1.0;
-    let app = if dry_run { replay::pretend(config)? } else { App::open(config)? };
+    let app = open(config, how)?;
     let name = TableName::quarantine();
     let lake = app.lake_of(&name);
     let Some(rows) = lake.newest(&name, usize::MAX).await? else {
@@ -196,7 +194,22 @@ pub(super) async fn run(
             handle(&app, &arn, &batch, &mut counts, &mut summary).await?;
         }
     }
-    print(&counts, &summary, &app.config, dry_run, json, terminal)
+    print(&counts, &summary, &app.config, how, terminal)
+}
+
+/// The app that redrives: people asked for these very records, so no share of them is too many.
+fn open(mut config: Config, how: &How) -> Result<App, Failure> {
+    config.quarantine.reject_limit = 1.0;
+    Ok(if how.dry_run { replay::pretend(config)? } else { App::open(config)? })
+}
+
+/// What `--json` prints: what became of the records, and what a command has to say besides.
+fn said(summary: &Summary, how: &How, more: &[(&str, Value)]) -> Value {
+    let mut said = summary.json(how.dry_run);
+    if let Some(object) = said.as_object_mut() {
+        object.extend(more.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
+    }
+    said
 }
 
 fn places(rows: &ReadRows) -> HashMap<&str, usize> {
@@ -290,24 +303,18 @@ fn print(
     counts: &Counts,
     summary: &Summary,
     config: &Config,
-    dry_run: bool,
-    json: bool,
+    how: &How,
     terminal: &mut Terminal<'_>,
 ) -> Result<u8, Failure> {
     let out = &mut *terminal.out;
-    if json {
-        let mut said = summary.json(dry_run);
-        if let Some(object) = said.as_object_mut() {
-            let counts = serde_json::to_value(counts).map_err(io::Error::other)?;
-            object.insert("redrive".to_owned(), counts);
-        }
-        writeln!(out, "{said}")?;
+    if how.json {
+        writeln!(out, "{}", said(summary, how, &[("redrive", json!(counts))]))?;
     } else {
         if counts.resolved > 0 || counts.unresolved > 0 {
-            summary.print(&terminal.program, &replay::places(config), dry_run, out)?;
+            summary.print(&terminal.program, &replay::places(config), how.dry_run, out)?;
             writeln!(out)?;
         }
-        let resolved = if dry_run { "would be resolved" } else { "resolved now" };
+        let resolved = if how.dry_run { "would be resolved" } else { "resolved now" };
         writeln!(out, "{} of quarantine:", counted(counts.asked, "record"))?;
         for (count, what) in [
             (counts.resolved, format!("{resolved}: where today's config sends them")),

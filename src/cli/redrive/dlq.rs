@@ -16,9 +16,10 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Map, Value, json};
 
 use crate::aws;
+use crate::cli::args::How;
 use crate::cli::print::counted;
 use crate::cli::redrive::failed;
-use crate::cli::{Failure, Summary, Terminal, replay};
+use crate::cli::{Failure, Summary, Terminal, redrive, replay};
 use crate::config::Config;
 use crate::deadline::Deadline;
 use crate::handler::App;
@@ -58,15 +59,12 @@ struct Queue {
 
 /// Sends the messages on, and prints what became of them.
 pub(in crate::cli) async fn run(
-    mut config: Config,
+    config: Config,
     queue: &str,
-    dry_run: bool,
-    json: bool,
+    how: &How,
     terminal: &mut Terminal<'_>,
 ) -> Result<u8, Failure> {
-    // People asked for these very records: no share of them is too many.
-    config.quarantine.reject_limit = 1.0;
-    let app = if dry_run { replay::pretend(config)? } else { App::open(config)? };
+    let app = redrive::open(config, how)?;
     let queue = Queue::open(queue).await?;
     let streams = Streams::default();
     let (mut counts, mut summary) = (Counts::default(), Summary::default());
@@ -84,7 +82,7 @@ pub(in crate::cli) async fn run(
             if landed { done.push(message) } else { stays.push(message) }
         }
         counts.landed = counts.landed.saturating_add(count(done.len()));
-        if dry_run {
+        if how.dry_run {
             kept.extend(done);
         } else {
             queue.delete(done).await?;
@@ -93,7 +91,7 @@ pub(in crate::cli) async fn run(
         kept.extend(stays);
     }
     queue.release(kept).await;
-    print(&counts, &summary, &app.config, dry_run, json, terminal)
+    print(&counts, &summary, &app.config, how, terminal)
 }
 
 /// Lands messages, and returns for each whether it is where a route sends it.
@@ -266,24 +264,20 @@ fn print(
     counts: &Counts,
     summary: &Summary,
     config: &Config,
-    dry_run: bool,
-    json: bool,
+    how: &How,
     terminal: &mut Terminal<'_>,
 ) -> Result<u8, Failure> {
     let out = &mut *terminal.out;
-    if json {
-        let mut said = summary.json(dry_run);
-        if let Some(object) = said.as_object_mut() {
-            object.insert("dlq".to_owned(), json!(counts));
-        }
-        writeln!(out, "{said}")?;
+    if how.json {
+        writeln!(out, "{}", redrive::said(summary, how, &[("dlq", json!(counts))]))?;
     } else {
         if counts.received > 0 {
-            summary.print(&terminal.program, &replay::places(config), dry_run, out)?;
+            summary.print(&terminal.program, &replay::places(config), how.dry_run, out)?;
             writeln!(out)?;
         }
         writeln!(out, "{} in the queue:", counted(counts.received, "message"))?;
-        let landed = if dry_run { "would land and be deleted" } else { "landed, and are deleted" };
+        let landed =
+            if how.dry_run { "would land and be deleted" } else { "landed, and are deleted" };
         writeln!(out, "{:9} {landed}", counts.landed)?;
         if counts.kept > 0 {
             writeln!(out, "{:9} stay in the queue", counts.kept)?;

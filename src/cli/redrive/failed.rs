@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use crate::cli::args::How;
 use crate::cli::print::counted;
-use crate::cli::{Failure, Summary, Terminal, replay};
+use crate::cli::{Failure, Summary, Terminal, redrive, replay};
 use crate::config::Config;
 use crate::deadline::Deadline;
 use crate::handler::App;
@@ -16,15 +17,12 @@ const LOST: &str = "lakeward.gaps keeps what is known of them";
 
 /// Lands the batches under a folder or prefix, and prints what became of them.
 pub(in crate::cli) async fn run(
-    mut config: Config,
+    config: Config,
     location: &str,
-    dry_run: bool,
-    json: bool,
+    how: &How,
     terminal: &mut Terminal<'_>,
 ) -> Result<u8, Failure> {
-    // People asked for these very records: no share of them is too many.
-    config.quarantine.reject_limit = 1.0;
-    let app = if dry_run { replay::pretend(config)? } else { App::open(config)? };
+    let app = redrive::open(config, how)?;
     let (files, root) = files::at(location).map_err(StoreError::files("open", location))?;
     let streams = Streams::default();
     let mut summary = Summary::default();
@@ -49,15 +47,11 @@ pub(in crate::cli) async fn run(
         return Err(Failure::Failed(format!("there is no object under {location}")));
     }
     let out = &mut *terminal.out;
-    if json {
-        let mut said = summary.json(dry_run);
-        if let Some(object) = said.as_object_mut() {
-            object.insert("batches".to_owned(), batches.into());
-            object.insert("gaps".to_owned(), gaps.into());
-        }
-        writeln!(out, "{said}")?;
+    if how.json {
+        let more = [("batches", batches.into()), ("gaps", gaps.into())];
+        writeln!(out, "{}", redrive::said(&summary, how, &more))?;
     } else {
-        summary.print(&terminal.program, &replay::places(&app.config), dry_run, out)?;
+        summary.print(&terminal.program, &replay::places(&app.config), how.dry_run, out)?;
         writeln!(out, "\n{} that Lambda had given up", counted(batches, "object"))?;
     }
     out.flush()?;
