@@ -14,6 +14,7 @@ mod commit;
 mod config_errors;
 mod docs;
 mod faults_table;
+mod fuzz;
 mod golden;
 mod kills;
 mod lambda;

@@ -52,10 +52,13 @@ pub(super) fn read<'t>(text: &'t str, overrides: &Overrides) -> Draft<'t> {
     let (root, errors) = DeTable::parse_recoverable(text);
     for error in &errors {
         // The error's own print would quote the line, and with it what may be a secret.
-        let line = error.span().map(|it| draft.problems.line(it.start));
+        let line = match error.span() {
+            Some(span) => draft.problems.line(span.start),
+            None => first_line_that_fails(text),
+        };
         let what = format!("this is no TOML: {}", error.message());
         let remedy = "see https://toml.io for its syntax".to_owned();
-        draft.problems.list.push(Problem { line, what, remedy });
+        draft.problems.list.push(Problem { line: Some(line), what, remedy });
     }
     if errors.is_empty() {
         let root = root.get_ref();
@@ -68,6 +71,17 @@ pub(super) fn read<'t>(text: &'t str, overrides: &Overrides) -> Draft<'t> {
         draft.tables = tables::read(&mut draft.problems, root, &draft.undeclared);
     }
     draft
+}
+
+/// The line, from 1, of an error that does not tell its place, as one about nesting does not: without
+/// it and what follows, the text has no such error.
+fn first_line_that_fails(text: &str) -> usize {
+    let ends: Vec<usize> = text.match_indices('\n').map(|(at, _)| at).collect();
+    let reads = |end: &usize| {
+        let (_, errors) = DeTable::parse_recoverable(text.get(..*end).unwrap_or(text));
+        errors.iter().all(|it| it.span().is_some())
+    };
+    ends.partition_point(reads).saturating_add(1)
 }
 
 fn version(problems: &mut Problems<'_>, root: &DeTable<'_>) {

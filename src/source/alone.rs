@@ -22,8 +22,6 @@ enum Kind {
     Kinesis {
         /// The same of its `kinesis`.
         kinesis: Vec<u8>,
-        /// `partitionKey`, for records that have none of their own.
-        key: Option<Vec<u8>>,
     },
     Sqs {
         /// The same of the notifications around the body, outermost first.
@@ -42,12 +40,11 @@ impl Carrier {
         match find(&members, "kinesis") {
             Some(kinesis) => {
                 let own = json::members(kinesis).unwrap_or_default();
-                let key = find(&own, "partitionKey").map(<[u8]>::to_vec);
                 let kinesis = without(&own, &["data", "partitionKey"]);
                 Self {
                     common: without(&members, &["eventID", "kinesis"]),
                     id: id("eventID"),
-                    kind: Kind::Kinesis { kinesis, key },
+                    kind: Kind::Kinesis { kinesis },
                 }
             }
             None => {
@@ -72,7 +69,7 @@ impl Carrier {
     /// About how many bytes [`Carrier::alone`] makes of this record.
     pub fn weight(&self, piece: &Piece) -> usize {
         let own = match &self.kind {
-            Kind::Kinesis { kinesis, .. } => kinesis.len(),
+            Kind::Kinesis { kinesis } => kinesis.len(),
             Kind::Sqs { wrappers } => wrappers.iter().map(Vec::len).fold(0, usize::saturating_add),
         };
         self.common.len().saturating_add(own).saturating_add(piece.text.len())
@@ -86,12 +83,10 @@ impl Carrier {
         let id = format!("{}{}", self.id, piece.sub);
         let mut out = self.common.clone();
         match &self.kind {
-            Kind::Kinesis { kinesis, key } => {
+            Kind::Kinesis { kinesis } => {
                 let mut own = kinesis.clone();
-                match (&piece.key, key) {
-                    (Some(key), _) => add_text("partitionKey", key, &mut own),
-                    (None, Some(key)) => add("partitionKey", key, &mut own),
-                    (None, None) => {}
+                if let Some(key) = &piece.key {
+                    add_text("partitionKey", key, &mut own);
                 }
                 add_text("data", &BASE64.encode(&piece.text), &mut own);
                 own.push(b'}');

@@ -76,7 +76,8 @@ impl Taken<'_, '_> {
             let sub = format!(":{at}");
             match user {
                 Ok(User { key, data }) => {
-                    self.texts(Piece { sub, text: data, key: Some(key), ..whole.clone() })?;
+                    let key = Some(key).filter(|it| !it.is_empty());
+                    self.texts(Piece { sub, text: data, key, ..whole.clone() })?;
                 }
                 Err((Broken(problem), text)) => {
                     self.add(Piece { sub, text, ..whole.clone() }, Err(malformed(problem)));

@@ -1,0 +1,4 @@
+//! See `bodies::envelope`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| bodies::envelope::run(data));

@@ -1,0 +1,4 @@
+//! See `bodies::sqs`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| bodies::sqs::run(data));
