@@ -18,6 +18,7 @@ mod fuzz;
 mod golden;
 mod kills;
 mod lambda;
+mod limits;
 mod newcomer;
 mod processes;
 mod pruning;

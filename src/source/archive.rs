@@ -20,6 +20,11 @@ const FREE: usize = 64 * 1024;
 const MOST_OF_AN_EVENT: usize = 128 * 1024 * 1024;
 /// Most records that those which hold several may hold together, in one event.
 const MOST_PIECES: usize = 100_000;
+/// Most bytes of memory that the texts of an event may take until they are durable, as [`weight`]
+/// guesses it: with the process and the event itself less than 512 MB.
+const MOST_WEIGHT: usize = 320 * 1024 * 1024;
+/// What a record of several takes beside its text: an identity, a row.
+const WEIGHT_OF_A_PIECE: usize = 1_500;
 
 const GZIP: [u8; 2] = [0x1F, 0x8B];
 const ZSTD: [u8; 4] = [0x28, 0xB5, 0x2F, 0xFD];
@@ -32,6 +37,9 @@ const ZSTD_BASE64: &[u8] = b"KLUv/";
 pub(super) struct Budget {
     bytes: usize,
     pieces: usize,
+    weight: usize,
+    /// What the record at hand weighs.
+    own: usize,
     /// Whether records before this one have used some of it: then this one may fit a smaller batch.
     shared: bool,
 }
@@ -47,19 +55,41 @@ pub(super) enum Packed {
 
 impl Budget {
     pub(super) fn of_an_event() -> Self {
-        Self { bytes: MOST_OF_AN_EVENT, pieces: MOST_PIECES, shared: false }
+        let (bytes, pieces, weight) = (MOST_OF_AN_EVENT, MOST_PIECES, MOST_WEIGHT);
+        Self { bytes, pieces, weight, own: 0, shared: false }
     }
 
     /// The next record's turn.
     pub(super) fn next_record(&mut self) {
         self.shared = self.bytes < MOST_OF_AN_EVENT || self.pieces < MOST_PIECES;
+        self.own = 0;
+    }
+
+    /// Allows for a text that came as it is. None of them is too much by itself, because Lambda
+    /// delivers so much at most.
+    pub(super) fn hold(&mut self, text: &[u8]) -> Result<(), Packed> {
+        match self.take(weight(text)) {
+            Err(Packed::Bad(_)) => Ok(()),
+            held => held,
+        }
+    }
+
+    fn take(&mut self, weight: usize) -> Result<(), Packed> {
+        self.own = self.own.saturating_add(weight);
+        let left = self.weight.checked_sub(weight);
+        self.weight = left.unwrap_or_default();
+        if self.own > MOST_WEIGHT {
+            let detail = "its values take more memory than a function should need for one record";
+            return Err(Packed::Bad(Reject::new("too_large", detail)));
+        }
+        if left.is_none() { Err(Packed::Later) } else { Ok(()) }
     }
 
     /// Allows for the records that a record holds.
     pub(super) fn count(&mut self, pieces: usize) -> Result<(), Packed> {
         let left = self.pieces.checked_sub(pieces);
         self.pieces = left.ok_or_else(|| self.exceeded(&format!("{MOST_PIECES} records")))?;
-        Ok(())
+        self.take(pieces.saturating_mul(WEIGHT_OF_A_PIECE))
     }
 
     /// A record that is too much by itself is no less next time.
@@ -120,8 +150,33 @@ impl Budget {
             );
             return Err(Packed::Bad(Reject::new("too_large", detail)));
         }
+        self.take(weight(&unpacked))?;
         Ok(unpacked)
     }
+}
+
+/// About how much memory a JSON text takes on its way to a table: itself, its values, a row's cells,
+/// a column, a page of a file. Small values cost many times their text, so what begins, parts and
+/// names them is counted; `tests/limits.rs` measures what processes really take.
+fn weight(text: &[u8]) -> usize {
+    const BYTE: usize = 6;
+    const BEGIN: usize = 160;
+    const PART: usize = 80;
+    const NAME: usize = 150;
+    let (mut sum, mut quoted, mut escaped) = (text.len().saturating_mul(BYTE), false, false);
+    for byte in text {
+        let cost = match byte {
+            _ if escaped => 0,
+            b'[' | b'{' if !quoted => BEGIN,
+            b',' if !quoted => PART,
+            b':' if !quoted => NAME,
+            _ => 0,
+        };
+        quoted ^= *byte == b'"' && !escaped;
+        escaped = *byte == b'\\' && quoted && !escaped;
+        sum = sum.saturating_add(cost);
+    }
+    sum
 }
 
 fn broken(error: &io::Error) -> Packed {
@@ -203,9 +258,35 @@ mod tests {
                 reason(budget.unpack(&packed))
             })
             .collect();
-        assert_eq!(outcomes, [vec!["fine"; 8], vec!["later"; 2]].concat());
+        assert_eq!(outcomes, [vec!["fine"; 3], vec!["later"; 7]].concat());
         budget.next_record();
         assert_eq!(reason(budget.unpack(&gzip(b"{}"))), "later");
+    }
+
+    #[test]
+    fn small_values_weigh_many_times_their_text_and_long_texts_little() {
+        let text = format!("\"{}\"", "[{,:\\\"".repeat(1_000));
+        assert_eq!(weight(text.as_bytes()), text.len() * 6);
+        let list = format!("[{}1]", "1,".repeat(1_000));
+        assert!(weight(list.as_bytes()) > list.len() * 40);
+        assert!(weight(b"[{\"a\":1}]") > weight(b"[1]") + weight(b"{}"));
+    }
+
+    #[test]
+    fn what_weighs_too_much_is_refused_alone_and_waits_beside_others() {
+        let half = format!("[{}1]", "1,".repeat(2_000_000)).into_bytes();
+        let whole = format!("[{}1]", "1,".repeat(4_000_000)).into_bytes();
+        let take = |budget: &mut Budget, text: &[u8]| {
+            budget.next_record();
+            reason(budget.take(weight(text)).map(|()| None))
+        };
+        let mut budget = Budget::of_an_event();
+        assert_eq!(take(&mut budget, &half), "not packed");
+        assert_eq!(take(&mut budget, &whole), "too_large", "beside others, too");
+        assert_eq!(take(&mut budget, &half), "later");
+        let mut budget = Budget::of_an_event();
+        assert!(budget.hold(&whole).is_ok(), "so much can't be delivered");
+        assert_eq!(take(&mut budget, b"{}"), "later");
     }
 
     #[test]
@@ -213,7 +294,7 @@ mod tests {
         let (mut budget, packed) = (Budget::of_an_event(), largest());
         budget.next_record();
         let outcomes: Vec<_> = (0..10).map(|_| reason(budget.unpack(&packed))).collect();
-        assert_eq!(outcomes, [vec!["fine"; 8], vec!["too_large"; 2]].concat());
+        assert_eq!(outcomes, [vec!["fine"; 3], vec!["too_large"; 7]].concat());
         budget.next_record();
         assert_eq!(reason(budget.unpack(&packed)), "later", "there is less for the next record");
     }

@@ -56,8 +56,9 @@ pub(super) fn open(
     };
     let mut text = body;
     loop {
-        if let Some(unpacked) = budget.unpack_text(&text)? {
-            text = unpacked.into();
+        match budget.unpack_text(&text)? {
+            Some(unpacked) => text = unpacked.into(),
+            None => budget.hold(&text)?,
         }
         let all = opened.wrappers.len() >= most && unwrap != Unwrap::EventBridge;
         let unwrap = if all { Unwrap::None } else { unwrap };

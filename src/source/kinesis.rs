@@ -101,7 +101,11 @@ impl Taken<'_, '_> {
     /// The records of what may be packed, and may be several JSON texts.
     fn texts(&mut self, mut piece: Piece) -> Result<(), Later> {
         match self.budget.unpack(&piece.text) {
-            Ok(None) => {}
+            Ok(None) => {
+                if let Err(problem) = self.budget.hold(&piece.text) {
+                    return self.refuse(piece, problem);
+                }
+            }
             Ok(Some(unpacked)) => piece.text = unpacked.into(),
             Err(problem) => return self.refuse(piece, problem),
         }

@@ -215,6 +215,20 @@ impl Function {
         assert!(self.api.wait_taken(&id, STUCK), "nobody took the event");
     }
 
+    /// Begins the measuring of memory anew; where there is no Linux, nothing happens.
+    pub fn forget_peak(&self) {
+        drop(std::fs::write(format!("/proc/{}/clear_refs", self.process.0.id()), "5"));
+    }
+
+    /// Most memory that the process has held since, in MB. Only Linux tells.
+    pub fn peak_mb(&self) -> Option<u64> {
+        let status =
+            std::fs::read_to_string(format!("/proc/{}/status", self.process.0.id())).ok()?;
+        let line = status.lines().find_map(|it| it.strip_prefix("VmHWM:"))?;
+        let kilobytes: u64 = line.split_whitespace().next()?.parse().ok()?;
+        Some(kilobytes.div_ceil(1024))
+    }
+
     /// Waits until the process ends by itself. Returns how it ended, what it printed, and what it
     /// posted as init error.
     pub fn wait_end(mut self) -> (ExitStatus, String, Option<Answer>) {
