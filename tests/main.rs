@@ -12,6 +12,7 @@
 
 mod commit;
 mod config_errors;
+mod deadline;
 mod docs;
 mod faults_table;
 mod fuzz;

@@ -1,0 +1,242 @@
+//! An invocation answers before its deadline, whatever the store does: what is not durable by then is
+//! named, and when it comes again each record is there once.
+
+use std::collections::BTreeSet;
+use std::future::pending;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use lakeward::config::{self, Config, Overrides};
+use lakeward::deadline::Deadline;
+use lakeward::handler::{App, Handled, handle};
+use lakeward::store::files::{Call, Created, Files, Tagged};
+use lakeward::table::Cell;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use crate::support::lake::{fresh_folder, lake_on};
+use crate::support::lambda_events::{event, kinesis_id, kinesis_record, kinesis_sequence};
+use crate::support::process::{Function, by_id, lakeward, printed, run};
+use crate::support::s3::{Fault, S3};
+use crate::support::store::Memory;
+
+/// Two tables of one stream: the first commits before the second.
+const CONFIG: &str = r#"
+version = 1
+
+[[route]]
+source = "arn:aws:kinesis:*:*:stream/clicks"
+when = { kind = "a" }
+table = "web.a"
+
+[[route]]
+source = "arn:aws:kinesis:*:*:stream/clicks"
+table = "web.b"
+"#;
+
+/// Records of the event.
+const RECORDS: u32 = 6;
+
+fn config() -> Config {
+    config::check(CONFIG, &Overrides::default()).config.unwrap()
+}
+
+/// Clicks from `from` on; the first two are the first table's.
+fn clicks(from: u32) -> Value {
+    let kind = |n| if n < 2 { "a" } else { "b" };
+    event((from..RECORDS).map(|n| kinesis_record(n, &json!({"n": n, "kind": kind(n)}))))
+}
+
+/// The click that an answer asks to begin with again.
+fn from(answer: &str) -> Option<u32> {
+    let answer: Value = serde_json::from_str(answer).unwrap();
+    let told = &answer["batchItemFailures"];
+    assert!(told[1].is_null(), "a stream has one checkpoint: {answer}");
+    let told = told[0]["itemIdentifier"].as_str()?;
+    (0..RECORDS).find(|n| kinesis_sequence(*n) == told)
+}
+
+/// When a call never returns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Hangs {
+    BeforeItIsDone,
+    AfterItIsDone,
+}
+
+/// Files of which one call, counted from 0, never returns.
+#[derive(Debug)]
+struct Hanging {
+    memory: Arc<Memory>,
+    calls: AtomicUsize,
+    at: usize,
+    when: Hangs,
+}
+
+impl Hanging {
+    fn on(memory: &Arc<Memory>, at: usize, when: Hangs) -> Arc<Self> {
+        Arc::new(Self { memory: Arc::clone(memory), calls: AtomicUsize::new(0), at, when })
+    }
+
+    async fn way<T>(&self, call: Call<'_, T>) -> io::Result<T> {
+        let hangs = self.calls.fetch_add(1, Ordering::Relaxed) == self.at;
+        if hangs && self.when == Hangs::BeforeItIsDone {
+            pending::<()>().await;
+        }
+        let done = call.await;
+        if hangs {
+            pending::<()>().await;
+        }
+        done
+    }
+}
+
+impl Files for Hanging {
+    fn read<'a>(&'a self, location: &'a str) -> Call<'a, Option<Bytes>> {
+        Box::pin(self.way(self.memory.read(location)))
+    }
+
+    fn exists<'a>(&'a self, location: &'a str) -> Call<'a, bool> {
+        Box::pin(self.way(self.memory.exists(location)))
+    }
+
+    fn write<'a>(&'a self, location: &'a str, bytes: Bytes) -> Call<'a, ()> {
+        Box::pin(self.way(self.memory.write(location, bytes)))
+    }
+
+    fn create<'a>(&'a self, location: &'a str, bytes: Bytes) -> Call<'a, Created> {
+        Box::pin(self.way(self.memory.create(location, bytes)))
+    }
+
+    fn read_tagged<'a>(&'a self, location: &'a str) -> Call<'a, Option<Tagged>> {
+        Box::pin(self.way(self.memory.read_tagged(location)))
+    }
+
+    fn replace<'a>(
+        &'a self,
+        location: &'a str,
+        expected: Option<&'a str>,
+        bytes: Bytes,
+    ) -> Call<'a, bool> {
+        Box::pin(self.way(self.memory.replace(location, expected, bytes)))
+    }
+
+    fn list<'a>(&'a self, folder: &'a str) -> Call<'a, Vec<String>> {
+        Box::pin(self.way(self.memory.list(folder)))
+    }
+}
+
+/// Handles an event that has a minute, and fails where it takes longer.
+async fn invoke(files: Arc<dyn Files>, event: &Value) -> Handled {
+    let app = App::on(config(), lake_on(files, "memory://lake"), None);
+    let left = Duration::from_secs(60);
+    let began = Instant::now();
+    let handled = handle(&app, event.to_string().as_bytes(), &Deadline::after(left)).await;
+    assert!(began.elapsed() < left, "Lambda has ended it after {:?}", began.elapsed());
+    handled.unwrap()
+}
+
+/// Ids in both tables; fails on one that is there twice.
+async fn ids(memory: &Arc<Memory>) -> BTreeSet<String> {
+    let lake = lake_on(Arc::<Memory>::clone(memory), "memory://lake");
+    let mut found = BTreeSet::new();
+    for table in ["web.a", "web.b"] {
+        let Some(read) = lake.newest(&table.parse().unwrap(), usize::MAX).await.unwrap() else {
+            continue;
+        };
+        let at = read.columns.iter().position(|(name, _)| name == "_lw_id").unwrap();
+        for mut row in read.rows {
+            let Cell::Text(id) = row.swap_remove(at) else { panic!("no id") };
+            assert!(found.insert(id.clone()), "{id} is there twice");
+        }
+    }
+    found
+}
+
+#[tokio::test(start_paused = true)]
+async fn whichever_call_hangs_the_answer_comes_in_time_and_what_it_names_lands_once() {
+    let memory = Arc::new(Memory::default());
+    let files = Hanging::on(&memory, usize::MAX, Hangs::AfterItIsDone);
+    assert_eq!(from(&invoke(Arc::<Hanging>::clone(&files), &clicks(0)).await.answer), None);
+    let calls = files.calls.load(Ordering::Relaxed);
+    assert!(calls > 20, "only {calls} calls");
+    let (mut named, mut partly) = (0, 0);
+    for (at, when) in (0..calls)
+        .flat_map(|at| [Hangs::BeforeItIsDone, Hangs::AfterItIsDone].map(|when| (at, when)))
+    {
+        let memory = Arc::new(Memory::default());
+        let handled = invoke(Hanging::on(&memory, at, when), &clicks(0)).await;
+        let again = from(&handled.answer);
+        let there = ids(&memory).await;
+        let durable: BTreeSet<_> = (0..again.unwrap_or(RECORDS)).map(kinesis_id).collect();
+        assert!(there.is_superset(&durable), "call {at} {when:?}: {} is not true", handled.answer);
+        if let Some(again) = again {
+            assert!(!handled.report.trouble.is_empty(), "nobody is told why");
+            named += 1;
+            partly += usize::from(again > 0);
+            let answer = invoke(Arc::<Memory>::clone(&memory), &clicks(again)).await.answer;
+            assert_eq!(from(&answer), None, "call {at} {when:?}");
+        }
+        assert_eq!(
+            ids(&memory).await,
+            (0..RECORDS).map(kinesis_id).collect(),
+            "call {at} {when:?}"
+        );
+    }
+    assert!(named > calls && partly > 10, "of {calls} calls {named} were told, {partly} in part");
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_no_time_left_nothing_is_begun_and_everything_is_named() {
+    let memory = Arc::new(Memory::default());
+    let app = App::on(config(), lake_on(Arc::<Memory>::clone(&memory), "memory://lake"), None);
+    let event = clicks(0).to_string();
+    for left in [Duration::ZERO, Duration::from_millis(200)] {
+        let handled = handle(&app, event.as_bytes(), &Deadline::after(left)).await.unwrap();
+        assert_eq!(from(&handled.answer), Some(0));
+        assert_eq!(handled.report.failed, u64::from(RECORDS));
+        assert_eq!(memory.sizes("").len(), 0, "something was begun");
+    }
+}
+
+#[test]
+fn a_store_that_goes_silent_is_answered_for_before_the_real_deadline() {
+    let (store, folder) = (S3::start(), fresh_folder("deadline"));
+    std::fs::write(folder.join("lakeward.toml"), CONFIG).unwrap();
+    let environment = [
+        ("AWS_ENDPOINT_URL", store.endpoint.as_str()),
+        ("AWS_ACCESS_KEY_ID", "id"),
+        ("AWS_SECRET_ACCESS_KEY", "secret"),
+        ("AWS_REGION", "eu-west-1"),
+        ("AWS_CONFIG_FILE", "/dev/null"),
+        ("AWS_SHARED_CREDENTIALS_FILE", "/dev/null"),
+    ];
+    let config = folder.join("lakeward.toml");
+    let mut function = Function::start_in(&config, "s3://lake/prod".as_ref(), &environment);
+    // What the first table's silence keeps from landing comes again as a whole, and lands again nowhere.
+    for (silent, first) in [("/web/b/data/", 2), ("/web/b/metadata/", 2), ("/web/a/", 0)] {
+        store.fail(move |_, path| path.contains(silent).then_some(Fault::Silent));
+        let (began, left) = (std::time::Instant::now(), Duration::from_secs(5));
+        let answer = function.invoke_within(&clicks(0), left);
+        assert!(began.elapsed() < left, "{silent}: Lambda had ended it");
+        assert_eq!(from(answer.response()), Some(first), "{silent}: {answer:?}");
+        store.requests();
+    }
+    let answer = function.invoke(&clicks(0));
+    assert_eq!(from(answer.response()), None);
+    for (table, numbers) in [("web.a", 0..2), ("web.b", 2..RECORDS)] {
+        let mut show = lakeward();
+        show.args(["show", table, "--format", "json", "--lake", "s3://lake/prod"])
+            .envs(environment);
+        let output = run(&mut show);
+        assert!(output.status.success(), "{}", printed(&output));
+        let text = String::from_utf8(output.stdout).unwrap();
+        let rows = text.lines().map(|it| serde_json::from_str(it).unwrap()).collect();
+        let found: BTreeSet<String> = by_id(rows).into_keys().collect();
+        assert_eq!(found, numbers.map(kinesis_id).collect(), "{table}");
+    }
+    function.kill();
+    std::fs::remove_dir_all(&folder).unwrap();
+}
