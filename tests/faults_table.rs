@@ -1,117 +1,189 @@
-//! `tests/FAULTS.md` tells what is tested, and no more than that.
+//! `tests/FAULTS.md` has a row for each case, and each row names tests that exist.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::path::{Path, PathBuf};
+
+/// Faults and bad input, and the holes of a commit behind them.
+const FAULTS: usize = 74;
+const HOLES: usize = 31;
+
+/// What a row says instead of a test, before its reason.
+const REASONS: [&str; 2] = ["does not apply: ", "later: "];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Rows of the tables of cases: a case, and the tests or the reason why there is none.
-fn rows(page: &str) -> Vec<(String, String)> {
-    let rows = page.lines().filter_map(|line| line.strip_prefix("| ")?.strip_suffix(" |"));
-    let cells = rows.map(|row| row.split(" | ").map(str::to_owned).collect::<Vec<_>>());
-    let is_case = |it: &str| it.trim_start_matches('H').parse::<u32>().is_ok();
-    let cases = cells.filter(|row| row.len() == 4 && is_case(&row[0]));
-    cases.map(|row| (row[0].clone(), row[3].clone())).collect()
+fn cases() -> Vec<String> {
+    let faults = (1..=FAULTS).map(|n| n.to_string());
+    faults.chain((1..=HOLES).map(|n| format!("H{n}"))).collect()
 }
 
-/// What is wrong with a page, given the names of all tests.
-fn problems(page: &str, tests: &BTreeSet<String>) -> Vec<String> {
-    let rows = rows(page);
-    let found: Vec<&str> = rows.iter().map(|(case, _)| case.as_str()).collect();
-    let expected: Vec<String> =
-        (1..=74).map(|n| n.to_string()).chain((1..=31).map(|n| format!("H{n}"))).collect();
-    let mut problems = Vec::new();
-    if found != expected {
-        problems.push(format!("the cases are not 1 to 74 and H1 to H31: {found:?}"));
+fn rust_files(folder: &Path, files: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            rust_files(&path, files);
+        } else if path.extension().is_some_and(|it| it == "rs") {
+            files.push(path);
+        }
     }
-    for (case, shown) in rows {
-        let reason = ["does not apply: ", "later: "].iter().find_map(|it| shown.strip_prefix(it));
-        match reason {
-            Some(reason) if reason.len() > 10 => continue,
-            Some(_) => problems.push(format!("{case} has no reason")),
-            None => {}
+}
+
+/// The module of a file, by its path below `src` or `tests`.
+fn module(path: &Path) -> Vec<String> {
+    let names = path.with_extension("");
+    let names = names.iter().map(|it| it.to_str().unwrap().to_owned());
+    names.filter(|it| !["mod", "lib", "main"].contains(&it.as_str())).collect()
+}
+
+/// The test functions of a file, with the modules that they are in. Formatted code closes a module
+/// where its line began.
+fn tests_in(module: &[String], text: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut inner: Vec<(usize, &str)> = Vec::new();
+    let mut is_test = false;
+    for line in text.lines() {
+        let code = line.trim_start();
+        let indent = line.len() - code.len();
+        if let Some(name) = code.strip_prefix("mod ").and_then(|it| it.strip_suffix(" {")) {
+            inner.push((indent, name));
+        } else if code == "}" && inner.last().is_some_and(|it| it.0 == indent) {
+            inner.pop();
+        } else if code == "#[test]" || code.starts_with("#[tokio::test") {
+            is_test = true;
+        } else if let Some(name) = code.trim_start_matches("async ").strip_prefix("fn ")
+            && std::mem::take(&mut is_test)
+        {
+            let names = module.iter().map(String::as_str).chain(inner.iter().map(|it| it.1));
+            let names: Vec<&str> = names.chain(name.split('(').take(1)).collect();
+            found.push(names.join("::"));
         }
-        for name in shown.split("<br>") {
-            let name = name.trim_matches('`');
-            let there = match name.strip_prefix("fixtures/") {
-                Some(_) => root().join(name).is_dir(),
-                None => tests.contains(name),
-            };
-            if !there {
-                problems.push(format!("{case}: there is no test `{name}`"));
-            }
+    }
+    found
+}
+
+/// All tests, named as nextest prints them.
+fn all_tests() -> BTreeSet<String> {
+    let mut tests = BTreeSet::new();
+    for folder in [root().join("src"), root().join("tests")] {
+        let mut files = Vec::new();
+        rust_files(&folder, &mut files);
+        for file in files {
+            let module = module(file.strip_prefix(&folder).unwrap());
+            tests.extend(tests_in(&module, &std::fs::read_to_string(&file).unwrap()));
         }
+    }
+    tests
+}
+
+/// Whether a name in the column of tests is one of something that exists.
+fn exists(name: &str, tests: &BTreeSet<String>) -> bool {
+    if let Some((file, test)) = name.split_once(".py::") {
+        let text = std::fs::read_to_string(root().join(file).with_extension("py"));
+        return text.is_ok_and(|it| it.contains(&format!("\ndef {test}(")));
+    }
+    tests.contains(name) || name.starts_with("fixtures/") && root().join(name).is_dir()
+}
+
+/// What is wrong with a row's tests.
+fn wrong_tests(cell: &str, tests: &BTreeSet<String>) -> Vec<String> {
+    let quoted = cell.split('`').skip(1).step_by(2);
+    let names = quoted.filter(|it| it.starts_with("fixtures/") || it.contains("::"));
+    let wrong = names.filter(|it| !exists(it, tests)).map(|it| format!("there is no {it}"));
+    let mut wrong: Vec<String> = wrong.collect();
+    for part in cell.split("<br>") {
+        let is_name = part.len() > 2 && part.starts_with('`') && part.ends_with('`');
+        let reason = REASONS.iter().find_map(|it| part.strip_prefix(it));
+        if part.starts_with("MISSING") {
+            wrong.push(part.to_owned());
+        } else if !is_name && reason.is_none_or(|it| it.trim().is_empty()) {
+            wrong.push(format!("`{part}` is neither a test nor a reason"));
+        }
+    }
+    wrong
+}
+
+/// Everything that is wrong with the page.
+fn problems(page: &str, tests: &BTreeSet<String>) -> Vec<String> {
+    let (mut problems, mut found, mut inside) = (Vec::new(), Vec::new(), false);
+    for line in page.lines() {
+        inside = line.starts_with("| case |") || inside && line.starts_with('|');
+        if !inside || line.starts_with("| case |") || line.starts_with("|---") {
+            continue;
+        }
+        let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
+        let [case, happens, does, cell] = cells[..] else {
+            problems.push(format!("no row of four cells: {line}"));
+            continue;
+        };
+        let excused = REASONS.iter().any(|it| cell.starts_with(it));
+        if happens.is_empty() || does.is_empty() && !excused {
+            problems.push(format!("case {case}: it does not say what happens"));
+        }
+        problems.extend(wrong_tests(cell, tests).iter().map(|it| format!("case {case}: {it}")));
+        found.push(case.to_owned());
+    }
+    if let Some((at, case)) = cases().iter().enumerate().find(|(at, it)| found.get(*at) != Some(it))
+    {
+        problems.push(format!("case {case} is not where it belongs: row {}", at + 1));
+    } else if found.len() > cases().len() {
+        problems.push(format!("{} rows for {} cases", found.len(), cases().len()));
     }
     problems
 }
 
-fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            sources(&path, found);
-        } else if path.extension().is_some_and(|it| it == "rs") {
-            found.push(path);
-        }
-    }
-}
-
-/// Names of all tests, as they are printed: by the path of their file, and of a module in it.
-fn tests() -> BTreeSet<String> {
-    let mut names = BTreeSet::new();
-    for folder in ["src", "tests"] {
-        let folder = root().join(folder);
-        let mut files = Vec::new();
-        sources(&folder, &mut files);
-        for file in files {
-            let module = file.strip_prefix(&folder).unwrap().with_extension("");
-            let module: Vec<&str> = module.iter().map(|it| it.to_str().unwrap()).collect();
-            let module: Vec<&str> = module.into_iter().filter(|it| *it != "mod").collect();
-            let (mut inner, mut is_test) = ("", false);
-            let text = fs::read_to_string(&file).unwrap();
-            for line in text.lines().map(str::trim) {
-                if let Some(name) = line.strip_prefix("mod ").and_then(|it| it.strip_suffix(" {")) {
-                    inner = if name == "tests" { "tests" } else { "" };
-                }
-                is_test |= line.starts_with("#[test]") || line.starts_with("#[tokio::test");
-                let name = line.trim_start_matches("async ").strip_prefix("fn ");
-                if let (Some(name), true) = (name, is_test) {
-                    let name = name.split(['(', '<']).next().unwrap();
-                    let path = module.iter().copied().chain([inner, name]);
-                    let path: Vec<&str> = path.filter(|it| !it.is_empty()).collect();
-                    names.insert(path.join("::"));
-                    is_test = false;
-                }
-            }
-        }
-    }
-    names
+#[test]
+fn every_case_has_a_row_and_every_row_a_test() {
+    let page = std::fs::read_to_string(root().join("tests/FAULTS.md")).unwrap();
+    let problems = problems(&page, &all_tests());
+    assert!(problems.is_empty(), "{problems:#?}");
 }
 
 #[test]
-fn each_case_has_a_test_or_a_reason() {
-    let page = fs::read_to_string(root().join("tests/FAULTS.md")).unwrap();
-    assert_eq!(problems(&page, &tests()), Vec::<String>::new());
-}
-
-#[test]
-fn a_page_that_promises_too_much_is_found() {
-    let page = fs::read_to_string(root().join("tests/FAULTS.md")).unwrap();
-    let tests = tests();
-    let without = |line: &str| {
-        let lines = page.lines().filter(|it| !it.starts_with(line));
-        lines.collect::<Vec<_>>().join("\n")
+fn what_is_wrong_with_the_table_is_found() {
+    let tests = all_tests();
+    assert!(tests.len() > 300, "only {} tests: the walk lost its way", tests.len());
+    let row = |case: &str, cell: &str| format!("| {case} | It breaks. | It mends it. | {cell} |\n");
+    let good = "`golden::every_case_ends_as_it_says`";
+    let page = |change: &dyn Fn(&str) -> String| -> String {
+        let rows = cases().iter().map(|it| change(it)).collect::<String>();
+        format!(
+            "| oracle | is |\n|---|---|\n| I1 | no case |\n\n| case | a | b | c |\n|---|---|---|---|\n{rows}"
+        )
     };
-    for (page, problem) in [
-        (without("| 7 |"), "are not 1 to 74"),
-        (page.replace("commit::ids::", "commit::idea::"), "there is no test `commit::idea::"),
-        (page.replace("fixtures/delivery", "fixtures/deliveries"), "no test `fixtures/deliveries"),
-        (page.replace("later: this release writes to no catalog; the same against other writers of a table is case 30", "later: yes"), "35 has no reason"),
+    let with =
+        |cell: &str| problems(&page(&|it| row(it, if it == "7" { cell } else { good })), &tests);
+    for fine in [
+        good,
+        "`source::tests::no_bytes_make_reading_panic`<br>`source::tests::damage::the_fixtures_are_found`",
+        "`store::bounds::tests::no_text_lies_outside_its_bounds`<br>`commit::ids::a_row_without_digest_is_taken_at_its_name`",
+        "`fixtures/delivery/the-same-event-twice-lands-once`",
+        "`tests/readers/test_lakes.py::test_lake`",
+        "later: there is a reason",
     ] {
-        let problems = problems(&page, &tests);
-        assert!(problems.iter().any(|it| it.contains(problem)), "{problems:?}");
+        assert_eq!(with(fine), Vec::<String>::new(), "{fine}");
     }
+    for (wrong, part) in [
+        ("`golden::every_case_ends_well`", "there is no golden::every_case_ends_well"),
+        ("`golden::check`", "there is no golden::check"),
+        ("`tests::every_case_ends_as_it_says`", "there is no tests::"),
+        ("`fixtures/delivery/nothing`", "there is no fixtures/delivery/nothing"),
+        ("`tests/readers/test_lakes.py::test_nothing`", "there is no tests/readers"),
+        ("later: as `golden::nothing` shows", "there is no golden::nothing"),
+        ("MISSING: a test", "MISSING: a test"),
+        ("later: ", "neither a test nor a reason"),
+        ("", "neither a test nor a reason"),
+    ] {
+        let found = with(wrong);
+        assert!(found.len() == 1 && found[0].contains(part), "{wrong}: {found:?}");
+        assert!(found[0].starts_with("case 7: "), "{wrong}: {found:?}");
+    }
+    let gone = |gone: &str| {
+        problems(&page(&|it| if it == gone { String::new() } else { row(it, good) }), &tests)
+    };
+    assert_eq!(gone("12"), ["case 12 is not where it belongs: row 12"]);
+    assert_eq!(gone("H31"), ["case H31 is not where it belongs: row 105"]);
+    let doubled = page(&|it| row(it, good)) + &row("H31", good);
+    assert_eq!(problems(&doubled, &tests), ["106 rows for 105 cases"]);
 }

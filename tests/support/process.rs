@@ -237,6 +237,13 @@ impl Function {
         (status, printed, self.api.init_error())
     }
 
+    /// `kill -TERM`, and waits until the process has ended.
+    pub fn terminate(&mut self) -> ExitStatus {
+        let id = self.process.0.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+        self.process.0.wait().unwrap()
+    }
+
     /// `kill -9`. Whatever the process printed before must be clean logs: one JSON object a line,
     /// nothing of a payload. Returns the logs.
     pub fn kill(mut self) -> Vec<Object> {
