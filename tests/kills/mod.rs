@@ -281,6 +281,7 @@ fn campaign(
     expected
 }
 
+#[expect(clippy::print_stderr, reason = "what a long run is for")]
 fn summary(
     name: &str,
     seed: u64,

@@ -100,8 +100,10 @@ fn stop_duck(mut duck: Child) -> Polls {
 
 /// What is in a lake of this machine; reading changes nothing, not even hints.
 fn look_here(lake: &str) -> Result<BTreeSet<String>, String> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let location = LocalFiles::location(lake).unwrap();
+    let told = |error: std::io::Error| error.to_string();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(told)?;
+    let location = LocalFiles::location(lake).map_err(told)?;
     let lake = lake_on(Arc::new(Overlay::over(Arc::new(LocalFiles))), &location);
     let names = [lineage::SOURCE, lineage::ID];
     let mut found = BTreeSet::new();

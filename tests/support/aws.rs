@@ -139,7 +139,7 @@ impl Aws {
         let mut body = vec![0; length];
         reader.read_exact(&mut body).ok()?;
         let body: Value = serde_json::from_slice(&body).unwrap();
-        let (service, action) = target.split_once('.').unwrap();
+        let (service, action) = target.split_once('.')?;
         let answered = self.state.lock().unwrap().answer(service, action, &body);
         let (status, body) = match answered {
             Ok(body) => (200, body),
@@ -204,6 +204,7 @@ impl State {
         Ok(json!({"ShardIterator": format!("{stream}|{name}|{}", at.max(shard.trimmed))}))
     }
 
+    #[expect(clippy::unwrap_in_result, reason = "a wrong question is a broken test")]
     fn records(&mut self, body: &Value, kinesis: bool) -> Result<Value, &'static str> {
         let iterator = body["ShardIterator"].as_str().unwrap();
         let parts: Vec<&str> = iterator.split('|').collect();
@@ -225,6 +226,7 @@ impl State {
         Ok(answer)
     }
 
+    #[expect(clippy::unwrap_in_result, reason = "a wrong question is a broken test")]
     fn of_queues(&mut self, action: &str, body: &Value) -> Result<Value, &'static str> {
         const URL: &str = "http://sqs.eu-west-1.localhost/123456789012/";
         const ARN: &str = "arn:aws:sqs:eu-west-1:123456789012:";
