@@ -93,11 +93,13 @@ def test_a_table_without_keys_asks_for_one(duck, pytestconfig):
 
 @pytest.mark.parametrize("page", ["ANALYSTS.md", "README.md"])
 def test_queries_of_the_pages_run(page, duck, pytestconfig):
-    lake = _lake(pytestconfig, "quickstart-shop")
     text = (_ROOT / page).read_text(encoding="utf-8")
     queries = re.findall(r"```sql\n(.*?)```", text, re.DOTALL)
     assert queries
     for query in queries:
         query = query.replace("INSTALL iceberg; LOAD iceberg;", "")
+        # What was resolved is in a lake that something was redriven in.
+        lake = "redrive-quarantine" if "/resolved'" in query else "quickstart-shop"
+        lake = _lake(pytestconfig, lake)
         query = query.replace("'lake/", f"'{lake}/").strip().rstrip(";")
         duck.connection.execute(query).fetchall()
