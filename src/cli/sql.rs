@@ -122,7 +122,11 @@ fn text(text: &str) -> String {
 /// An identifier.
 fn quoted(name: &str, engine: Engine) -> String {
     match engine {
-        Engine::Spark | Engine::Clickhouse => format!("`{}`", name.replace('`', "``")),
+        // The one engine that reads backslashes in a name.
+        Engine::Clickhouse => {
+            format!("`{}`", name.replace('\\', "\\\\").replace('`', "``"))
+        }
+        Engine::Spark => format!("`{}`", name.replace('`', "``")),
         Engine::Duckdb | Engine::Athena | Engine::Trino | Engine::Snowflake => {
             format!("\"{}\"", name.replace('"', "\"\""))
         }
@@ -196,4 +200,98 @@ fn newest(table: &Description, engine: Engine, key: &[String]) -> Result<String,
         from(table, engine),
         quoted("_lw_op"),
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::store::DescribedColumn;
+    use crate::table::ColumnType;
+
+    const ENGINES: [Engine; 6] = [
+        Engine::Duckdb,
+        Engine::Athena,
+        Engine::Trino,
+        Engine::Spark,
+        Engine::Snowflake,
+        Engine::Clickhouse,
+    ];
+
+    fn table(location: &str, own: &[String]) -> Description {
+        let lineage = ["_lw_source", "_lw_key", "_lw_shard", "_lw_position", "_lw_op"];
+        let names = lineage.into_iter().chain(own.iter().map(String::as_str));
+        let column = |name: &str| DescribedColumn {
+            name: name.to_owned(),
+            ty: ColumnType::String,
+            doc: None,
+            nulls: None,
+        };
+        Description {
+            name: "shop.orders".parse().unwrap(),
+            location: location.to_owned(),
+            rows: 1,
+            files: 1,
+            bytes: 1,
+            snapshots: 1,
+            last_arrival: None,
+            columns: names.map(column).collect(),
+        }
+    }
+
+    /// What an engine sees: a query in which each name and text is a `?`, and these.
+    fn read(query: &str, engine: Engine) -> (String, Vec<String>) {
+        let (mut rest, mut quoted) = (query.chars().peekable(), Vec::new());
+        let mut skeleton = String::new();
+        while let Some(it) = rest.next() {
+            if !['"', '`', '\''].contains(&it) {
+                skeleton.push(it);
+                continue;
+            }
+            let mut inside = String::new();
+            loop {
+                match rest.next() {
+                    Some('\\') if engine == Engine::Clickhouse => inside.extend(rest.next()),
+                    Some(end) if end == it && rest.peek() == Some(&it) => {
+                        inside.extend(rest.next());
+                    }
+                    Some(end) if end == it => break,
+                    Some(other) => inside.push(other),
+                    None => panic!("{it} is not closed: {query}"),
+                }
+            }
+            skeleton.push('?');
+            quoted.push(inside);
+        }
+        (skeleton, quoted)
+    }
+
+    proptest! {
+        #[test]
+        fn no_name_and_no_place_changes_the_statement(
+            own in prop::collection::vec("[`\"'\\\\;\n a-c-]{1,8}|.{1,8}", 1..4),
+            place in "[`\"'\\\\;\n a-c-]{0,12}",
+        ) {
+            let location = format!("file:///{place}/shop/orders");
+            let hostile = table(&location, &own);
+            let plain: Vec<String> = (0..own.len()).map(|n| format!("c{n}")).collect();
+            let plain = table("file:///lake/shop/orders", &plain);
+            for engine in ENGINES {
+                for keyed in [false, true] {
+                    let key = |it: &Description| match keyed {
+                        true => vec![it.columns.last().unwrap().name.clone()],
+                        false => Vec::new(),
+                    };
+                    let query = newest(&hostile, engine, &key(&hostile)).ok().unwrap();
+                    let expected = newest(&plain, engine, &key(&plain)).ok().unwrap();
+                    let (skeleton, quoted) = read(&query, engine);
+                    prop_assert_eq!(&skeleton, &read(&expected, engine).0);
+                    for name in &own {
+                        prop_assert!(quoted.contains(name), "{} is not in {}", name, &query);
+                    }
+                }
+            }
+        }
+    }
 }

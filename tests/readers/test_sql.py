@@ -7,7 +7,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from pyiceberg.types import StringType
 from readers import PyIceberg
+from test_evolution import Lake, identity
 
 _ROOT = Path(__file__).resolve().parents[2]
 _BINARY = os.environ.get("LAKEWARD_BIN", str(_ROOT / "target" / "debug" / "lakeward"))
@@ -77,6 +79,32 @@ def test_printed_queries_run(lake, table, engine, duck, pytestconfig):
     latest = run("--latest")
     assert sorted(row["_lw_id"] for row in latest) == _newest(rows)
     assert all("lw_newest" not in row for row in latest)
+
+
+@pytest.mark.parametrize("engine", ["duckdb", "clickhouse"])
+def test_names_that_others_chose_are_only_names(tmp_path, engine, duck, monkeypatch):
+    names = ['a"b', "c`d", "e\\", "f'g; --", '"; DROP TABLE x; --', "h\\`i", "j\nk"]
+    # ClickHouse reads nothing outside of the working directory.
+    monkeypatch.chdir(tmp_path)
+    home = tmp_path / "it's a lake"
+    home.mkdir()
+    lake = Lake(home)
+    lake.lands(0, 1)
+    with lake.table().update_schema() as change:
+        for name in names:
+            change.add_column((name,), StringType())
+    lake.lands(2)
+    options = [("--engine", engine), ("--engine", engine, "--latest")]
+    options.append(("--engine", engine, "--latest", "--key", names[0], "--key", "e\\"))
+    expected = [identity(n) for n in range(3)]
+    for option, ids in zip(options, [expected, expected[2:], expected], strict=True):
+        query = _query(_sql(home / "lake", "shop.orders", *option))
+        if engine == "clickhouse":
+            rows = _clickhouse(query)
+        else:
+            rows = duck.connection.sql(query).to_arrow_table().to_pylist()
+        assert sorted(row["_lw_id"] for row in rows) == ids
+        assert all(set(names) <= set(row) for row in rows)
 
 
 def test_a_table_without_keys_asks_for_one(duck, pytestconfig):
