@@ -3,10 +3,14 @@
 mod lines;
 
 use std::error::Error;
+use std::future::Future;
 use std::io::{self, Read as _, Write as _};
 use std::net::TcpStream;
+use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind, set_hook};
+use std::pin::Pin;
 use std::process::ExitCode;
 use std::sync::{Mutex, PoisonError};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant, SystemTime};
 
 use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
@@ -43,6 +47,7 @@ pub fn serve_with(
         .with_span_list(false)
         .with_max_level(LevelFilter::INFO)
         .init();
+    set_hook(Box::new(tell_panic));
     let began = Instant::now();
     let (app, runtime) = match start(open) {
         Ok(started) => started,
@@ -56,7 +61,7 @@ pub fn serve_with(
     };
     let init = Mutex::new(Some(began.elapsed()));
     let function = Function { app, streams: Streams::default(), clock: Clock::system(), init };
-    let invoke = |event| function.invoke(event);
+    let invoke = |event| Caught(Box::pin(function.invoke(event)));
     match runtime.block_on(lambda_runtime::run(service_fn(invoke))) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -132,6 +137,30 @@ impl Function {
         answer.map_err(|error| Diagnostic {
             error_type: "Answer".to_owned(),
             error_message: error.to_string(),
+        })
+    }
+}
+
+/// A panic's text may quote what it stumbled over, so its place is all that is told.
+fn tell_panic(panic: &PanicHookInfo<'_>) {
+    let at = panic.location().map(ToString::to_string);
+    tracing::error!(at, "panicked: a fault of Lakeward; please report its place");
+}
+
+/// An invocation whose panic fails its event. The runtime would do so too, and repeat its text.
+struct Caught<F>(Pin<Box<F>>);
+
+impl<T, F: Future<Output = Result<T, Diagnostic>>> Future for Caught<F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+        let polled = catch_unwind(AssertUnwindSafe(|| self.0.as_mut().poll(context)));
+        polled.unwrap_or_else(|_| {
+            let error_message =
+                "a fault of Lakeward, whose place is in the log; what is not durable \
+                                 comes again"
+                    .to_owned();
+            Poll::Ready(Err(Diagnostic { error_type: "Panic".to_owned(), error_message }))
         })
     }
 }

@@ -15,7 +15,7 @@ use crate::support::lambda_events::{
     change, change_id, event, fifo, kinesis_id, kinesis_raw, kinesis_record, kinesis_sequence,
     message_id,
 };
-use crate::support::process::{CANARY, Function, by_id, clean_logs, leak, rows};
+use crate::support::process::{CANARY, Function, by_id, clean_logs, killable, leak, rows};
 use crate::support::runtime_api::Answer;
 
 const ALL_GOOD: &str = r#"{"batchItemFailures":[]}"#;
@@ -291,6 +291,54 @@ fn what_is_no_event_of_ours_fails_alone_and_says_why() {
     assert_eq!(place.ids("web.clicks"), click_ids([1]));
     place.expect(&[("web.clicks", 1)]);
     function.kill();
+}
+
+/// A fault of ours, such as a place beyond the end of a list, here in the store. Its text holds the
+/// canary.
+#[test]
+fn a_panic_fails_its_event_alone_and_quotes_nothing() {
+    for point in ["before write data file", "before create metadata", "after create metadata"] {
+        let place = Place::new("panic");
+        let at = format!("{point}#1");
+        let variables = [("KILL_AT", at.as_str()), ("KILL_BY", "panic")];
+        let mut function = Function::start_as(killable(), &place.config, &place.lake, &variables);
+        let error = function.invoke(&clicks(0..5)).error_message();
+        assert!(error.contains("a fault of Lakeward") && !error.contains(CANARY), "{error}");
+        assert_eq!(function.invoke(&clicks(0..8)).response(), ALL_GOOD, "{point}");
+        assert_eq!(place.ids("web.clicks"), click_ids(0..8), "{point}");
+        place.expect(&[("web.clicks", 8)]);
+        let logs = function.kill();
+        let told = logs.iter().filter(|it| it.contains_key("at"));
+        assert_eq!(told.count(), 1, "{logs:?}");
+    }
+}
+
+/// [`Function::kill`] reads each line of the log as one JSON object.
+#[test]
+fn names_with_line_breaks_quotes_and_terminal_codes_break_no_line_of_the_log() {
+    let place = Place::new("hostile-names");
+    let mut function = place.start();
+    let hostile = ["a\nb", "\u{1b}[31mred", "\"},{\"level\":\"ERROR", "\r", "\u{2028}", "`; --"];
+    for (n, name) in (0..).zip(hostile) {
+        let mut payload = json!({"note": CANARY});
+        payload[name] = json!(1);
+        assert_eq!(function.invoke(&event([kinesis_record(n, &payload)])).response(), ALL_GOOD);
+        // Names of records go with the next drift to a column beside, which is told by its name.
+        payload[name] = json!({"deep": CANARY});
+        let drifted = event([kinesis_record(100 + n, &payload)]);
+        assert_eq!(function.invoke(&drifted).response(), ALL_GOOD);
+        let mut stray = kinesis_record(200 + n, &payload);
+        let arn = format!("arn:aws:kinesis:eu-west-1:123456789012:stream/{name}");
+        stray["eventSourceARN"] = json!(arn);
+        stray["eventID"] = json!(format!("shardId-{name}:1"));
+        let error = function.invoke(&event([stray])).error_message();
+        assert!(!error.contains(CANARY), "payload in {error}");
+    }
+    let hostile = hostile.len() as u32;
+    assert_eq!(place.ids("web.clicks"), click_ids((0..hostile).chain(100..100 + hostile)));
+    place.expect(&[("web.clicks", 2 * hostile as usize)]);
+    let lines = function.kill();
+    assert!(lines.len() >= 3 * hostile as usize, "{lines:?}");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The function, with a failpoint before and after everything that it asks of the store.
 //!
 //! `KILL_AT="after create metadata#2"` has it end itself with `SIGKILL` at the second pass of that
-//! point; `POINTS=FILE` has it write each point that it passes.
+//! point, or with `KILL_BY=panic` panic there; `POINTS=FILE` has it write each point that it passes.
 
 use std::fmt;
 use std::fs::OpenOptions;
@@ -26,11 +26,11 @@ fn main() -> ExitCode {
         let (point, pass) = it.split_once('#')?;
         Some((point.to_owned(), pass.parse().ok()?))
     });
-    let points = variable("POINTS");
+    let (points, panics) = (variable("POINTS"), variable("KILL_BY").as_deref() == Some("panic"));
     lambda::serve_with(&runtime_api, |config: Config| {
         let place = config.lake.location.clone();
         let (files, location) = files::at(&place)?;
-        let files = Killing { files, kill_at, passes: AtomicU32::new(0), points };
+        let files = Killing { files, kill_at, passes: AtomicU32::new(0), panics, points };
         let clock = Clock::system();
         let lake = Lake::with(Arc::new(files), location, config.lake.config_hash.clone(), clock);
         Ok(App::on(config, lake, None))
@@ -41,6 +41,7 @@ struct Killing {
     files: Arc<dyn Files>,
     kill_at: Option<(String, u32)>,
     passes: AtomicU32,
+    panics: bool,
     points: Option<String>,
 }
 
@@ -75,6 +76,10 @@ impl Killing {
             && *kill_at == point
             && self.passes.fetch_add(1, Ordering::Relaxed) + 1 == *pass
         {
+            #[expect(clippy::panic, reason = "a fault like any other, made on purpose")]
+            if self.panics {
+                panic!("canary-5f1e7a, as of a payload");
+            }
             let id = std::process::id().to_string();
             drop(Command::new("kill").args(["-KILL", &id]).status());
             std::thread::park();
