@@ -25,6 +25,7 @@ use crate::support::lake::{
 use crate::support::store::{Fault, Memory, Scripted, Step};
 
 mod ids;
+mod stale;
 mod tables;
 
 const AT: &str = "memory:/lake";
