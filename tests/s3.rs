@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Output};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::{Value, json};
@@ -139,6 +140,8 @@ fn whichever_request_fails_in_whatever_way_every_record_lands_once() {
         Fault::Cut,
         Fault::Silent,
         Fault::Page,
+        Fault::Refused(403),
+        Fault::Flipped,
     ];
     let mut cases = Vec::new();
     for (store, batch, expected, of_each) in [&begun, &empty] {
@@ -175,6 +178,46 @@ fn whichever_request_fails_in_whatever_way_every_record_lands_once() {
             });
         }
     });
+}
+
+/// S3 compares what it got with the checksum that was sent along.
+#[test]
+fn a_file_that_is_damaged_on_its_way_is_refused_and_is_in_no_table() {
+    let clicks = Clicks::new("s3-damaged");
+    for part in [".parquet", ".avro", ".metadata.json"] {
+        let store = S3::start();
+        store.fail(move |method, path| {
+            (method == "PUT" && path.contains(part)).then_some(Fault::Flipped)
+        });
+        let damaged = clicks.replay(&store, "first");
+        let text = printed(&damaged);
+        assert_eq!(damaged.status.code(), Some(1), "{part}: {text}");
+        assert!(text.contains("s3:PutObject: BadDigest"), "{part}: {text}");
+        let sent = store.requests().into_iter().any(|(_, path)| path.contains(part));
+        assert!(sent && !store.keys().iter().any(|it| it.contains(part)), "{part}");
+        assert!(clicks.replay(&store, "first").status.success(), "{part}");
+        assert_eq!(ids(&store), (0..4).map(kinesis_id).collect(), "{part}");
+    }
+}
+
+/// The store ends the connection only when the other end does, so this test ends only if that
+/// gives up waiting.
+#[test]
+fn a_body_that_stops_without_end_is_fetched_again() {
+    let clicks = Clicks::new("s3-stalled");
+    let store = S3::start();
+    assert!(clicks.replay(&store, "first").status.success());
+    store.requests();
+    let (asked, stalled) = (Arc::new(AtomicUsize::new(0)), Fault::Stalled);
+    let counted = Arc::clone(&asked);
+    store.fail(move |method, path| {
+        let hit = method == "GET" && path.contains(".metadata.json");
+        (hit && counted.fetch_add(1, Ordering::Relaxed) == 0).then_some(stalled)
+    });
+    let output = clicks.replay(&store, "second");
+    assert!(output.status.success(), "{}", printed(&output));
+    assert!(asked.load(Ordering::Relaxed) >= 2, "it was not asked for again");
+    assert_eq!(ids(&store), (0..6).map(kinesis_id).collect());
 }
 
 /// Rows that a replay says it has landed.

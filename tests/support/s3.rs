@@ -26,6 +26,11 @@ pub enum Fault {
     Silent,
     /// A proxy answers with a page of its own, and all is well.
     Page,
+    /// The answer's body stops in the middle, and the connection stays open until the other end
+    /// closes it.
+    Stalled,
+    /// A bit of what is sent flips on its way.
+    Flipped,
 }
 
 /// A request: method, and path with query.
@@ -160,6 +165,9 @@ impl S3 {
         if let Some(ignored) = state.ignored {
             headers.remove(ignored);
         }
+        if let (Some(Fault::Flipped), Some(byte)) = (fault, body.last_mut()) {
+            *byte ^= 1;
+        }
         let answered = if let Some(address) = &self.behind {
             drop(state);
             forward(address, &head, &body)?
@@ -173,9 +181,12 @@ impl S3 {
             Some(Fault::Done(status)) => {
                 stream.write_all(&answer(status, &[], &error(status), &method)).ok()?;
             }
-            Some(Fault::Cut) => {
+            Some(Fault::Cut | Fault::Stalled) => {
                 let end = answered.windows(4).position(|it| it == b"\r\n\r\n")? + 4;
                 stream.write_all(&answered[..end.midpoint(answered.len())]).ok()?;
+                if fault == Some(Fault::Stalled) {
+                    drop(reader.read(&mut [0]));
+                }
                 return None;
             }
             _ => stream.write_all(&answered).ok()?,
