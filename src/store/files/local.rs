@@ -211,3 +211,44 @@ impl Files for LocalFiles {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is done where a file system has no links.
+    #[test]
+    fn a_rename_that_does_not_replace_has_one_winner() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().join("v1.metadata.json");
+        let attempt = |n: u32| {
+            let finished = folder.path().join(format!(".tmp-{n}"));
+            write_synced(&finished, n.to_string().as_bytes()).unwrap();
+            (n, rename_without_replacing(&finished, &target).unwrap())
+        };
+        let outcomes: Vec<(u32, Created)> = std::thread::scope(|scope| {
+            let racing: Vec<_> = (0..16).map(|n| scope.spawn(move || attempt(n))).collect();
+            racing.into_iter().map(|it| it.join().unwrap()).collect()
+        });
+        let winners: Vec<u32> =
+            outcomes.iter().filter(|it| it.1 == Created::Done).map(|it| it.0).collect();
+        let [winner] = winners[..] else { panic!("{winners:?} have won") };
+        assert_eq!(fs::read_to_string(&target).unwrap(), winner.to_string());
+        // The losers' files are still theirs.
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 16);
+        assert_eq!(attempt(99).1, Created::Exists);
+        assert_eq!(fs::read_to_string(&target).unwrap(), winner.to_string());
+    }
+
+    #[test]
+    fn a_name_that_is_taken_keeps_its_content_and_nothing_is_left_behind() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = folder.path().join("metadata/v1.metadata.json");
+        let location = at.to_str().unwrap();
+        assert_eq!(create(location, b"first").unwrap(), Created::Done);
+        assert_eq!(create(location, b"second").unwrap(), Created::Exists);
+        assert_eq!(fs::read(&at).unwrap(), b"first");
+        let names = fs::read_dir(at.parent().unwrap()).unwrap();
+        assert_eq!(names.count(), 1, "a temporary file is left");
+    }
+}
