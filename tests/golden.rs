@@ -9,6 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::json;
 
+use crate::support::compare::exact;
 use crate::support::fixture::{Case, Contents, app, contents, deliver, fixtures, walk};
 use crate::support::lake::fresh_folder;
 
@@ -290,6 +291,28 @@ fn a_record_that_holds_too_many_is_quarantined() {
     assert_eq!(rows(&tables, "lakeward.quarantine"), 1);
     assert_eq!(tables["lakeward.quarantine"].rows[0]["reason"], "too_large");
     assert_eq!(rows(&tables, "web.clicks"), 3);
+}
+
+/// A record may be nothing but keys, and a table takes no more columns for it than it has room for.
+#[test]
+fn an_object_of_fifty_thousand_keys_lands_whole() {
+    let keys = |n: usize| {
+        let keys = (0..50_000).map(|key| format!(r#""key {key}":{}"#, key + n));
+        format!("{{{}}}", keys.collect::<Vec<_>>().join(","))
+    };
+    let batch = event([kinesis(1, &keys(1)), kinesis(2, &keys(2))].into_iter());
+    let (answers, tables) = delivered("many-keys", &[batch.clone(), batch]);
+    assert_eq!(answers, [(); 2].map(|()| Ok(ALL_GOOD.to_owned())));
+    let rows = &tables["web.clicks"].rows;
+    assert_eq!((rows.len(), tables.len()), (2, 1));
+    for (n, row) in (1..).zip(rows) {
+        let own = row.keys().filter(|it| !it.starts_with("_lw_")).count();
+        let extra = exact(row["_lw_extra"].as_str().unwrap()).unwrap();
+        let extra = extra.as_object().unwrap();
+        assert_eq!(own + extra.len(), 50_000);
+        assert!(own <= 200, "{own} columns");
+        assert_eq!(extra["key 49999"], json!(49_999 + n));
+    }
 }
 
 #[test]

@@ -121,6 +121,32 @@ fn what_is_quarantined_lands_under_its_old_id_once_the_route_takes_it() {
     }
 }
 
+/// One config takes a record and another rejects it, in turns, as in a deploy and its rollback.
+#[test]
+fn what_is_in_quarantine_and_in_its_table_is_in_each_once_and_counts_as_resolved() {
+    for order in [[MILD, STRICT, MILD, STRICT], [STRICT, MILD, STRICT, MILD]] {
+        let place = Place::new("both");
+        let click = event([kinesis_record(1, &json!({"n": 1}))]);
+        fs::write(place.0.join("click.json"), click.to_string()).unwrap();
+        for config in order {
+            let output = place.lakeward(config, &["replay", "click.json"]);
+            assert!(output.status.success(), "{}", printed(&output));
+        }
+        for (resolved, before) in [(1, 0), (0, 1)] {
+            let said = place.redrive(MILD, &["quarantine"]);
+            let counts = json!({
+                "asked": 1, "resolved": resolved, "resolved_before": before, "unresolved": 0,
+                "not_kept": 0,
+            });
+            assert_eq!(said["redrive"], counts);
+            for table in ["web.clicks", "lakeward.quarantine", "lakeward.resolved"] {
+                let ids: Vec<String> = by_id(place.rows(table)).into_keys().collect();
+                assert_eq!(ids, [kinesis_id(1)], "{table}");
+            }
+        }
+    }
+}
+
 #[test]
 fn only_what_is_asked_for_is_redriven() {
     let place = quarantined("some");
