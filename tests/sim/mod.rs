@@ -27,7 +27,7 @@ use records::{CONFIG, Record, Source};
 use world::{FAULTS, World};
 
 /// What must have happened in one of the runs, beside the faults.
-const SOMETIMES: [&str; 10] = [
+const SOMETIMES: [&str; 12] = [
     "a cold start",
     "a zombie ran to its end",
     "sometimes: a batch is bisected",
@@ -38,6 +38,8 @@ const SOMETIMES: [&str; 10] = [
     "sometimes: retries run out",
     "sometimes: records grow too old",
     "sometimes: a shard is split",
+    "sometimes: several batches of a shard at once",
+    "sometimes: two mappings of one stream",
 ];
 
 /// How long it may take until all is done, in virtual time, once nothing fails any more.

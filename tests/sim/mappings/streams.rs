@@ -55,6 +55,9 @@ impl Stream {
 
     /// Delivers all of it.
     pub async fn run(self: Arc<Self>, function: Arc<Function>, ledger: Arc<Ledger>) {
+        if self.factor > 1 {
+            function.world.note("sometimes: several batches of a shard at once");
+        }
         let mut running: VecDeque<JoinHandle<()>> = VecDeque::new();
         let children = |at: usize| at >= 2;
         for wave in [false, true] {
