@@ -25,6 +25,7 @@ use crate::support::lake::{
 use crate::support::store::{Fault, Memory, Scripted, Step};
 
 mod ids;
+mod listing;
 mod stale;
 mod tables;
 

@@ -1,21 +1,19 @@
 //! What is out of date: deliveries that come a year late, clocks that are wrong, heads that others
-//! have long left behind, listings that lag.
+//! have long left behind.
 
-use std::io;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
-use bytes::Bytes;
 use iceberg::spec::TableMetadata;
 use lakeward::record::Row;
 use lakeward::store::Lake;
 use lakeward::store::clock::Clock;
-use lakeward::store::files::{Call, Created, Files, Tagged};
+use lakeward::store::files::Files;
 use lakeward::time::Timestamp;
 
 use super::{AT, TABLE_AT, assert_hint_is_head, counts, newest, run};
-use crate::support::lake::{MORNING, fields, lake_on, land, number, read, row};
+use crate::support::lake::{MORNING, fields, land, number, read, row};
 use crate::support::store::{Fault, Memory, Scripted, Step};
 
 const HOUR: u64 = 3_600;
@@ -279,84 +277,6 @@ fn a_commit_whose_answer_was_lost_is_known_by_its_file_when_its_snapshot_is_trim
         assert_eq!(counts(&land(&wall.lake(&memory), batch).await.unwrap()), (0, 3));
         assert_eq!(read(&wall.lake(&memory)).await.len(), 64);
     });
-}
-
-// Hole 7, and listings that lag behind.
-
-/// A store whose listings do not show the newest versions.
-#[derive(Debug)]
-struct Lagging {
-    inner: Arc<Memory>,
-    /// Versions above this one are not shown.
-    shown: u64,
-}
-
-impl Files for Lagging {
-    fn read<'a>(&'a self, location: &'a str) -> Call<'a, Option<Bytes>> {
-        self.inner.read(location)
-    }
-
-    fn exists<'a>(&'a self, location: &'a str) -> Call<'a, bool> {
-        self.inner.exists(location)
-    }
-
-    fn write<'a>(&'a self, location: &'a str, bytes: Bytes) -> Call<'a, ()> {
-        self.inner.write(location, bytes)
-    }
-
-    fn create<'a>(&'a self, location: &'a str, bytes: Bytes) -> Call<'a, Created> {
-        self.inner.create(location, bytes)
-    }
-
-    fn read_tagged<'a>(&'a self, location: &'a str) -> Call<'a, Option<Tagged>> {
-        self.inner.read_tagged(location)
-    }
-
-    fn replace<'a>(
-        &'a self,
-        location: &'a str,
-        expected: Option<&'a str>,
-        bytes: Bytes,
-    ) -> Call<'a, bool> {
-        self.inner.replace(location, expected, bytes)
-    }
-
-    fn list<'a>(&'a self, folder: &'a str) -> Call<'a, Vec<String>> {
-        Box::pin(async move {
-            let names: io::Result<Vec<String>> = self.inner.list(folder).await;
-            let shown = |name: &String| {
-                let number = name.strip_prefix('v').and_then(|it| it.split('.').next());
-                number.and_then(|it| it.parse::<u64>().ok()).is_none_or(|it| it <= self.shown)
-            };
-            Ok(names?.into_iter().filter(shown).collect())
-        })
-    }
-}
-
-#[test]
-fn a_listing_that_lags_behind_loses_nothing_and_makes_no_second_table() {
-    for shown in [0, 1, 4, 12] {
-        run(async {
-            let memory = Arc::new(Memory::default());
-            let direct = || lake_on(Arc::clone(&memory) as Arc<dyn Files>, AT);
-            for n in 0..12 {
-                land(&direct(), vec![arrived(n, 0)]).await.unwrap();
-            }
-            let before = metadata(&memory).await;
-            memory.remove(&format!("{TABLE_AT}/metadata/version-hint.text"));
-            let lagging = Arc::new(Lagging { inner: Arc::clone(&memory), shown });
-            let lake = lake_on(lagging, AT);
-            let batch = vec![arrived(3, 0), arrived(99, 0)];
-            // A listing without any version looks like no table. It can't be made, and that is said.
-            let landed = land(&lake, batch.clone()).await;
-            assert_eq!(landed.is_ok(), shown > 0, "{shown} shown: {landed:?}");
-            let expected = if shown > 0 { (0, 2) } else { (1, 1) };
-            assert_eq!(counts(&land(&direct(), batch).await.unwrap()), expected, "{shown} shown");
-            assert_eq!(read(&direct()).await.len(), 13, "{shown} shown");
-            assert_eq!(metadata(&memory).await.uuid(), before.uuid(), "{shown} shown");
-            assert_hint_is_head(&memory);
-        });
-    }
 }
 
 // Hole 23: readers that follow a table keep their place.
