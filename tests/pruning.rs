@@ -2,14 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use lakeward::record::{Op, Row};
+use lakeward::store::files::Files;
 use lakeward::table::Cell;
 use lakeward::time::Timestamp;
 use proptest::prelude::*;
 
 use crate::support::lake::{MORNING, fields, lake_on, land, number, read, row};
-use crate::support::store::Memory;
+use crate::support::store::{Fault, Memory, Scripted, Step};
 
 const DAY: i64 = 86_400_000_000;
 
@@ -49,6 +51,37 @@ fn any_event() -> impl Strategy<Value = Row> {
             row
         },
     )
+}
+
+/// What a commit costs does not grow with the table's age.
+#[test]
+fn a_commit_reads_the_manifests_and_files_of_its_own_days_only() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let memory: Arc<dyn Files> = Arc::new(Memory::default());
+        let of_day = |day: i64| {
+            let mut row = row(7, fields([("n", number("1"))]));
+            row.lineage.id = format!("on day {day}");
+            row.lineage.arrived_at = Timestamp::from_micros(MORNING + day * DAY);
+            row
+        };
+        let old = lake_on(Arc::clone(&memory), "memory:/lake");
+        for month in 0..5 {
+            land(&old, vec![of_day(month * 30)]).await.unwrap();
+        }
+        let manifests = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&manifests);
+        let watched = Scripted::new(memory, move |step, location| {
+            if step == Step::Read && location.contains("/metadata/m-") {
+                counted.fetch_add(1, Ordering::Relaxed);
+            }
+            Fault::None
+        });
+        let cold = lake_on(Arc::new(watched), "memory:/lake");
+        let landed = land(&cold, vec![of_day(60)]).await.unwrap();
+        assert_eq!((landed.landed, landed.duplicates, landed.files_read), (0, 1, 1));
+        assert_eq!(manifests.load(Ordering::Relaxed), 1);
+    });
 }
 
 proptest! {

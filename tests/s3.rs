@@ -14,7 +14,7 @@ use crate::support::fixture::fixtures;
 use crate::support::lake::fresh_folder;
 use crate::support::lambda_events::{event, kinesis_id, kinesis_record};
 use crate::support::process::{Function, by_id, lakeward, printed, rows, run};
-use crate::support::s3::{Fault, S3};
+use crate::support::s3::{Fault, Request, S3};
 
 const LAKE: &str = "s3://lake/prod";
 const CONFIG: &str = r#"
@@ -309,6 +309,36 @@ fn what_s3_refuses_is_told_with_the_action_that_a_policy_must_allow() {
         let text = printed(&output);
         assert_eq!(output.status.code(), Some(1), "{text}");
         assert!(text.contains(&format!("{action}: AccessDenied")), "{text}");
+    }
+}
+
+/// With 404 S3 refuses to replace what is no longer there, and says that there is no bucket.
+#[test]
+fn a_hint_that_is_gone_is_written_anew_and_a_bucket_that_is_gone_is_told() {
+    let clicks = Clicks::new("s3-gone");
+    let store = S3::start();
+    assert!(clicks.replay(&store, "first").status.success());
+    let mut gone = false;
+    store.fail(move |method, path| {
+        let replaced = method == "PUT" && path.contains("version-hint") && !gone;
+        gone |= replaced;
+        replaced.then_some(Fault::Refused(404))
+    });
+    let output = clicks.replay(&store, "second");
+    assert!(output.status.success(), "{}", printed(&output));
+    let hints = |it: &Request| it.0 == "PUT" && it.1.contains("version-hint");
+    let requests = store.requests();
+    assert!(requests.iter().filter(|it| hints(it)).count() > 2, "{requests:?}");
+    assert_eq!(ids(&store), (0..6).map(kinesis_id).collect());
+
+    for part in ["version-hint", ".metadata.json", ".conditional", ".parquet"] {
+        let store = S3::start();
+        store.fail(move |method, path| {
+            (method == "PUT" && path.contains(part)).then_some(Fault::NoBucket)
+        });
+        let output = clicks.replay(&store, "first");
+        let text = printed(&output);
+        assert!(text.contains("s3:PutObject: NoSuchBucket"), "{part}: {text}");
     }
 }
 

@@ -111,6 +111,24 @@ fn an_empty_lake_has_no_tables() {
     assert_eq!(std::fs::read_dir(&lake).unwrap().count(), 0, "looking creates nothing");
 }
 
+/// `.DS_Store`, a note, a backup: it is no table and hides none.
+#[test]
+fn files_among_the_folders_of_a_lake_are_passed_over() {
+    let place = Place::new(CONFIG);
+    let (config, lake, event) = (place.path(FILE_NAME), place.path("lake"), place.path("e.json"));
+    std::fs::write(&event, click("1")).unwrap();
+    let (code, out, _) = lakeward(&["replay", "--config", &config, "--lake", &lake, &event]);
+    assert_eq!(code, DONE, "{out}");
+    for name in ["note", "web/note", "web/empty/metadata", "other/note"] {
+        let path = Path::new(&lake).join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, "1").unwrap();
+    }
+    let (code, out, err) = lakeward(&["tables", "--lake", &lake]);
+    assert_eq!((code, err.as_str(), out.lines().count()), (DONE, "", 2), "{out}");
+    assert!(out.lines().nth(1).unwrap().starts_with("web.clicks "), "{out}");
+}
+
 #[test]
 fn check_names_every_problem() {
     let fine = Place::new(CONFIG);

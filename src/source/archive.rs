@@ -166,7 +166,6 @@ fn weight(text: &[u8]) -> usize {
     let (mut sum, mut quoted, mut escaped) = (text.len().saturating_mul(BYTE), false, false);
     for byte in text {
         let cost = match byte {
-            _ if escaped => 0,
             b'[' | b'{' if !quoted => BEGIN,
             b',' if !quoted => PART,
             b':' if !quoted => NAME,
@@ -238,6 +237,8 @@ mod tests {
         let small = gzip(&vec![b' '; FREE]);
         assert_eq!(reason(budget.unpack(&small)), "fine");
         assert_eq!(reason(budget.unpack(&small[..small.len() - 9])), "bad_archive");
+        let Err(Packed::Bad(torn)) = budget.unpack(&small[..small.len() - 9]) else { panic!() };
+        assert!(torn.detail.ends_with("it ends too early"), "{}", torn.detail);
         assert_eq!(reason(budget.unpack(&[&ZSTD[..], b"garbage"].concat())), "bad_archive");
         assert_eq!(reason(budget.unpack(&[&GZIP[..], b"garbage"].concat())), "bad_archive");
     }
@@ -270,6 +271,10 @@ mod tests {
         let list = format!("[{}1]", "1,".repeat(1_000));
         assert!(weight(list.as_bytes()) > list.len() * 40);
         assert!(weight(b"[{\"a\":1}]") > weight(b"[1]") + weight(b"{}"));
+        // What is quoted ends: at a quotation mark, unless that is escaped.
+        assert_eq!(weight(br#"{"[{":[1,2]}"#), weight(br#"{xxxx:[1,2]}"#));
+        assert_eq!(weight(br#"{"a\\":1}"#), weight(br#"{xxxxx:1}"#));
+        assert_eq!(weight(br#"{"a\":1}"#), weight(br#"{xxxxxxx"#));
     }
 
     #[test]

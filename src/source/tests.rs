@@ -1,11 +1,15 @@
 //! Records of each source, whole and damaged.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+
 use super::*;
 use crate::record::{DeletedBy, Op, Payload};
 use crate::value::{Set, Value};
 
 mod alone;
 mod damage;
+mod wrapped;
 
 const STREAM: &str =
     "arn:aws:dynamodb:eu-west-1:123456789012:table/app/stream/2026-01-01T00:00:00.000";
@@ -115,6 +119,11 @@ fn a_wrong_attribute_value_rejects_the_record() {
     ] {
         assert_eq!(attribute(json), Err("bad_attribute"), "{json}");
     }
+    let detail = |value: &str| {
+        one(&change(&format!(r#""NewImage":{{"a":{value}}}"#))).record.unwrap_err().detail
+    };
+    assert!(detail(r#"{"S":1}"#).contains("content is not of its type"));
+    assert!(detail(r#"{"X":"a"}"#).contains("an unknown type"));
 }
 
 #[test]
@@ -185,10 +194,12 @@ fn events_of_nobody_fail_as_a_whole() {
         r#"{"Records":[{}]}"#,
         r#"{"Records":[{"eventSource":""}]}"#,
         r#"{"Records":[{"eventSource":"aws:sqs","eventSourceARN":"nonsense"}]}"#,
+        r#"{"Records":[{"eventSource":"card 4929"}]}"#,
     ];
     for event in strangers {
         let error = read(event.as_bytes()).unwrap_err();
         assert!(matches!(error, EventError::Source(_)), "{event}: {error}");
+        assert!(!error.to_string().contains("4929"), "it could be payload: {error}");
     }
     assert!(read(br#"{"Records":[]}"#).unwrap().deliveries.is_empty());
 }
@@ -200,6 +211,10 @@ fn the_state_of_a_window_is_kept_as_it_came() {
     assert_eq!(state(event).as_deref(), Some(&br#"{"n": 1.0}"#[..]));
     assert_eq!(state(r#"{"Records":[],"window":{}}"#).as_deref(), Some(&b"{}"[..]));
     assert_eq!(state(r#"{"Records":[],"state":{}}"#), None);
+}
+
+fn encoded(data: &str) -> String {
+    BASE64.encode(data)
 }
 
 fn kinesis(id: &str, members: &str) -> String {
@@ -229,6 +244,31 @@ fn a_kinesis_record_says_where_it_stands() {
     assert_eq!(record.payload, Payload::Event(vec![("a".to_owned(), number("1"))]));
 }
 
+/// AWS says the unit; where it does not, the size tells.
+#[test]
+fn the_time_of_a_change_through_kinesis_has_the_unit_that_it_says() {
+    let arrived = |time: &str| {
+        let change = format!(
+            r#"{{"eventID":"c","eventSource":"aws:dynamodb","eventName":"INSERT","tableName":"t",
+            "dynamodb":{{"Keys":{{"pk":{{"S":"a"}}}},{time}}}}}"#
+        );
+        let members = format!(r#""sequenceNumber":"42","data":"{}""#, encoded(&change));
+        one(&kinesis(r#""shardId-000000000000:42""#, &members)).origin.arrived_at.unwrap().micros()
+    };
+    let of = |number: u64, unit: &str| {
+        arrived(&format!(
+            r#""ApproximateCreationDateTime":{number},"ApproximateCreationDateTimePrecision":{unit}"#
+        ))
+    };
+    assert_eq!(of(5, r#""MILLISECOND""#), 5_000);
+    assert_eq!(of(5, r#""MICROSECOND""#), 5);
+    assert_eq!(of(200_000_000_000_000, r#""MILLISECOND""#), 200_000_000_000_000_000);
+    for unit in [r#""FORTNIGHT""#, "null"] {
+        assert_eq!(of(1_795_428_000_370, unit), 1_795_428_000_370_000, "{unit}");
+        assert_eq!(of(1_795_428_000_370_123, unit), 1_795_428_000_370_123, "{unit}");
+    }
+}
+
 #[test]
 fn each_wrong_kinesis_record_has_its_reason() {
     let id = r#""shardId-000000000000:42""#;
@@ -245,6 +285,7 @@ fn each_wrong_kinesis_record_has_its_reason() {
         (data("{}"), "malformed_record"),
         (kinesis(id, r#""data":"e30=""#), "malformed_record"),
         (kinesis(id, r#""data":"e30=","sequenceNumber":"4e1""#), "malformed_record"),
+        (kinesis(id, r#""data":"e30=","sequenceNumber":"""#), "malformed_record"),
         (kinesis("null", r#""data":"e30=","sequenceNumber":"42""#), "malformed_record"),
         (kinesis(r#"":42""#, r#""data":"e30=","sequenceNumber":"42""#), "malformed_record"),
         (kinesis(r#""42""#, r#""data":"e30=","sequenceNumber":"42""#), "malformed_record"),
@@ -252,6 +293,8 @@ fn each_wrong_kinesis_record_has_its_reason() {
     ] {
         assert_eq!(one(&event).record.unwrap_err().reason, reason, "{event}");
     }
+    let detail = one(&data(r#""_w==""#)).record.unwrap_err().detail;
+    assert!(detail.ends_with("a foreign character at byte 0"), "{detail}");
     for key in ["null", r#""""#, "7"] {
         let members = format!(r#""sequenceNumber":"42","data":"e30=","partitionKey":{key}"#);
         assert_eq!(one(&kinesis(id, &members)).record.unwrap().key, None, "{key}");

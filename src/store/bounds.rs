@@ -163,7 +163,10 @@ fn shortest_big_endian(unscaled: i128) -> Vec<u8> {
 mod tests {
     use std::sync::Arc;
 
-    use arrow_array::{BinaryArray, BooleanArray, Decimal128Array, Int64Array, StringArray};
+    use arrow_array::{
+        BinaryArray, BooleanArray, Date32Array, Decimal128Array, Float32Array, Float64Array,
+        Int32Array, Int64Array, StringArray,
+    };
     use iceberg::spec::PrimitiveLiteral;
     use proptest::prelude::*;
 
@@ -201,6 +204,10 @@ mod tests {
         ) {
             let array: ArrayRef = Arc::new(BinaryArray::from_iter_values(values.clone()));
             let bounds = of(&array, &PrimitiveType::Binary, false);
+            prop_assert!(bounds.lower.is_some());
+            prop_assert_eq!(bounds.upper.is_none(), values.iter().any(|it| {
+                it.len() > KEPT && it.iter().take(KEPT).all(|it| *it == 0xFF)
+            }));
             for value in &values {
                 if let Some(PrimitiveLiteral::Binary(lower)) = literal(bounds.lower.clone()) {
                     prop_assert!(lower <= *value);
@@ -221,6 +228,21 @@ mod tests {
                 let redundant = (first == 0 && next < 0x80) || (first == 0xFF && next >= 0x80);
                 prop_assert!(!redundant);
             }
+        }
+    }
+
+    #[test]
+    fn small_decimals_are_short() {
+        for (value, expected) in [
+            (0, &[0][..]),
+            (1, &[1]),
+            (127, &[0x7F]),
+            (128, &[0, 0x80]),
+            (-1, &[0xFF]),
+            (-128, &[0x80]),
+            (-129, &[0xFF, 0x7F]),
+        ] {
+            assert_eq!(shortest_big_endian(value), expected, "{value}");
         }
     }
 
@@ -246,6 +268,32 @@ mod tests {
         let bounds = of(&array, &PrimitiveType::Long, false);
         assert_eq!(literal(bounds.lower), Some(PrimitiveLiteral::Long(-7)));
         assert_eq!(literal(bounds.upper), Some(PrimitiveLiteral::Long(3)));
+        let others: [(ArrayRef, PrimitiveType, [PrimitiveLiteral; 2]); 4] = [
+            (
+                Arc::new(Int32Array::from(vec![3, -7, 5])),
+                PrimitiveType::Int,
+                [-7, 5].map(PrimitiveLiteral::Int),
+            ),
+            (
+                Arc::new(Date32Array::from(vec![3, -7, 5])),
+                PrimitiveType::Date,
+                [-7, 5].map(PrimitiveLiteral::Int),
+            ),
+            (
+                Arc::new(Float32Array::from(vec![3.5, -7.5, 5.5])),
+                PrimitiveType::Float,
+                [-7.5, 5.5].map(|it: f32| PrimitiveLiteral::Float(it.into())),
+            ),
+            (
+                Arc::new(Float64Array::from(vec![3.5, -7.5, 5.5])),
+                PrimitiveType::Double,
+                [-7.5, 5.5].map(|it: f64| PrimitiveLiteral::Double(it.into())),
+            ),
+        ];
+        for (array, ty, expected) in others {
+            let bounds = of(&array, &ty, false);
+            assert_eq!([bounds.lower, bounds.upper].map(literal), expected.map(Some), "{ty}");
+        }
         let array: ArrayRef = Arc::new(BooleanArray::from(vec![true, true]));
         let bounds = of(&array, &PrimitiveType::Boolean, false);
         assert_eq!(literal(bounds.lower), Some(PrimitiveLiteral::Boolean(true)));

@@ -188,3 +188,31 @@ fn micros_of(datum: &Datum) -> Option<i64> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Pruned too much, a record lands twice; too little, a commit reads for nothing.
+    #[test]
+    fn a_span_overlaps_unless_the_bounds_that_are_there_forbid_it() {
+        let span = Span::of([Some(3), Some(7), Some(5)].into_iter());
+        for (lower, upper, expected) in [
+            (Some(1), Some(2), false),
+            (Some(1), Some(3), true),
+            (Some(4), Some(6), true),
+            (Some(7), Some(9), true),
+            (Some(8), Some(9), false),
+            (None, Some(2), false),
+            (None, Some(3), true),
+            (Some(7), None, true),
+            (Some(8), None, false),
+            (None, None, true),
+        ] {
+            assert_eq!(span.overlaps(lower, upper), expected, "{lower:?} to {upper:?}");
+        }
+        for anything in [Span::of([Some(3), None].into_iter()), Span::of(std::iter::empty())] {
+            assert!(anything.overlaps(Some(8), Some(9)));
+        }
+    }
+}

@@ -24,6 +24,8 @@ pub enum Fault {
     Cut,
     /// Nothing is done and nothing is answered.
     Silent,
+    /// The bucket is not there.
+    NoBucket,
     /// A proxy answers with a page of its own, and all is well.
     Page,
     /// The answer's body stops in the middle, and the connection stays open until the other end
@@ -32,6 +34,9 @@ pub enum Fault {
     /// A bit of what is sent flips on its way.
     Flipped,
 }
+
+/// In place of a status, of which [`Fault::NoBucket`] shares one with a missing object.
+const NO_BUCKET: u16 = 0;
 
 /// A request: method, and path with query.
 pub type Request = (String, String);
@@ -158,6 +163,9 @@ impl S3 {
         if fault == Some(Fault::Page) {
             let page = b"<html><body>Please sign in</body></html>";
             return stream.write_all(&answer(200, &[], page, &method)).ok();
+        }
+        if fault == Some(Fault::NoBucket) {
+            return stream.write_all(&answer(404, &[], &error(NO_BUCKET), &method)).ok();
         }
         if let Some(Fault::Refused(status)) = fault {
             return stream.write_all(&answer(status, &[], &error(status), &method)).ok();
@@ -304,6 +312,7 @@ fn error(status: u16) -> Vec<u8> {
         400 => "BadDigest",
         403 => "AccessDenied",
         404 => "NoSuchKey",
+        NO_BUCKET => "NoSuchBucket",
         409 => "ConditionalRequestConflict",
         412 => "PreconditionFailed",
         503 => "SlowDown",

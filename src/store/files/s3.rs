@@ -296,11 +296,5 @@ fn failed<E>(action: &str, error: &SdkError<E, HttpResponse>) -> io::Error
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,
 {
-    let kind = match (error, status(error)) {
-        (_, Some(403)) => ErrorKind::PermissionDenied,
-        (_, Some(404)) => ErrorKind::NotFound,
-        (SdkError::TimeoutError(_), _) => ErrorKind::TimedOut,
-        _ => ErrorKind::Other,
-    };
-    io::Error::new(kind, format!("{action}: {}", aws::told(error)))
+    io::Error::other(format!("{action}: {}", aws::told(error)))
 }

@@ -1,0 +1,163 @@
+//! What is wrapped, and what only looks like it: a record that is taken for a wrapper is lost.
+
+use bytes::Bytes;
+use md5::{Digest as _, Md5};
+use serde_json::json;
+
+use super::{One, flat, kinesis, number, one};
+use crate::record::{Payload, Record};
+use crate::source::{Unwrap, kpl};
+use crate::value::{Value, get};
+
+/// The only record of a message with this body; `None` where there is none.
+fn message(unwrap: Unwrap, body: &serde_json::Value) -> Option<One<'static>> {
+    let event = json!({"Records": [{
+        "messageId": "m", "eventSource": "aws:sqs",
+        "eventSourceARN": "arn:aws:sqs:eu-west-1:1:q", "body": body.to_string(),
+        "messageAttributes": {
+            "float": {"dataType": "Number.float", "stringValue": "1.5"},
+            "odd": {"dataType": "Number", "stringValue": "one"},
+            "seal": {"dataType": "Binary", "binaryValue": "AQI="},
+            "torn": {"dataType": "Binary", "binaryValue": "A"},
+        },
+    }]});
+    let event = event.to_string().into_bytes().leak();
+    let event = crate::source::read(event, |_| unwrap).unwrap();
+    if let crate::source::Content::Parts(parts) = &event.deliveries[0].content
+        && parts.is_empty()
+    {
+        return None;
+    }
+    Some(flat(event).remove(0))
+}
+
+fn record(unwrap: Unwrap, body: &serde_json::Value) -> Record {
+    message(unwrap, body).unwrap().record.unwrap()
+}
+
+/// The notification of a topic.
+fn notification(ty: &str, members: &serde_json::Value) -> serde_json::Value {
+    let mut all = json!({"Type": ty, "TopicArn": "arn:aws:sns:eu-west-1:1:t", "MessageId": "n",
+                         "Timestamp": "2026-11-23T10:00:00Z"});
+    all.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
+    all
+}
+
+fn names(record: &Record) -> Vec<&str> {
+    let Payload::Event(fields) = &record.payload else { panic!("{record:?}") };
+    fields.iter().map(|(name, _)| name.as_str()).collect()
+}
+
+#[test]
+fn message_attributes_have_the_value_of_their_type() {
+    let attributes = record(Unwrap::None, &json!({"a": 1})).attributes.unwrap();
+    assert_eq!(get(&attributes, "float"), Some(&number("1.5")));
+    assert_eq!(get(&attributes, "odd"), Some(&Value::Text("one".to_owned())));
+    assert_eq!(get(&attributes, "seal"), Some(&Value::Binary(vec![1, 2])));
+    assert_eq!(get(&attributes, "torn"), None);
+}
+
+#[test]
+fn only_a_request_to_subscribe_that_can_be_opened_is_no_data() {
+    let asks = |members| notification("SubscriptionConfirmation", &members);
+    let asked = message(Unwrap::Auto, &asks(json!({"SubscribeURL": "https://x"})));
+    assert_eq!(asked.unwrap().record.unwrap_err().reason, "sns_control");
+    let other = record(Unwrap::Auto, &asks(json!({"SubscribeUrl": 1})));
+    assert!(names(&other).contains(&"SubscribeUrl"), "{other:?}");
+}
+
+#[test]
+fn only_the_test_of_a_notification_of_s3_is_nothing() {
+    let test = json!({"Event": "s3:TestEvent", "Service": "Amazon S3"});
+    assert!(message(Unwrap::Auto, &test).is_none());
+    let in_sns = notification("Notification", &json!({"Message": test.to_string()}));
+    assert!(message(Unwrap::Sns, &in_sns).is_none());
+    // Whoever said what the queue holds is believed.
+    assert_eq!(names(&record(Unwrap::Sns, &test)), ["Event", "Service"]);
+    for data in [json!({"Service": "laundry"}), json!({"Event": "s3:TestEvent"})] {
+        for unwrap in [Unwrap::Auto, Unwrap::Sns] {
+            assert_eq!(names(&record(unwrap, &data)).len(), 1, "{data}");
+        }
+    }
+}
+
+#[test]
+fn only_what_has_all_of_an_event_of_eventbridge_is_one() {
+    let all = json!({"detail-type": "t", "source": "s", "detail": {"a": 1}, "id": "e"});
+    assert_eq!(names(&record(Unwrap::Auto, &all)), ["a"]);
+    for (member, other) in [
+        ("detail-type", json!(1)),
+        ("source", json!(null)),
+        ("detail", json!("a")),
+        ("detail", json!(null)),
+    ] {
+        let mut part = all.clone();
+        part[member] = other;
+        assert_eq!(names(&record(Unwrap::Auto, &part)).len(), 4, "{part}");
+        let rejected = message(Unwrap::EventBridge, &part).unwrap().record.unwrap_err();
+        assert_eq!(rejected.reason, "no_envelope", "{part}");
+    }
+}
+
+#[test]
+fn only_what_has_all_of_a_change_is_a_change_that_came_through_kinesis() {
+    for (data, expected) in [
+        (json!({"eventSource": "aws:dynamodb", "n": 1}), ["eventSource", "n"]),
+        (json!({"eventSource": "aws:dynamodb", "dynamodb": 1}), ["dynamodb", "eventSource"]),
+        (json!({"eventSource": "mine", "dynamodb": {}}), ["dynamodb", "eventSource"]),
+    ] {
+        let data =
+            format!(r#""sequenceNumber":"42","data":"{}""#, super::encoded(&data.to_string()));
+        let record = one(&kinesis(r#""shardId-000000000000:42""#, &data)).record.unwrap();
+        let mut names = names(&record);
+        names.sort_unstable();
+        assert_eq!(names, expected);
+    }
+}
+
+/// A protobuf field: its number with its wire type, and what follows.
+fn field(tag: u8, content: &[u8]) -> Vec<u8> {
+    [&[tag], content].concat()
+}
+
+/// The content of a field of bytes.
+fn sized(content: &[u8]) -> Vec<u8> {
+    let mut all = Vec::new();
+    let mut left = content.len();
+    while left > 127 {
+        all.push(u8::try_from(left % 128).unwrap() | 0x80);
+        left /= 128;
+    }
+    all.push(u8::try_from(left).unwrap());
+    all.extend_from_slice(content);
+    all
+}
+
+fn aggregate(message: &[u8]) -> Bytes {
+    let magic = [0xF3, 0x89, 0x9A, 0xC2];
+    Bytes::from([&magic[..], message, Md5::digest(message).as_slice()].concat())
+}
+
+#[test]
+fn an_aggregate_is_read_whatever_else_its_protobuf_holds() {
+    let text = "x".repeat(20_000);
+    let (key, data) = (field(0x0A, &sized(text.as_bytes())), field(0x1A, &sized(text.as_bytes())));
+    // Tags, and fields of later versions: 8 bytes, 4 bytes, a number of several bytes.
+    let later =
+        [field(0x11, &[1; 8]), field(0x15, &[2; 4]), field(0x20, &[0xFF, 0xFF, 3])].concat();
+    let record = [&later[..], &field(0x08, &[0]), &data].concat();
+    let all = [&later[..], &key, &field(0x1A, &sized(&record))].concat();
+    let users = kpl::users(&aggregate(&all)).unwrap().unwrap();
+    let user = users.into_iter().next().unwrap().unwrap();
+    assert_eq!((user.key, user.data), (text.clone(), Bytes::from(text)));
+}
+
+#[test]
+fn a_number_that_is_too_large_for_an_aggregate_breaks_it() {
+    let of = |number: &[u8]| kpl::users(&aggregate(&field(0x20, number))).unwrap().is_ok();
+    let most = [0xFF; 9];
+    assert!(of(&[&most[..], &[1]].concat()), "2^64 - 1");
+    assert!(!of(&[&most[..], &[2]].concat()), "more than 64 bits");
+    assert!(!of(&[&most[..], &[0x81, 0]].concat()), "eleven bytes");
+    assert!(!of(&most), "no end");
+}
