@@ -1,6 +1,6 @@
 //! The commit under attack: each test is a hole that an exactly-once commit can have.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
@@ -726,6 +726,24 @@ fn another_writer_widens_a_column() {
         assert_eq!(types(&lake).await["count"], ColumnType::Long);
         assert_eq!(read(&lake).await["shardId-000000000000:1"]["count"], Cell::Long(7));
         expect_rows(&folder, 2);
+    });
+}
+
+#[test]
+fn a_lost_swap_writes_no_file_again_that_still_fits() {
+    run(async {
+        let memory = Arc::new(Memory::default());
+        let files: Arc<dyn Files> = Arc::<Memory>::clone(&memory);
+        let of = |n: u32| vec![row(n, fields([("price", number("1")), ("name", text("x"))]))];
+        land(&lake_on(Arc::clone(&files), "memory:/lake"), of(0)).await.unwrap();
+        let landed = land_meddled(&files, "memory:/lake", of(1), |_, builder| {
+            builder.set_properties(HashMap::from([("a".to_owned(), "b".to_owned())])).unwrap()
+        });
+        let landed = landed.await.unwrap();
+        assert_eq!((counts(&landed), landed.files), ((1, 0), 1));
+        let written = memory.sizes("memory:/lake");
+        let data: Vec<_> = written.iter().filter(|(it, _)| it.ends_with(".parquet")).collect();
+        assert_eq!(data.len(), 2, "{data:?}");
     });
 }
 

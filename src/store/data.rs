@@ -221,3 +221,20 @@ fn foreign_partitions(
     let parts = parts.map_err(StoreError::metadata("split a batch by the table's partitions"))?;
     Ok(parts.into_iter().map(|(key, batch)| (key.data().clone(), batch)).collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_plain_values_name_a_folder() {
+        for plain in ["_lw_arrived_at_day=2026-11-23", "a=1/b=x.y", "0-9"] {
+            assert_eq!(folder(plain), format!("{plain}/"));
+        }
+        let (long, longest) = (format!("a={}", "x".repeat(99)), format!("a={}", "x".repeat(98)));
+        for strange in ["", "..", "a=1/../b", "a//b", "a=%2F", "a=é", "a=1 2", ".hidden", &long] {
+            assert_eq!(folder(strange), "", "{strange}");
+        }
+        assert_eq!(folder(&longest), format!("{longest}/"));
+    }
+}

@@ -13,7 +13,7 @@ use lakeward::store::{Lake, StoreError, Writer};
 use lakeward::table::layout::Policy;
 use lakeward::table::{Cell, ColumnType};
 
-use super::{AT, TABLE_AT, counts, meddle, newest, primitive, run, with};
+use super::{AT, TABLE_AT, changed, counts, meddle, newest, primitive, run, with};
 use crate::support::lake::{
     MORNING, expect_rows, fields, lake_on, land, local, number, read, row, table, text, types,
 };
@@ -309,6 +309,28 @@ fn the_old_image_is_in_a_column_where_the_table_has_one() {
         assert_eq!(before(2), Some(&Cell::Text(r#"{"a":1}"#.to_owned())));
         assert_eq!(before(3), None);
         expect_rows(&folder, 3);
+    });
+}
+
+/// Tables of Lakeward's own have no `_lw_extra` for what has no column any more.
+#[test]
+fn a_column_of_quarantine_that_someone_dropped_fails_the_batch_and_says_so() {
+    run(async {
+        let files: Arc<dyn Files> = Arc::new(Memory::default());
+        let lake = lake_on(Arc::clone(&files), AT);
+        let quarantine = "lakeward.quarantine".parse().unwrap();
+        let (policy, unlimited) = (Policy::default(), Deadline::none());
+        let land = |rows| lake.land(&quarantine, &policy, rows, &unlimited);
+        land(one(1)).await.unwrap_or_else(|error| panic!("{error}"));
+        meddle(&files, &format!("{AT}/lakeward/quarantine"), |metadata, builder| {
+            let schema = changed(metadata, |it| (it.name != "a").then_some(it));
+            builder.add_current_schema(schema).unwrap()
+        })
+        .await;
+        let refused = land(one(2)).await.unwrap_err().to_string();
+        assert!(refused.contains("someone dropped a column of it"), "{refused}");
+        let rows = lake.newest(&quarantine, 9).await.unwrap().unwrap().rows;
+        assert_eq!(rows.len(), 1);
     });
 }
 
