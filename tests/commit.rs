@@ -1,6 +1,6 @@
 //! The commit under attack: each test is a hole that an exactly-once commit can have.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
@@ -24,6 +24,7 @@ use crate::support::lake::{
 };
 use crate::support::store::{Fault, Memory, Scripted, Step};
 
+mod files;
 mod ids;
 mod listing;
 mod stale;
@@ -729,21 +730,25 @@ fn another_writer_widens_a_column() {
     });
 }
 
+/// Rows of one day and two hours are in two partitions, which readers prune by.
 #[test]
-fn a_lost_swap_writes_no_file_again_that_still_fits() {
+fn another_writer_partitions_by_the_hour_of_arrival() {
     run(async {
-        let memory = Arc::new(Memory::default());
-        let files: Arc<dyn Files> = Arc::<Memory>::clone(&memory);
-        let of = |n: u32| vec![row(n, fields([("price", number("1")), ("name", text("x"))]))];
-        land(&lake_on(Arc::clone(&files), "memory:/lake"), of(0)).await.unwrap();
-        let landed = land_meddled(&files, "memory:/lake", of(1), |_, builder| {
-            builder.set_properties(HashMap::from([("a".to_owned(), "b".to_owned())])).unwrap()
-        });
-        let landed = landed.await.unwrap();
-        assert_eq!((counts(&landed), landed.files), ((1, 0), 1));
-        let written = memory.sizes("memory:/lake");
-        let data: Vec<_> = written.iter().filter(|(it, _)| it.ends_with(".parquet")).collect();
-        assert_eq!(data.len(), 2, "{data:?}");
+        let (files, lake, table, folder) = prepared("commit-by-hour").await;
+        meddle(&files, &table, |metadata, builder| {
+            let spec = PartitionSpec::builder(Arc::clone(metadata.current_schema()))
+                .with_last_assigned_field_id(metadata.last_partition_id())
+                .add_partition_field("_lw_arrived_at", "by_hour", Transform::Hour)
+                .unwrap()
+                .build()
+                .unwrap();
+            builder.add_default_partition_spec(spec.into_unbound()).unwrap()
+        })
+        .await;
+        let hour = 3_600_000;
+        let batch = [1, 2, hour].map(|n| row(n, fields([("name", text("x"))])));
+        assert_eq!(land(&lake, batch.to_vec()).await.unwrap().files, 2);
+        expect_rows(&folder, 4);
     });
 }
 
