@@ -345,6 +345,22 @@ mod tests {
         (metadata.unwrap().build().unwrap().metadata, Layout::default())
     }
 
+    /// A null in a required place makes a file that readers refuse.
+    #[test]
+    fn a_list_or_struct_with_a_required_part_is_not_ours_to_write() {
+        let text = Type::Primitive(PrimitiveType::String);
+        for required in [true, false] {
+            let field = |id| Arc::new(NestedField::new(id, "a", text.clone(), required));
+            let list = Type::List(ListType::new(field(1)));
+            let optional = Arc::new(NestedField::optional(2, "b", text.clone()));
+            let fields = Type::Struct(StructType::new(vec![field(1), optional]));
+            for ty in [list, fields] {
+                let foreign = matches!(column_type(&ty), ColumnType::Other(_));
+                assert_eq!(foreign, required, "{ty}");
+            }
+        }
+    }
+
     #[test]
     fn the_old_image_gets_an_optional_column_beside_the_lineage() {
         let (metadata, layout) = small();
