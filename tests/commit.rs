@@ -456,6 +456,25 @@ fn a_hint_that_could_not_be_written_is_repaired_by_the_next_load() {
     });
 }
 
+/// Steps get longer on the way, and shorter again before the end.
+#[test]
+fn the_head_is_found_however_far_behind_the_hint_is() {
+    run(async {
+        let memory = Arc::new(Memory::default());
+        let files: Arc<dyn Files> = Arc::<Memory>::clone(&memory);
+        for n in 0..20 {
+            let batch = vec![row(n, fields([("a", text("x"))]))];
+            land(&lake_on(Arc::clone(&files), AT), batch).await.unwrap();
+        }
+        let head = newest(&files, TABLE_AT).await;
+        for hint in 1_u32..=20 {
+            memory.put(&format!("{TABLE_AT}/metadata/version-hint.text"), hint.to_string());
+            assert_eq!(newest(&files, TABLE_AT).await, head, "from {hint}");
+            assert_hint_is_head(&memory);
+        }
+    });
+}
+
 fn assert_hint_is_head(memory: &Memory) {
     let versions = memory.sizes(&format!("{TABLE_AT}/metadata/v")).into_iter();
     let numbers = versions.filter_map(|(name, _)| {
