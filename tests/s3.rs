@@ -310,6 +310,14 @@ fn what_s3_refuses_is_told_with_the_action_that_a_policy_must_allow() {
         assert_eq!(output.status.code(), Some(1), "{text}");
         assert!(text.contains(&format!("{action}: AccessDenied")), "{text}");
     }
+    // A lake that can't be listed is not one without tables.
+    store.fail(|method, path| {
+        (method == "GET" && path.contains("list-type")).then_some(Fault::Refused(403))
+    });
+    let output = run(&mut on(&store, "tables"));
+    let text = printed(&output);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.contains("s3:ListBucket: AccessDenied"), "{text}");
 }
 
 /// With 404 S3 refuses to replace what is no longer there, and says that there is no bucket.

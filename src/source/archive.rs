@@ -271,6 +271,9 @@ mod tests {
         let list = format!("[{}1]", "1,".repeat(1_000));
         assert!(weight(list.as_bytes()) > list.len() * 40);
         assert!(weight(b"[{\"a\":1}]") > weight(b"[1]") + weight(b"{}"));
+        for mark in [&b"["[..], b"{", b":", b","] {
+            assert!(weight(mark) > weight(b"1") + 50);
+        }
         // What is quoted ends: at a quotation mark, unless that is escaped.
         assert_eq!(weight(br#"{"[{":[1,2]}"#), weight(br#"{xxxx:[1,2]}"#));
         assert_eq!(weight(br#"{"a\\":1}"#), weight(br#"{xxxxx:1}"#));

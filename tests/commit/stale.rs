@@ -1,6 +1,7 @@
 //! What is out of date: deliveries that come a year late, clocks that are wrong, heads that others
 //! have long left behind.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
@@ -301,5 +302,25 @@ fn snapshots_of_the_last_hour_stay_for_readers_that_follow_them() {
         let now = metadata(&memory).await;
         let kept = snapshots.iter().filter(|it| now.snapshot_by_id(**it).is_some()).count();
         assert_eq!(kept, 20, "beside the new one");
+    });
+}
+
+/// A schema is as large as the table is wide, and a kept snapshot keeps its schema.
+#[test]
+fn kept_snapshots_share_six_schemas_and_none_goes_before() {
+    run(async {
+        let (memory, wall) = (Arc::new(Memory::default()), Wall::new());
+        let lake = wall.lake(&memory);
+        for n in 0..30_u32 {
+            wall.advance(20);
+            let name = format!("column_{n}");
+            let mut row = arrived(n, 0);
+            row.fields.push((name, number("1")));
+            land(&lake, vec![row]).await.unwrap();
+            let now = metadata(&memory).await;
+            let used: BTreeSet<_> = now.snapshots().filter_map(|it| it.schema_id()).collect();
+            assert_eq!(used.len(), usize::try_from(n + 1).unwrap().min(6), "{n}");
+            assert!(now.schemas_iter().len() <= 8, "{n}: {}", now.schemas_iter().len());
+        }
     });
 }
