@@ -362,6 +362,27 @@ mod tests {
     }
 
     #[test]
+    fn a_field_claims_the_open_column_of_its_name_and_no_other() {
+        let owner = |name: &str, open| Owner {
+            name: name.to_owned(),
+            id: None,
+            original: name.to_owned(),
+            role: Role::Main,
+            open,
+        };
+        let (metadata, mut layout) = small();
+        layout.owners = vec![owner("price", true), owner("other", true), owner("closed", false)];
+        let claim = Change::Claim { name: "price".to_owned(), original: "Price".to_owned() };
+        let builder = metadata.clone().into_builder(None);
+        let builder = change(builder, &metadata, &layout, &[claim]).unwrap();
+        let changed = builder.build().unwrap().metadata;
+        let owners: Vec<Owner> =
+            serde_json::from_str(&changed.properties()[OWNERS_PROPERTY]).unwrap();
+        let owners: Vec<_> = owners.iter().map(|it| (it.original.as_str(), it.open)).collect();
+        assert_eq!(owners, [("Price", false), ("other", true), ("closed", false)]);
+    }
+
+    #[test]
     fn the_old_image_gets_an_optional_column_beside_the_lineage() {
         let (metadata, layout) = small();
         let owner = Owner {
