@@ -37,10 +37,12 @@ pub(crate) fn told<E>(error: &SdkError<E, HttpResponse>) -> String
 where
     E: ProvideErrorMetadata,
 {
-    let status = error.raw_response().map(|it| it.status().as_u16());
-    match (error.code(), status, error) {
+    let answer = error.raw_response().map(|it| (it.status().as_u16(), it.body().bytes()));
+    match (error.code(), answer, error) {
         (Some(code), _, _) => code.to_owned(),
-        (None, Some(status), _) => {
+        // What S3 answers to HEAD has no body, and thus no code.
+        (None, Some((status, Some([]))), _) => format!("answered with status {status}"),
+        (None, Some((status, _)), _) => {
             format!("answered with status {status} and what is no answer of AWS")
         }
         (None, None, SdkError::TimeoutError(_)) => "not answered in time".to_owned(),

@@ -428,6 +428,8 @@ fn an_audit_counts_what_is_there_and_finds_what_is_missing() {
     assert!(place.lakeward(&["replay", "rest.json"]).status.success());
     let (code, said, _) = place.told(&["audit", "--stream", STREAM, "--grace", "0"]);
     assert_eq!((code, line(&said, &compared)[3].clone()), (0, json!(0)));
+    let (_, said, _) = place.told(&["audit", "--since", "2026-11-23"]);
+    assert_eq!(line(&said, &["landed", "quarantined"]), [json!(12), json!(1)]);
     let none = place.told(&["audit", "--since", "2026-11-24"]).1;
     assert_eq!(none["audit"], json!([]));
     let wrong = place.lakeward(&["audit", "--stream", CHANGES]);

@@ -220,6 +220,23 @@ fn a_body_that_stops_without_end_is_fetched_again() {
     assert_eq!(ids(&store), (0..6).map(kinesis_id).collect());
 }
 
+#[test]
+fn a_body_that_breaks_off_again_and_again_is_told() {
+    let clicks = Clicks::new("s3-cut");
+    let store = S3::start();
+    assert!(clicks.replay(&store, "first").status.success());
+    store.requests();
+    store.fail(|method, path| {
+        (method == "GET" && path.contains(".metadata.json")).then_some(Fault::Cut)
+    });
+    let output = clicks.replay(&store, "second");
+    let text = printed(&output);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.contains("s3:GetObject: its body breaks off"), "{text}");
+    store.requests();
+    assert_eq!(ids(&store), (0..4).map(kinesis_id).collect());
+}
+
 /// Rows that a replay says it has landed.
 fn landed(output: &Output) -> u64 {
     let summary: Value = serde_json::from_slice(&output.stdout).unwrap();
@@ -297,18 +314,20 @@ fn what_s3_refuses_is_told_with_the_action_that_a_policy_must_allow() {
     let clicks = Clicks::new("s3-refused");
     let store = S3::start();
     let cases = [
-        ("GET", "list-type", "s3:ListBucket"),
-        ("PUT", ".parquet", "s3:PutObject"),
-        ("GET", "hint", "s3:GetObject"),
+        ("GET", "list-type", "s3:ListBucket: AccessDenied"),
+        ("PUT", ".parquet", "s3:PutObject: AccessDenied"),
+        ("GET", "hint", "s3:GetObject: AccessDenied"),
+        // Its answers have no body that could hold a code.
+        ("HEAD", "", "s3:GetObject (HEAD): answered with status 403:"),
     ];
-    for (method, part, action) in cases {
+    for (method, part, told) in cases {
         store.fail(move |it, path| {
             (it == method && path.contains(part)).then_some(Fault::Refused(403))
         });
         let output = clicks.replay(&store, "first");
         let text = printed(&output);
         assert_eq!(output.status.code(), Some(1), "{text}");
-        assert!(text.contains(&format!("{action}: AccessDenied")), "{text}");
+        assert!(text.contains(told), "{text}");
     }
     // A lake that can't be listed is not one without tables.
     store.fail(|method, path| {
