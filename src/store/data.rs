@@ -225,6 +225,48 @@ fn foreign_partitions(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::HashMap;
+
+    use iceberg::spec::{
+        FormatVersion, NestedField, PartitionSpec, PrimitiveType, SortOrder, TableMetadataBuilder,
+        Type,
+    };
+
+    fn head(fields: &[(&str, PrimitiveType)]) -> TableMetadata {
+        let fields = (1..).zip(fields).map(|(id, (name, ty))| {
+            Arc::new(NestedField::optional(id, *name, Type::Primitive(ty.clone())))
+        });
+        let schema = Schema::builder().with_fields(fields).build().unwrap();
+        let (spec, order) = (PartitionSpec::unpartition_spec(), SortOrder::unsorted_order());
+        let at = "memory:/t".to_owned();
+        let builder =
+            TableMetadataBuilder::new(schema, spec, order, at, FormatVersion::V2, HashMap::new());
+        builder.unwrap().build().unwrap().metadata
+    }
+
+    /// Of the first two batches of a table each may have taken one id for a column of its own.
+    #[test]
+    fn a_file_fits_a_head_whose_ids_mean_the_same_columns() {
+        let mine = head(&[("a", PrimitiveType::Int), ("b", PrimitiveType::String)]);
+        let written = Written {
+            entries: Vec::new(),
+            arrivals: None,
+            extra: 0,
+            spread: BTreeMap::new(),
+            spec_id: mine.default_partition_spec_id(),
+            fields: mine.current_schema().as_struct().fields().to_vec(),
+        };
+        let a = ("a", PrimitiveType::Int);
+        let wider = [a.clone(), ("b", PrimitiveType::String), ("c", PrimitiveType::Int)];
+        assert!(written.fits(&mine));
+        assert!(written.fits(&head(&wider)));
+        for other in [("c", PrimitiveType::String), ("b", PrimitiveType::Int)] {
+            assert!(!written.fits(&head(&[a.clone(), other.clone()])), "{other:?}");
+        }
+        assert!(!written.fits(&head(&[a])));
+        let other_spec = Written { spec_id: written.spec_id + 1, ..written };
+        assert!(!other_spec.fits(&mine));
+    }
 
     #[test]
     fn only_plain_values_name_a_folder() {
