@@ -369,6 +369,26 @@ fn a_hint_that_is_gone_is_written_anew_and_a_bucket_that_is_gone_is_told() {
     }
 }
 
+/// S3 answers 409 to one of two who write at once, and says nothing of what is there.
+#[test]
+fn a_conflict_with_another_writer_is_sent_again() {
+    let clicks = Clicks::new("s3-conflict");
+    let store = S3::start();
+    let is_swap = |method: &str, path: &str| method == "PUT" && path.contains(".metadata.json");
+    let mut conflicts = 2;
+    store.fail(move |method, path| {
+        let hit = is_swap(method, path) && conflicts > 0;
+        conflicts -= u32::from(hit);
+        hit.then_some(Fault::Refused(409))
+    });
+    let output = clicks.replay(&store, "first");
+    assert!(output.status.success(), "{}", printed(&output));
+    let requests = store.requests();
+    let refused = requests.iter().position(|(method, path)| is_swap(method, path)).unwrap();
+    assert!(requests[refused..refused + 3].iter().all(|it| *it == requests[refused]));
+    assert_eq!(ids(&store), (0..4).map(kinesis_id).collect());
+}
+
 #[test]
 fn a_dry_run_writes_nothing() {
     let clicks = Clicks::new("s3-dry");
