@@ -74,10 +74,7 @@ pub fn at_any_time(tables: &Tables, seen: &mut BTreeSet<String>) -> Vec<String> 
 /// I6: engines that follow a hint never see a table go back.
 pub fn of_hints(memory: &Memory, seen: &mut BTreeMap<String, u64>) -> Vec<String> {
     let mut problems = Vec::new();
-    for (location, _) in memory.sizes(LAKE) {
-        let Some(bytes) = memory.get(&location).filter(|_| location.ends_with("hint.text")) else {
-            continue;
-        };
+    for (location, bytes) in memory.ending("/version-hint.text") {
         let now = std::str::from_utf8(&bytes).ok().and_then(|it| it.parse().ok());
         let now: u64 = now.unwrap_or_default();
         let before = seen.insert(location.clone(), now).unwrap_or_default();

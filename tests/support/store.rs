@@ -21,6 +21,13 @@ impl Memory {
         found.map(|(name, bytes)| (name.clone(), bytes.len())).collect()
     }
 
+    /// The objects whose names end so.
+    pub fn ending(&self, end: &str) -> Vec<(String, Bytes)> {
+        let objects = self.objects.lock().unwrap();
+        let found = objects.iter().filter(|(name, _)| name.ends_with(end));
+        found.map(|(name, bytes)| (name.clone(), bytes.clone())).collect()
+    }
+
     /// Removes an object, as a lifecycle rule or a person would.
     pub fn remove(&self, location: &str) {
         self.objects.lock().unwrap().remove(location);
@@ -94,7 +101,7 @@ impl Files for Memory {
         Box::pin(async move {
             let prefix = format!("{folder}/");
             let objects = self.objects.lock().unwrap();
-            let below = objects.keys().filter_map(|name| name.strip_prefix(&prefix));
+            let below = objects.range(prefix.clone()..).map_while(|it| it.0.strip_prefix(&prefix));
             let mut names: Vec<String> =
                 below.map(|it| it.split('/').next().unwrap_or(it).to_owned()).collect();
             names.dedup();
