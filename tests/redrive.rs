@@ -182,21 +182,26 @@ fn only_what_is_asked_for_is_redriven() {
     }
 }
 
-#[test]
-fn what_lambda_has_given_up_lands_from_where_it_was_stored() {
-    let place = Place::new("failed");
-    let folder = place.0.join("failed/aws/lambda/mapping/shardId-000000000000/2026/11/23");
-    fs::create_dir_all(&folder).unwrap();
+/// What Lambda stores of a batch of clicks that it has given up.
+fn given_up(payload: Value) -> Value {
     let info = json!({
         "shardId": "shardId-000000000000",
         "streamArn": "arn:aws:kinesis:eu-west-1:123456789012:stream/clicks",
         "startSequenceNumber": "1",
         "endSequenceNumber": "2",
     });
+    json!({"KinesisBatchInfo": info, "payload": payload})
+}
+
+#[test]
+fn what_lambda_has_given_up_lands_from_where_it_was_stored() {
+    let place = Place::new("failed");
+    let folder = place.0.join("failed/aws/lambda/mapping/shardId-000000000000/2026/11/23");
+    fs::create_dir_all(&folder).unwrap();
     let batch =
         |numbers: std::ops::Range<u32>| event(numbers.map(|n| kinesis_record(n, &json!({"n": n}))));
-    let as_json = json!({"KinesisBatchInfo": info, "payload": batch(1..4)});
-    let as_text = json!({"KinesisBatchInfo": info, "payload": batch(3..6).to_string()});
+    let as_json = given_up(batch(1..4));
+    let as_text = given_up(batch(3..6).to_string().into());
     fs::write(folder.join("a"), as_json.to_string()).unwrap();
     fs::write(folder.join("b"), as_text.to_string()).unwrap();
     for _ in 0..2 {
@@ -211,6 +216,48 @@ fn what_lambda_has_given_up_lands_from_where_it_was_stored() {
     let said = printed(&output);
     assert!(said.contains("it is not what Lambda tells of"), "{said}");
     assert!(!said.contains("canary"), "{said}");
-    let output = place.lakeward(MILD, &["redrive", "failed", "nowhere"]);
-    assert_eq!(output.status.code(), Some(1), "{}", printed(&output));
+
+    // One of them, by its name. Where there is none, it is told.
+    fs::remove_file(folder.join("c")).unwrap();
+    place.redrive(MILD, &["failed", folder.join("b").to_str().unwrap()]);
+    fs::create_dir(place.0.join("empty")).unwrap();
+    for none in ["nowhere", "empty"] {
+        let output = place.lakeward(MILD, &["redrive", "failed", none]);
+        assert_eq!(output.status.code(), Some(1));
+        assert!(printed(&output).contains("there is no object under"), "{}", printed(&output));
+    }
+}
+
+/// What README.md shows in a terminal below a command that begins so.
+fn shown(command: &str) -> Vec<&'static str> {
+    let (_, rest) = include_str!("../README.md").split_once(&format!("$ {command}")).unwrap();
+    rest.lines().skip(1).take_while(|it| !it.starts_with("```")).collect()
+}
+
+#[test]
+fn the_runbook_shows_what_is_printed() {
+    let place = Place::new("runbook");
+    let strict = STRICT.replace("web.clicks", "billing.invoices");
+    let three = event([
+        kinesis_record(1, &json!({"n": 1})),
+        kinesis_record(2, &json!({"n": 2, "customer": "c"})),
+        kinesis_record(3, &json!({"n": 3})),
+    ]);
+    fs::write(place.0.join("three.json"), three.to_string()).unwrap();
+    assert!(place.lakeward(&strict, &["replay", "three.json"]).status.success());
+    let batch = event((4..8).map(|n| kinesis_record(n, &json!({"n": n, "page": "/"}))));
+    fs::write(place.0.join("given-up"), given_up(batch).to_string()).unwrap();
+
+    let mild = MILD.replace("web.clicks", "billing.invoices");
+    let quarantine = "redrive quarantine billing.invoices --where reason=missing_field --dry-run";
+    for (config, told, arguments) in [
+        (mild.as_str(), quarantine, quarantine),
+        (MILD, "redrive failed s3://", "redrive failed given-up --dry-run"),
+    ] {
+        let output = place.lakeward(config, &arguments.split(' ').collect::<Vec<_>>());
+        assert!(output.status.success(), "{}", printed(&output));
+        let said = String::from_utf8(output.stdout).unwrap();
+        let said: Vec<&str> = said.lines().map(str::trim_end).collect();
+        assert_eq!(said, shown(&format!("lakeward {told}")), "{told}");
+    }
 }

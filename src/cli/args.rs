@@ -319,7 +319,7 @@ pub(super) enum Redrive {
     /// Batches of streams that Lambda has given up, from its on-failure bucket
     #[command(after_help = FAILED_AFTER)]
     Failed {
-        /// A folder, or s3://bucket/prefix
+        /// A folder or one object, or s3://bucket/prefix
         #[arg(value_name = "PLACE")]
         location: String,
         #[command(flatten)]

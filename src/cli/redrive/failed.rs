@@ -1,5 +1,6 @@
 //! `lakeward redrive failed`: batches of streams that Lambda has given up, as it stored them.
 
+use std::io::ErrorKind::{InvalidInput, IsADirectory, NotADirectory};
 use std::sync::Arc;
 
 use crate::cli::args::How;
@@ -15,7 +16,7 @@ use crate::store::files::{self, Files};
 const AGAIN: &str = "put it right and redrive again; what has landed does not land again";
 const LOST: &str = "lakeward.gaps keeps what is known of them";
 
-/// Lands the batches under a folder or prefix, and prints what became of them.
+/// Lands the batches under a folder or prefix, or one object, and prints what became of them.
 pub(in crate::cli) async fn run(
     config: Config,
     location: &str,
@@ -28,8 +29,15 @@ pub(in crate::cli) async fn run(
     let mut summary = Summary::default();
     let (mut batches, mut gaps) = (0_u64, 0_u64);
     for place in objects(&files, &root).await? {
-        let found = files.read(&place).await.map_err(StoreError::files("read", &place))?;
-        let Some(text) = found else { continue };
+        let text = match files.read(&place).await {
+            Ok(Some(text)) => text,
+            Ok(None) => continue,
+            // An empty folder, or an empty bucket.
+            Err(error) if place == root && matches!(error.kind(), IsADirectory | InvalidInput) => {
+                continue;
+            }
+            Err(error) => return Err(StoreError::files("read", &place)(error).into()),
+        };
         batches = batches.saturating_add(1);
         let given = match Given::read(&text) {
             Ok(given) => given,
@@ -73,13 +81,14 @@ pub(super) fn add(recovered: &Recovered, place: &str, app: &App, summary: &mut S
     u64::try_from(recovered.gaps.len()).unwrap_or(u64::MAX)
 }
 
-/// Everything under a location, however deep, in the order of names.
+/// Everything under a location, however deep, in the order of names; where nothing is under it, it
+/// may be an object itself.
 async fn objects(files: &Arc<dyn Files>, root: &str) -> Result<Vec<String>, Failure> {
     let (mut objects, mut folders) = (Vec::new(), vec![root.to_owned()]);
     while let Some(folder) = folders.pop() {
         let names = match files.list(&folder).await {
             Ok(names) => names,
-            Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => Vec::new(),
+            Err(error) if error.kind() == NotADirectory => Vec::new(),
             Err(error) => return Err(StoreError::files("list", &folder)(error).into()),
         };
         if names.is_empty() {
@@ -88,7 +97,6 @@ async fn objects(files: &Arc<dyn Files>, root: &str) -> Result<Vec<String>, Fail
             folders.extend(names.iter().map(|name| format!("{folder}/{name}")));
         }
     }
-    objects.retain(|it| it != root);
     objects.sort();
     Ok(objects)
 }
