@@ -72,9 +72,23 @@ pub struct Handled {
     pub times: Times,
     /// What the answer reports.
     pub failures: Vec<Receipt>,
-    /// Of each record as it was delivered, whether all of it is where a route sends it: not in
-    /// quarantine, and not coming again.
-    pub settled: Vec<bool>,
+    /// Of each record as it was delivered, what became of it.
+    pub ends: Vec<End>,
+}
+
+/// What became of a record as it was delivered, with all that it holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// All of it is in tables.
+    Landed,
+    /// Some or all of it was dropped or filtered, and the rest is in tables.
+    LeftOut,
+    /// Some of it is in quarantine.
+    Quarantined,
+    /// It was not even taken apart, because what came before it was so much; it comes again.
+    Deferred,
+    /// Some of it is nowhere; it comes again.
+    Failed,
 }
 
 /// How long the stages of an event took.
@@ -217,9 +231,9 @@ pub async fn handle(
     report.failed = count(outcomes.iter().filter(|it| !it.durable).count());
     let failures = response::failures(redelivery, &outcomes)?;
     let answer = response::answer(&failures, window_state).map_err(InvocationError::Answer)?;
-    let settled = sorted.slips.iter().map(|it| it.durable && !it.quarantined).collect();
+    let ends = sorted.slips.iter().map(sort::Slip::end).collect();
     let failures = failures.into_iter().cloned().collect();
-    Ok(Handled { answer, report, times: Times { sort, land }, failures, settled })
+    Ok(Handled { answer, report, times: Times { sort, land }, failures, ends })
 }
 
 impl Report {

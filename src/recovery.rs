@@ -10,7 +10,8 @@ mod range;
 mod shard;
 
 use crate::deadline::Deadline;
-use crate::handler::{self, App, Handled, InvocationError};
+use crate::handler::{self, App, End, Handled, InvocationError, Report};
+use crate::json;
 use crate::record::Receipt;
 use crate::response;
 use crate::store::files;
@@ -29,8 +30,9 @@ pub(crate) struct Recovered {
     pub batches: usize,
     /// What of them is lost.
     pub gaps: Vec<Gap>,
-    /// Of each record of the event that came, whether it is where a route sends it, or lost for good.
-    pub settled: Vec<bool>,
+    /// Of each record of the event that came, what became of it. One that tells of a batch has
+    /// landed when all of the batch has, or is known to be lost.
+    pub ends: Vec<End>,
     /// Why some must be tried again.
     pub troubles: Vec<String>,
     /// The JSON text for Lambda, or why it must deliver the event again.
@@ -44,7 +46,7 @@ pub(crate) async fn handle(
     event: &[u8],
     deadline: &Deadline,
 ) -> Recovered {
-    if let Some((told, others)) = given::told(event) {
+    if let Some((told, others)) = given::told(event, &app.config.routes) {
         return messages(app, streams, &told, &others, deadline).await;
     }
     let mut recovered = Recovered::of(0);
@@ -57,7 +59,7 @@ pub(crate) async fn handle(
         Err(error) => recovered.answer = Err(error),
         Ok(mut handled) => {
             recovered.answer = Ok(handled.answer.clone());
-            recovered.settled = std::mem::take(&mut handled.settled);
+            recovered.ends = std::mem::take(&mut handled.ends);
             recovered.handled.push(handled);
         }
     }
@@ -69,35 +71,43 @@ async fn messages(
     app: &App,
     streams: &Streams,
     told: &[given::Told],
-    others: &given::Others<'_>,
+    others: &[given::Other<'_>],
     deadline: &Deadline,
 ) -> Recovered {
     let mut recovered = Recovered::of(told.len());
-    recovered.settled = vec![false; told.len().saturating_add(others.len())];
+    recovered.ends = vec![End::Failed; told.len().saturating_add(others.len())];
     let mut failures = Vec::new();
+    for message in told {
+        let given = Given::Range(message.range.clone());
+        if recovered.take(app, streams, &given, deadline).await {
+            recovered.ends.get_mut(message.place).into_iter().for_each(|it| *it = End::Landed);
+        } else {
+            failures.extend(Receipt::new(message.id.as_str()));
+        }
+    }
     if !others.is_empty() {
-        let records: Vec<&[u8]> = others.iter().map(|(_, record)| *record).collect();
-        let event = [&b"{\"Records\":["[..], &records.join(&b','), b"]}"].concat();
-        match Box::pin(handler::handle(app, &event, deadline)).await {
+        let records: Vec<&[u8]> = others.iter().map(|it| it.record).collect();
+        match Box::pin(handler::handle(app, &event_of(&records), deadline)).await {
             Ok(handled) => {
                 failures.extend(handled.failures.iter().cloned());
-                for ((place, _), settled) in others.iter().zip(&handled.settled) {
-                    recovered.settled.get_mut(*place).into_iter().for_each(|it| *it = *settled);
+                for (other, end) in others.iter().zip(&handled.ends) {
+                    recovered.ends.get_mut(other.place).into_iter().for_each(|it| *it = *end);
                 }
                 recovered.handled.push(handled);
             }
+            // Only they come again, where they can be named.
             Err(error) => {
-                recovered.answer = Err(error);
-                return recovered;
+                match others.iter().map(given::Other::receipt).collect::<Option<Vec<_>>>() {
+                    Some(receipts) => {
+                        failures.extend(receipts);
+                        recovered.troubles.push(error.to_string());
+                    }
+                    None => {
+                        recovered.answer = Err(error);
+                        return recovered;
+                    }
+                }
             }
-        }
-    }
-    for message in told {
-        let given = Given::Range(message.range.clone());
-        let settled = recovered.take(app, streams, &given, deadline).await;
-        recovered.settled.get_mut(message.place).into_iter().for_each(|it| *it = settled);
-        if !settled {
-            failures.extend(Receipt::new(message.id.as_str()));
         }
     }
     let failures: Vec<&Receipt> = failures.iter().collect();
@@ -115,6 +125,11 @@ async fn objects(
     let mut recovered = Recovered::of(places.len());
     let mut failed = false;
     for place in places {
+        if deadline.passed() {
+            recovered.troubles.push(format!("there was no time for {place}"));
+            failed = true;
+            continue;
+        }
         let read = async {
             let (files, place) = files::at(place)?;
             files.read(&place).await
@@ -147,6 +162,84 @@ async fn objects(
     recovered
 }
 
+/// What became of all of an event's records.
+pub(crate) struct Whole {
+    /// Each part that was handled by itself.
+    pub handled: Vec<Handled>,
+    /// Of each record as it was delivered, what became of it.
+    pub ends: Vec<End>,
+    /// Why a part was not handled.
+    pub error: Option<InvocationError>,
+}
+
+impl Whole {
+    /// Why not all of it is durable.
+    pub(crate) fn trouble(&self) -> Option<String> {
+        let comes_again = |it: &&End| matches!(it, End::Failed | End::Deferred);
+        let failed = self.ends.iter().filter(comes_again).count();
+        match &self.error {
+            Some(error) => Some(error.to_string()),
+            None => (failed > 0).then(|| format!("{failed} of its records did not land")),
+        }
+    }
+}
+
+/// Handles all of an event. What its records unpack to may be more than can be held at once: the
+/// rest is handled again by itself, as Lambda would deliver it again.
+pub(crate) async fn whole(app: &App, event: &[u8], deadline: &Deadline) -> Whole {
+    let mut whole = Whole { handled: Vec::new(), ends: Vec::new(), error: None };
+    let records = records_of(event);
+    let mut left: Vec<usize> = (0..records.len()).collect();
+    let mut part = None;
+    loop {
+        let event = part.as_deref().unwrap_or(event);
+        let mut handled = match Box::pin(handler::handle(app, event, deadline)).await {
+            Ok(handled) => handled,
+            Err(error) => {
+                whole.error = Some(error);
+                return whole;
+            }
+        };
+        if part.is_none() {
+            whole.ends.clone_from(&handled.ends);
+        } else {
+            for (at, end) in left.iter().zip(&handled.ends) {
+                whole.ends.get_mut(*at).into_iter().for_each(|it| *it = *end);
+            }
+        }
+        let deferred = left.iter().zip(&handled.ends).filter(|it| *it.1 == End::Deferred);
+        let deferred: Vec<usize> = deferred.map(|it| *it.0).collect();
+        let again = !deferred.is_empty() && deferred.len() < left.len() && !deadline.passed();
+        if again {
+            // They count where they are handled.
+            let count = u64::try_from(deferred.len()).unwrap_or(u64::MAX);
+            let Report { records, failed, .. } = &mut handled.report;
+            *records = records.saturating_sub(count);
+            *failed = failed.saturating_sub(count);
+        }
+        whole.handled.push(handled);
+        if !again {
+            return whole;
+        }
+        let texts: Vec<&[u8]> =
+            deferred.iter().filter_map(|at| records.get(*at).copied()).collect();
+        part = Some(event_of(&texts));
+        left = deferred;
+    }
+}
+
+/// The records of an event as they came; none where it is no such event.
+fn records_of(event: &[u8]) -> Vec<&[u8]> {
+    let members = json::members(event).unwrap_or_default();
+    let records = members.into_iter().find(|(name, _)| name == "Records");
+    records.and_then(|(_, records)| json::items(records).ok()).unwrap_or_default()
+}
+
+/// An event of these records.
+pub(crate) fn event_of(records: &[&[u8]]) -> Vec<u8> {
+    [&b"{\"Records\":["[..], &records.join(&b','), b"]}"].concat()
+}
+
 impl Recovered {
     /// Of so many batches, none yet.
     pub(crate) fn of(batches: usize) -> Self {
@@ -154,7 +247,7 @@ impl Recovered {
             handled: Vec::new(),
             batches,
             gaps: Vec::new(),
-            settled: Vec::new(),
+            ends: Vec::new(),
             troubles: Vec::new(),
             answer: Ok(String::new()),
         }
@@ -169,20 +262,14 @@ impl Recovered {
         deadline: &Deadline,
     ) -> bool {
         match given {
-            Given::Event(event) => match Box::pin(handler::handle(app, event, deadline)).await {
-                Ok(handled) => {
-                    let failed = handled.report.failed;
-                    self.handled.push(handled);
-                    if failed > 0 {
-                        self.troubles.push(format!("{failed} records of a batch did not land"));
-                    }
-                    failed == 0
-                }
-                Err(error) => {
-                    self.troubles.push(error.to_string());
-                    false
-                }
-            },
+            Given::Event(event) => {
+                let whole = whole(app, event, deadline).await;
+                let trouble = whole.trouble();
+                self.handled.extend(whole.handled);
+                let landed = trouble.is_none();
+                self.troubles.extend(trouble);
+                landed
+            }
             Given::Range(range) => {
                 let landed = Box::pin(range::land(app, streams, range, deadline)).await;
                 self.handled.extend(landed.handled);

@@ -287,6 +287,13 @@ fn what_can_not_be_read_now_is_no_loss() {
     );
     assert_eq!(place.rows("lakeward.gaps").len(), 0);
     place.aws.refuse("GetRecords", "", 0);
+
+    // A range whose end is not there, though its beginning is.
+    place.store("a", &of_clicks(2, 30));
+    let (code, said, complaints) = place.told(&["redrive", "failed", "failed"]);
+    assert_eq!((code, &said["gaps"]), (1, &json!(0)));
+    assert!(complaints.contains("the shard ended before"), "{complaints}");
+    place.store("a", &of_clicks(2, 8));
     assert_eq!(place.told(&["redrive", "failed", "failed"]).0, 0);
     assert_eq!(place.ids("web.clicks"), clicks(2..9));
 }
@@ -316,12 +323,28 @@ fn a_message_that_tells_of_a_batch_makes_the_function_read_it() {
     assert_eq!(place.ids("web.clicks"), [clicks(4..9), clicks(10..12)].concat());
     assert_eq!(place.rows("lakeward.gaps").len(), 1);
 
+    // A queue that no route names may hold other messages too; only they come again.
+    let stray = message(4, "failed-batches", r#"{"requestPayload":{}}"#);
+    let answer = function.invoke(&event([stray, of(5, &of_clicks(13, 14))]));
+    let failed = json!({"batchItemFailures": [{"itemIdentifier": message_id(4)}]});
+    assert_eq!(serde_json::from_str::<Value>(answer.response()).unwrap(), failed);
+    assert_eq!(place.ids("web.clicks"), [clicks(4..9), clicks(10..12), clicks(13..15)].concat());
+
+    // What comes to a queue that has a route is data, whatever it looks like.
+    let answer = function.invoke(&event([message(6, "notes", &of_clicks(15, 16).to_string())]));
+    assert_eq!(answer.response(), r#"{"batchItemFailures":[]}"#);
+    assert_eq!(place.ids("web.clicks").len(), 9);
+    assert_eq!(place.ids("office.notes"), [message_id(6), message_id(9)]);
+
     let logs = function.kill();
     let of_batches: Vec<&Object> =
         logs.iter().filter(|it| it.get("message") == Some(&json!("recovered batches"))).collect();
     let told: Vec<_> = of_batches.iter().map(|it| (&it["level"], &it["Gaps"])).collect();
-    let (info, error) = (json!("INFO"), json!("ERROR"));
-    assert_eq!(told, [(&info, &json!(0.0)), (&error, &json!(1.0)), (&error, &json!(1.0))]);
+    let (info, warn, error) = (json!("INFO"), json!("WARN"), json!("ERROR"));
+    assert_eq!(
+        told,
+        [(&info, &json!(0.0)), (&error, &json!(1.0)), (&error, &json!(1.0)), (&warn, &json!(0.0))]
+    );
     assert!(of_batches[1]["gaps"][0].as_str().unwrap().contains("the stream no longer holds them"));
 }
 
@@ -372,7 +395,7 @@ fn messages_of_a_dlq_are_deleted_when_they_have_landed() {
     fs::write(place.folder.join("before.json"), before.to_string()).unwrap();
     assert!(place.lakeward(&["replay", "before.json"]).status.success());
 
-    let counts = |received: u32, landed: u32, kept: u32| json!({"received": received, "landed": landed, "kept": kept});
+    let counts = |received: u32, landed: u32, kept: u32| json!({"received": received, "landed": landed, "left_out": 0, "kept": kept});
     let (code, said, _) = place.told(&["redrive", "dlq", "notes-dlq", "--dry-run"]);
     assert_eq!((code, &said["dlq"]), (0, &counts(25, 24, 1)), "{said}");
     assert_eq!(place.aws.left("notes-dlq").len(), 25);
@@ -382,15 +405,22 @@ fn messages_of_a_dlq_are_deleted_when_they_have_landed() {
     let (code, said, _) = place.told(&["redrive", "dlq", arn]);
     assert_eq!((code, &said["dlq"]), (0, &counts(25, 24, 1)), "{said}");
     assert_eq!(place.aws.left("notes-dlq"), [message_id(3)]);
-    let notes: Vec<String> = (0..25).filter(|n| ![3, 4].contains(n)).map(message_id).collect();
+    let notes: Vec<String> = (0..25).filter(|n| *n != 3).map(message_id).collect();
     assert_eq!(place.ids("office.notes"), notes);
-    assert_eq!(place.ids("web.clicks"), clicks(1..5));
     let quarantined = place.rows("lakeward.quarantine");
     assert_eq!(quarantined[0]["_lw_source"], "arn:aws:sqs:eu-west-1:123456789012:notes");
 
     let (_, said, _) = place.told(&["redrive", "dlq", "notes-dlq"]);
     assert_eq!(said["dlq"], counts(1, 0, 1));
     assert_eq!(place.rows("lakeward.quarantine").len(), 1);
+
+    // What tells of a batch is what it looks like in the DLQ of a queue that no route names only.
+    assert_eq!(place.rows("web.clicks").len(), 0);
+    let pointer = message(30, "failed-batches-dlq", &of_clicks(1, 4).to_string());
+    place.aws.queue("failed-batches-dlq", &["failed-batches"], [pointer]);
+    let (code, said, _) = place.told(&["redrive", "dlq", "failed-batches-dlq"]);
+    assert_eq!((code, &said["dlq"]), (0, &counts(1, 1, 0)), "{said}");
+    assert_eq!(place.ids("web.clicks"), clicks(1..5));
     let missing = place.lakeward(&["redrive", "dlq", "nothing"]);
     assert_eq!(missing.status.code(), Some(1));
     assert!(printed(&missing).contains("NonExistentQueue"), "{}", printed(&missing));

@@ -101,10 +101,13 @@ Example:
 const REDRIVE_AFTER: &str = "\
 What quarantine holds is decoded again and goes where today's config sends it, under the source and
 id it came with. What lands is marked in lakeward.resolved and passed over from then on; what is
-still no row stays. Running it twice changes nothing.
+still no row, or is dropped or filtered, stays. Running it twice changes nothing.
 
-Conditions compare a column of lakeward.quarantine, such as reason, route, _lw_source or _lw_shard,
-with a text in which * is any run of characters. All must hold.
+TABLE takes what routes of that table have rejected, and what no route, or one with drop = true,
+has taken from a source that such a route names.
+
+Conditions compare a column of lakeward.quarantine, such as reason, route, _lw_source or
+_lw_arrived_at, as it is shown, with a text in which * is any run of characters. All must hold.
 
 Examples:
   lakeward redrive quarantine --dry-run
@@ -307,7 +310,7 @@ pub(super) enum Redrive {
     /// What is in quarantine
     #[command(after_help = REDRIVE_AFTER)]
     Quarantine {
-        /// Only what routes of this table have rejected
+        /// Only what is for this table
         #[arg(value_name = "TABLE")]
         table: Option<String>,
         /// Only rows of quarantine whose column is this

@@ -10,7 +10,7 @@ use crate::cli::print;
 use crate::cli::{DONE, FAILED, Failure, HAPPENED, Terminal, replay};
 use crate::config::Config;
 use crate::deadline::Deadline;
-use crate::handler::{self, App};
+use crate::handler::{App, Handled};
 use crate::name::TableName;
 use crate::recovery::{self, Found, Problem, Shard, Start, Streams};
 use crate::store::Lake;
@@ -208,12 +208,11 @@ async fn compare_shard(
 async fn missing(app: &App, records: &[Found], failed: &mut Vec<String>) -> u64 {
     let mut missing = 0;
     for event in recovery::events(records) {
-        match Box::pin(handler::handle(app, &event, &Deadline::none())).await {
-            Ok(handled) => {
-                handled.report.tables.values().for_each(|(_, it)| grow(&mut missing, it.landed));
-                failed.extend(handled.report.trouble);
-            }
-            Err(error) => failed.push(error.to_string()),
+        let whole = recovery::whole(app, &event, &Deadline::none()).await;
+        failed.extend(whole.trouble());
+        for Handled { report, .. } in whole.handled {
+            report.tables.values().for_each(|(_, it)| grow(&mut missing, it.landed));
+            failed.extend(report.trouble);
         }
     }
     missing

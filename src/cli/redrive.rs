@@ -14,14 +14,15 @@ use crate::cli::print::counted;
 use crate::cli::{Failure, Summary, Terminal, no_such_table, replay};
 use crate::config::Config;
 use crate::deadline::Deadline;
-use crate::handler::{self, App};
+use crate::handler::{App, End};
 use crate::name::TableName;
 use crate::quarantine;
 use crate::record::{Lineage, Op, Row};
-use crate::route::{Pattern, Target};
+use crate::recovery;
+use crate::route::{Pattern, Route, Target};
 use crate::store::Lake;
 use crate::store::look::ReadRows;
-use crate::table::{Cell, lineage};
+use crate::table::{Cell, ColumnType, lineage};
 use crate::time::Timestamp;
 
 /// Most records of one event, and most of their bytes: as large as Lambda's own.
@@ -31,8 +32,8 @@ const MOST_BYTES: usize = 6 * 1024 * 1024;
 /// Which records are sent on.
 #[derive(Debug)]
 pub(super) struct Which {
-    /// Names of routes; `None` for whatever route it was.
-    routes: Option<BTreeSet<String>>,
+    /// The table that they are for; `None` for whatever it is.
+    table: Option<TableName>,
     /// Columns, and what their text must match.
     conditions: Vec<(String, Pattern)>,
 }
@@ -44,16 +45,9 @@ impl Which {
         table: Option<TableName>,
         conditions: &[String],
     ) -> Result<Self, Failure> {
-        let routes = table.map(|table| {
-            let fills = |target: &Target| match target {
-                Target::Table(it) => *it == table,
-                Target::Tables(template, _) => template.makes(&table),
-                Target::Drop => false,
-            };
-            let routes = config.routes.iter().filter(|it| fills(&it.target));
-            (routes.map(|it| it.name.clone()).collect::<BTreeSet<_>>(), table)
-        });
-        if let Some((_, table)) = routes.as_ref().filter(|(names, _)| names.is_empty()) {
+        if let Some(table) = &table
+            && !config.routes.iter().any(|it| fills(it, table))
+        {
             return Err(Failure::Use(format!("no route of the config fills {table}")));
         }
         let conditions = conditions.iter().map(|text| match text.split_once('=') {
@@ -62,34 +56,62 @@ impl Which {
                 "--where takes COLUMN=TEXT, such as reason=no_json, not `{text}`"
             ))),
         });
-        Ok(Self {
-            routes: routes.map(|(names, _)| names),
-            conditions: conditions.collect::<Result<_, _>>()?,
-        })
+        Ok(Self { table, conditions: conditions.collect::<Result<_, _>>()? })
     }
 
-    fn takes(&self, row: &Quarantined<'_>) -> bool {
-        let of_route = self
-            .routes
-            .as_ref()
-            .is_none_or(|routes| row.text("route").is_some_and(|it| routes.contains(it)));
-        of_route
+    fn takes(&self, row: &Quarantined<'_>, routes: &[Route]) -> bool {
+        self.table.as_ref().is_none_or(|table| is_for(row, table, routes))
             && self
                 .conditions
                 .iter()
-                .all(|(column, pattern)| row.text(column).is_some_and(|it| pattern.matches(it)))
+                .all(|(column, pattern)| row.shown(column).is_some_and(|it| pattern.matches(&it)))
     }
+}
+
+fn fills(route: &Route, table: &TableName) -> bool {
+    match &route.target {
+        Target::Table(it) => it == table,
+        Target::Tables(template, _) => template.makes(table),
+        Target::Drop => false,
+    }
+}
+
+/// Whether a row was meant for a table, as far as anybody knows: the route that it names fills it.
+/// Where it names none that fills a table today, it is whether another route of its source does.
+fn is_for(row: &Quarantined<'_>, table: &TableName, routes: &[Route]) -> bool {
+    let named = row.text("route").and_then(|name| routes.iter().find(|it| it.name == name));
+    if let Some(named) = named.filter(|it| it.target != Target::Drop) {
+        return fills(named, table);
+    }
+    let arns = [row.record().map(arn).unwrap_or_default(), row.name().0];
+    let of_source = |route: &Route| arns.iter().any(|it| route.source.matches(it));
+    routes.iter().any(|it| fills(it, table) && of_source(it))
 }
 
 /// A row of quarantine.
 struct Quarantined<'a> {
-    columns: &'a HashMap<&'a str, usize>,
+    columns: &'a HashMap<&'a str, Place<'a>>,
     cells: &'a [Cell],
 }
 
+/// Where a column is among the cells, and its type.
+type Place<'a> = (usize, &'a ColumnType);
+
 impl Quarantined<'_> {
     fn cell(&self, column: &str) -> Option<&Cell> {
-        self.cells.get(*self.columns.get(column)?)
+        self.cells.get(self.columns.get(column)?.0)
+    }
+
+    /// A value as `lakeward query` shows it; none of what is null.
+    fn shown(&self, column: &str) -> Option<String> {
+        let (at, ty) = self.columns.get(column)?;
+        let mut json = String::new();
+        self.cells.get(*at)?.write_json(ty, &mut json);
+        match serde_json::from_str(&json).ok()? {
+            Value::Null => None,
+            Value::String(text) => Some(text),
+            other => Some(other.to_string()),
+        }
     }
 
     fn text(&self, column: &str) -> Option<&str> {
@@ -143,10 +165,12 @@ impl Quarantined<'_> {
 struct Counts {
     /// Rows of quarantine that were asked for.
     asked: u64,
-    /// Of these, what had been settled before.
+    /// Of these, what had landed before.
     resolved_before: u64,
-    /// What is settled now.
+    /// What has landed now.
     resolved: u64,
+    /// What today's config drops or filters; it is not marked.
+    left_out: u64,
     /// What is no row today either, or could not be written.
     unresolved: u64,
     /// What can't be decoded again, because its payload was not kept.
@@ -181,7 +205,7 @@ pub(super) async fn run(
     let (mut counts, mut summary) = (Counts::default(), Summary::default());
     let mut events: BTreeMap<String, Vec<Quarantined<'_>>> = BTreeMap::new();
     let all = rows.rows.iter().map(|cells| Quarantined { columns: &columns, cells });
-    for row in all.filter(|it| which.takes(it)) {
+    for row in all.filter(|it| which.takes(it, &app.config.routes)) {
         grow(&mut counts.asked);
         match row.record() {
             _ if settled.contains(&row.name()) => grow(&mut counts.resolved_before),
@@ -212,8 +236,8 @@ fn said(summary: &Summary, how: &How, more: &[(&str, Value)]) -> Value {
     said
 }
 
-fn places(rows: &ReadRows) -> HashMap<&str, usize> {
-    rows.columns.iter().enumerate().map(|(at, (name, _))| (name.as_str(), at)).collect()
+fn places(rows: &ReadRows) -> HashMap<&str, Place<'_>> {
+    rows.columns.iter().enumerate().map(|(at, (name, ty))| (name.as_str(), (at, ty))).collect()
 }
 
 /// Source and id of what is marked as resolved.
@@ -262,28 +286,28 @@ async fn handle(
     summary: &mut Summary,
 ) -> Result<(), Failure> {
     let records: Vec<&[u8]> = batch.iter().filter_map(Quarantined::record).collect();
-    let event = [&b"{\"Records\":["[..], &records.join(&b','), b"]}"].concat();
+    let event = recovery::event_of(&records);
     let place = if arn.is_empty() { "records that name no source" } else { arn };
-    let handled = match Box::pin(handler::handle(app, &event, &Deadline::none())).await {
-        Ok(handled) => handled,
-        Err(error) => {
-            batch.iter().for_each(|_| grow(&mut counts.unresolved));
-            summary.trouble(place, &error.to_string(), "they stay in quarantine");
-            return Ok(());
-        }
-    };
+    let whole = recovery::whole(app, &event, &Deadline::none()).await;
     let mut marks = Vec::new();
     for (at, row) in batch.iter().enumerate() {
-        if handled.settled.get(at).copied().unwrap_or_default() {
-            grow(&mut counts.resolved);
-            let reason = row.text("reason").unwrap_or_default();
-            let hash = &app.config.lake.config_hash;
-            marks.push(quarantine::resolved(row.lineage(), reason, hash));
-        } else {
-            grow(&mut counts.unresolved);
+        match whole.ends.get(at) {
+            Some(End::Landed) => {
+                grow(&mut counts.resolved);
+                let reason = row.text("reason").unwrap_or_default();
+                let hash = &app.config.lake.config_hash;
+                marks.push(quarantine::resolved(row.lineage(), reason, hash));
+            }
+            Some(End::LeftOut) => grow(&mut counts.left_out),
+            _ => grow(&mut counts.unresolved),
         }
     }
-    summary.add(place, &handled.report, &app.config.routes);
+    for handled in &whole.handled {
+        summary.add(place, &handled.report, &app.config.routes);
+    }
+    if let Some(error) = &whole.error {
+        summary.trouble(place, &error.to_string(), "they stay in quarantine");
+    }
     mark(app, marks).await
 }
 
@@ -310,7 +334,7 @@ fn print(
     if how.json {
         writeln!(out, "{}", said(summary, how, &[("redrive", json!(counts))]))?;
     } else {
-        if counts.resolved > 0 || counts.unresolved > 0 {
+        if counts.resolved > 0 || counts.left_out > 0 || counts.unresolved > 0 {
             summary.print(&terminal.program, &replay::places(config), how.dry_run, out)?;
             writeln!(out)?;
         }
@@ -318,6 +342,10 @@ fn print(
         writeln!(out, "{} of quarantine:", counted(counts.asked, "record"))?;
         for (count, what) in [
             (counts.resolved, format!("{resolved}: where today's config sends them")),
+            (
+                counts.left_out,
+                "stay in quarantine: today's config drops or filters them".to_owned(),
+            ),
             (counts.resolved_before, "resolved before".to_owned()),
             (counts.unresolved, "stay in quarantine".to_owned()),
             (counts.not_kept, "can't be decoded again: their payload was not kept".to_owned()),

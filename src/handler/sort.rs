@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::PoisonError;
 
 use crate::arn::Arn;
-use crate::handler::{App, InvocationError, Report, grow};
+use crate::handler::{App, End, InvocationError, Report, grow};
 use crate::name::TableName;
 use crate::record::{Content, Delivery, Origin, Part, Raw, Receipt, Record, Reject, Row};
 use crate::route::{self, Route, Step, Target};
@@ -74,6 +74,23 @@ pub(super) struct Slip {
     pub(super) rejected: bool,
     /// Whether one of its records goes to quarantine.
     pub(super) quarantined: bool,
+    /// Whether one of its records goes nowhere, on purpose.
+    left_out: bool,
+    /// Whether it was not taken apart.
+    deferred: bool,
+}
+
+impl Slip {
+    /// What became of it, once everything has landed that could.
+    pub(super) fn end(&self) -> End {
+        match self {
+            Slip { deferred: true, .. } => End::Deferred,
+            Slip { durable: false, .. } => End::Failed,
+            Slip { quarantined: true, .. } => End::Quarantined,
+            Slip { left_out: true, .. } => End::LeftOut,
+            _ => End::Landed,
+        }
+    }
 }
 
 /// A record on its way, as a row or to quarantine.
@@ -145,16 +162,22 @@ impl<'a> Sorter<'a> {
                 durable: true,
                 rejected: false,
                 quarantined: false,
+                left_out: false,
+                deferred: false,
             });
             match content {
                 _ if of_source.is_empty() => {
                     sorted.wait();
                     unrouted.insert(source.as_str().to_owned());
                 }
-                Content::Deferred => sorted.wait(),
+                Content::Deferred => {
+                    sorted.wait();
+                    sorted.last(|it| it.deferred = true);
+                }
                 Content::Parts(parts) if parts.is_empty() => {
                     grow(&mut sorted.report.records, 1);
                     grow(sorted.report.filtered.entry(String::new()).or_default(), 1);
+                    sorted.last(|it| it.left_out = true);
                 }
                 Content::Parts(parts) => {
                     for part in parts {
@@ -213,8 +236,12 @@ impl<'a> Sorter<'a> {
             Fate::Rejected(reject) => sorted.reject(self.redelivery, ticket, reject),
             Fate::Filtered => {
                 grow(sorted.report.filtered.entry(route.name.clone()).or_default(), 1);
+                sorted.last(|it| it.left_out = true);
             }
-            Fate::Dropped => grow(&mut sorted.report.dropped, 1),
+            Fate::Dropped => {
+                grow(&mut sorted.report.dropped, 1);
+                sorted.last(|it| it.left_out = true);
+            }
         }
     }
 
@@ -252,9 +279,11 @@ impl<'a> Sorted<'a> {
     /// Leaves the last delivery for later.
     fn wait(&mut self) {
         grow(&mut self.report.records, 1);
-        if let Some(slip) = self.slips.last_mut() {
-            slip.durable = false;
-        }
+        self.last(|it| it.durable = false);
+    }
+
+    fn last(&mut self, note: impl FnMut(&mut Slip)) {
+        self.slips.last_mut().into_iter().for_each(note);
     }
 
     /// Quarantines a record that is no row, or leaves it to its queue's own DLQ.

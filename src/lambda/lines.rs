@@ -60,7 +60,8 @@ fn of_event(invocation: &Invocation<'_>, handled: &Handled) -> Vec<String> {
     std::iter::once(whole(invocation, report, times).to_string()).chain(of_routes).collect()
 }
 
-/// What became of batches that Lambda had given up. What is lost is an error that comes once.
+/// What became of batches that Lambda had given up. What is lost is an error, each time
+/// that Lambda tells of it.
 fn of_batches(invocation: &Invocation<'_>, done: &Recovered) -> Value {
     let level = match (done.gaps.is_empty(), done.troubles.is_empty()) {
         (false, _) => "ERROR",

@@ -4,15 +4,23 @@
 //! queue or a topic gets only where the records are. Both have been recognised by their shape:
 //! <https://docs.aws.amazon.com/lambda/latest/dg/kinesis-on-failure-destination.html>
 
+use std::borrow::Cow;
+
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::arn::Arn;
 use crate::json::{self, Json};
+use crate::record::Receipt;
+use crate::route::{self, Route};
 use crate::time::Timestamp;
 
 /// Where Lambda puts what it stores: `aws/lambda/<mapping>/<shard>/<day>/<time>-<uuid>`.
 const STORED: &str = "aws/lambda/";
+/// Letters of a shard's name, and digits of a sequence number, at most.
+const MOST_LETTERS: usize = 128;
+/// What a message that came through a DLQ tells of its queue.
+const MOVED_FROM: &str = "DeadLetterQueueSourceArn";
 /// What every text of a batch that was given up has in it.
 const MARK: &[u8] = b"BatchInfo";
 
@@ -104,9 +112,10 @@ impl Given {
 fn range(info: Info, condition: Option<String>) -> Result<Range, String> {
     let stream = info.stream_arn.parse::<Arn>().ok();
     let stream = stream.filter(|it| matches!(it.service(), "kinesis" | "dynamodb"));
-    let number = |text: &str| !text.is_empty() && text.bytes().all(|it| it.is_ascii_digit());
+    let short = |text: &str| (1..=MOST_LETTERS).contains(&text.len());
+    let number = |text: &str| short(text) && text.bytes().all(|it| it.is_ascii_digit());
     let plain = |it: u8| it.is_ascii_alphanumeric() || matches!(it, b'-' | b'_' | b'.');
-    let shard = !info.shard_id.is_empty() && info.shard_id.bytes().all(plain);
+    let shard = short(&info.shard_id) && info.shard_id.bytes().all(plain);
     match stream {
         Some(stream)
             if shard
@@ -139,36 +148,62 @@ pub(super) struct Told {
     pub range: Range,
 }
 
-/// The other messages of an event, with their places.
-pub(super) type Others<'a> = Vec<(usize, &'a [u8])>;
+/// A message of such an event that tells of none.
+#[derive(Debug)]
+pub(super) struct Other<'a> {
+    /// Its place in the event.
+    pub place: usize,
+    /// As it came.
+    pub record: &'a [u8],
+}
+
+impl Other<'_> {
+    /// Its `messageId`.
+    pub(super) fn receipt(&self) -> Option<Receipt> {
+        let members = json::members(self.record).ok()?;
+        text_of(&members, "messageId").and_then(Receipt::new)
+    }
+}
 
 /// The messages of an SQS event that only tell of batches, and all others as they came. `None`
 /// where there are none: nearly always, and told without reading the event.
-pub(super) fn told(event: &[u8]) -> Option<(Vec<Told>, Others<'_>)> {
+///
+/// Whoever may send to a queue could send such a text. So it is only what it looks like where no
+/// route takes the queue's messages as data, and where a route takes the stream that it names.
+pub(super) fn told<'a>(event: &'a [u8], routes: &[Route]) -> Option<(Vec<Told>, Vec<Other<'a>>)> {
     memchr::memmem::find(event, MARK)?;
     let members = json::members(event).ok()?;
     let (_, records) = members.into_iter().find(|(name, _)| name == "Records")?;
     let (mut told, mut others) = (Vec::new(), Vec::new());
     for (place, raw) in json::items(records).ok()?.into_iter().enumerate() {
-        match message(raw) {
+        match message(raw, routes) {
             Some((id, range)) => told.push(Told { id, place, range }),
-            None => others.push((place, raw)),
+            None => others.push(Other { place, record: raw }),
         }
     }
     (!told.is_empty()).then_some((told, others))
 }
 
-fn message(raw: &[u8]) -> Option<(String, Range)> {
+fn text_of(members: &[(Cow<'_, str>, &[u8])], name: &str) -> Option<String> {
+    let (_, value) = members.iter().find(|(it, _)| it == name)?;
+    match json::parse(value) {
+        Ok(Json::String(text)) => Some(text.into_owned()),
+        _ => None,
+    }
+}
+
+fn message(raw: &[u8], routes: &[Route]) -> Option<(String, Range)> {
     memchr::memmem::find(raw, MARK)?;
     let members = json::members(raw).ok()?;
-    let text = |name: &str| {
-        let (_, value) = members.iter().find(|(it, _)| it == name)?;
-        match json::parse(value) {
-            Ok(Json::String(text)) => Some(text.into_owned()),
-            _ => None,
-        }
-    };
+    let text = |name: &str| text_of(&members, name);
+    let routed = |arn: &Arn| !route::of_source(routes, arn).is_empty();
     text("eventSource").filter(|it| it == "aws:sqs")?;
+    let moved = members.iter().find(|(name, _)| name == "attributes");
+    let moved = moved.and_then(|(_, it)| text_of(&json::members(it).ok()?, MOVED_FROM));
+    let queues = [text("eventSourceARN"), moved];
+    if queues.into_iter().flatten().filter_map(|it| it.parse().ok()).any(|it| routed(&it)) {
+        return None;
+    }
     let (id, body) = (text("messageId").filter(|it| !it.is_empty())?, text("body")?);
     // A topic's notification has the text in it.
     #[derive(Deserialize)]
@@ -178,8 +213,8 @@ fn message(raw: &[u8]) -> Option<(String, Range)> {
     }
     let inner = serde_json::from_str::<Notification>(&body).map(|it| it.message);
     match Given::read(inner.unwrap_or(body).as_bytes()).ok()? {
-        Given::Range(range) => Some((id, range)),
-        Given::Event(_) => None,
+        Given::Range(range) if routed(&range.stream) => Some((id, range)),
+        _ => None,
     }
 }
 
@@ -247,6 +282,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::config::{Overrides, check};
 
     fn info() -> serde_json::Value {
         json!({
@@ -269,7 +305,26 @@ mod tests {
     }
 
     fn sqs(n: u32, body: &str) -> serde_json::Value {
-        json!({"messageId": format!("m{n}"), "eventSource": "aws:sqs", "body": body})
+        let message = json!({"messageId": format!("m{n}"), "eventSource": "aws:sqs", "body": body});
+        sent_to("failed-batches", message)
+    }
+
+    fn sent_to(queue: &str, mut message: serde_json::Value) -> serde_json::Value {
+        message["eventSourceARN"] = json!(format!("arn:aws:sqs:eu-west-1:123456789012:{queue}"));
+        message
+    }
+
+    fn routes() -> Vec<Route> {
+        let config = r#"
+            version = 1
+            [[route]]
+            source = "arn:aws:kinesis:*:*:stream/clicks"
+            table = "web.clicks"
+            [[route]]
+            source = "arn:aws:sqs:*:*:notes"
+            table = "office.notes"
+        "#;
+        check(config, &Overrides::default()).config.unwrap().routes
     }
 
     #[test]
@@ -321,15 +376,34 @@ mod tests {
             sqs(4, &json!({"KinesisBatchInfo": "of another kind"}).to_string()),
         ]});
         let event = event.to_string();
-        let (told, others) = told(event.as_bytes()).unwrap();
+        let routes = routes();
+        let (told, others) = told(event.as_bytes(), &routes).unwrap();
         let told: Vec<_> = told.iter().map(|it| (it.place, it.id.as_str())).collect();
         assert_eq!(told, [(1, "m2"), (2, "m3")]);
-        assert_eq!(others.iter().map(|(place, _)| *place).collect::<Vec<_>>(), [0, 3]);
+        assert_eq!(others.iter().map(|it| it.place).collect::<Vec<_>>(), [0, 3]);
         let none = json!({"Records": [sqs(1, "{}")]}).to_string();
-        assert!(super::told(none.as_bytes()).is_none());
+        assert!(super::told(none.as_bytes(), &routes).is_none());
         // Data of a stream is data.
         let kinesis = event.replace("aws:sqs", "aws:kinesis");
-        assert!(super::told(kinesis.as_bytes()).is_none());
+        assert!(super::told(kinesis.as_bytes(), &routes).is_none());
+    }
+
+    #[test]
+    fn who_may_send_to_a_queue_chooses_no_stream() {
+        let mut other = pointer();
+        other["KinesisBatchInfo"]["streamArn"] =
+            json!("arn:aws:kinesis:eu-west-1:123456789012:stream/others");
+        let mut moved = sqs(4, &pointer().to_string());
+        moved["attributes"] = json!({(MOVED_FROM): "arn:aws:sqs:eu-west-1:123456789012:notes"});
+        for (message, is_told) in [
+            (sqs(1, &pointer().to_string()), true),
+            (sqs(2, &other.to_string()), false),
+            (sent_to("notes", sqs(3, &pointer().to_string())), false),
+            (moved, false),
+        ] {
+            let event = json!({"Records": [message]}).to_string();
+            assert_eq!(told(event.as_bytes(), &routes()).is_some(), is_told, "{event}");
+        }
     }
 
     #[test]

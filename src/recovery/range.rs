@@ -1,10 +1,11 @@
 //! Landing the records of a range again, page by page.
 
 use crate::deadline::Deadline;
-use crate::handler::{self, App, Handled};
+use crate::handler::{App, Handled};
 use crate::recovery::gap::{Gap, Reason};
 use crate::recovery::given::Range;
 use crate::recovery::shard::{Found, Page, Problem, Shard, Start, Streams};
+use crate::recovery::whole;
 use crate::response::by_number;
 
 /// Most records of one event, and most of their bytes: as large as Lambda's own.
@@ -62,21 +63,24 @@ async fn read(
     };
     let mut first: Option<String> = None;
     while let Some(records) = reader.page().await.map_err(|it| told(range, &it))? {
+        if deadline.passed() {
+            return Err(format!("there was no time for all of {}", place(range)));
+        }
         if let (None, Some(record)) = (&first, records.first()) {
             first = Some(record.number.clone());
         }
         for event in events(&records) {
-            if deadline.passed() {
-                return Err(format!("there was no time for all of {}", place(range)));
-            }
-            let handled = Box::pin(handler::handle(app, &event, deadline)).await;
-            let handled = handled.map_err(|error| format!("{}: {error}", place(range)))?;
-            let failed = handled.report.failed;
-            landed.handled.push(handled);
-            if failed > 0 {
-                return Err(format!("{failed} records of {} did not land", place(range)));
+            let whole = whole(app, &event, deadline).await;
+            let trouble = whole.trouble();
+            landed.handled.extend(whole.handled);
+            if let Some(trouble) = trouble {
+                return Err(format!("{}: {trouble}", place(range)));
             }
         }
+    }
+    // Who still holds its first records holds its last.
+    if first.is_some() && !reader.reached {
+        return Err(format!("the shard ended before {} did", place(range)));
     }
     landed.gap = match first {
         None => lost(Reason::Trimmed),
@@ -98,6 +102,8 @@ struct Reader<'a> {
     last: Option<String>,
     /// Whether the first record is no longer there.
     trimmed: bool,
+    /// Whether a page went as far as the range does.
+    reached: bool,
     empty: u32,
 }
 
@@ -107,7 +113,7 @@ impl<'a> Reader<'a> {
             Err(Problem::Trimmed) => (shard.iterator(Start::Oldest).await?, true),
             other => (other?, false),
         };
-        Ok(Self { shard, range, iterator, last: None, trimmed, empty: 0 })
+        Ok(Self { shard, range, iterator, last: None, trimmed, reached: false, empty: 0 })
     }
 
     /// The range's next records; none of a page that has none, `None` at its end.
@@ -132,14 +138,16 @@ impl<'a> Reader<'a> {
             other => other?,
         };
         let Range { first, last, .. } = self.range;
-        let reached = records.last().is_some_and(|it| by_number(&it.number, last).is_ge());
+        self.reached = records.last().is_some_and(|it| by_number(&it.number, last).is_ge());
         self.empty = if records.is_empty() { self.empty.saturating_add(1) } else { 0 };
-        if self.empty > MOST_EMPTY && !self.trimmed && next.is_some() && !newest {
+        // Kinesis tells when there is nothing newer.
+        let too_many = self.empty > MOST_EMPTY && self.shard.stream.service() == "dynamodb";
+        if too_many && !self.trimmed && next.is_some() {
             let what = "the records were not reached after many empty pages".to_owned();
             return Err(Problem::Refused(what));
         }
-        let nothing_more = newest && records.is_empty() || self.empty > MOST_EMPTY;
-        self.iterator = next.filter(|_| !reached && !nothing_more);
+        let nothing_more = newest && records.is_empty() || too_many;
+        self.iterator = next.filter(|_| !self.reached && !nothing_more);
         // Reading from the oldest on, there may be records from before the range.
         records.retain(|it| by_number(&it.number, first).is_ge());
         records.retain(|it| by_number(&it.number, last).is_le());

@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use aws_config::SdkConfig;
 use aws_config::timeout::TimeoutConfig;
+use aws_config::{Region, SdkConfig};
 use aws_sdk_dynamodbstreams as dynamodb;
 use aws_sdk_dynamodbstreams::types::AttributeValue;
 use aws_sdk_kinesis as kinesis;
@@ -88,7 +88,13 @@ pub(crate) struct Page {
 }
 
 impl Streams {
-    async fn config(&self) -> &SdkConfig {
+    /// For where a stream is: another region has no such stream, which is no loss.
+    async fn config(&self, stream: &Arn) -> SdkConfig {
+        let builder = self.shared().await.to_builder();
+        builder.region(Region::new(region(stream).to_owned())).build()
+    }
+
+    async fn shared(&self) -> &SdkConfig {
         let load = || async {
             let timeouts = TimeoutConfig::builder().operation_timeout(WHOLE_CALL).build();
             aws::defaults().timeout_config(timeouts).load().await
@@ -96,13 +102,13 @@ impl Streams {
         self.config.get_or_init(load).await
     }
 
-    async fn kinesis(&self) -> kinesis::Client {
-        kinesis::Client::new(self.config().await)
+    async fn kinesis(&self, stream: &Arn) -> kinesis::Client {
+        kinesis::Client::new(&self.config(stream).await)
     }
 
     /// Names of a Kinesis stream's shards, also of closed ones whose records are kept.
     pub(crate) async fn shards(&self, stream: &Arn) -> Result<Vec<String>, Problem> {
-        let client = self.kinesis().await;
+        let client = self.kinesis(stream).await;
         let (mut names, mut next) = (Vec::new(), None);
         loop {
             // A token stands for the stream; both at once are refused.
@@ -127,7 +133,7 @@ impl Shard<'_> {
         };
         if self.stream.service() == "dynamodb" {
             use dynamodb::types::ShardIteratorType as Type;
-            let client = dynamodb::Client::new(self.streams.config().await);
+            let client = dynamodb::Client::new(&self.streams.config(self.stream).await);
             let kind = match start {
                 Start::At(_) => Type::AtSequenceNumber,
                 Start::After(_) => Type::AfterSequenceNumber,
@@ -145,7 +151,7 @@ impl Shard<'_> {
             Start::After(_) => Type::AfterSequenceNumber,
             Start::Oldest => Type::TrimHorizon,
         };
-        let client = self.streams.kinesis().await;
+        let client = self.streams.kinesis(self.stream).await;
         let call = client.get_shard_iterator().stream_arn(self.stream.as_str());
         let call = call.shard_id(self.name).shard_iterator_type(kind);
         let answer = call.set_starting_sequence_number(number).send().await;
@@ -156,7 +162,7 @@ impl Shard<'_> {
     /// The page that an iterator stands for.
     pub(crate) async fn page(&self, iterator: String) -> Result<Page, Problem> {
         if self.stream.service() == "dynamodb" {
-            let client = dynamodb::Client::new(self.streams.config().await);
+            let client = dynamodb::Client::new(&self.streams.config(self.stream).await);
             let answer = client.get_records().shard_iterator(iterator).limit(PAGE).send().await;
             let answer = answer.map_err(|it| problem("dynamodb:GetRecords", &it))?;
             let records = answer.records.unwrap_or_default();
@@ -164,7 +170,7 @@ impl Shard<'_> {
             return Ok(Page { records, next: answer.next_shard_iterator, newest: false });
         }
         tokio::time::sleep(BETWEEN_PAGES).await;
-        let client = self.streams.kinesis().await;
+        let client = self.streams.kinesis(self.stream).await;
         let call = client.get_records().stream_arn(self.stream.as_str());
         let answer = call.shard_iterator(iterator).limit(PAGE).send().await;
         let answer = answer.map_err(|it| problem("kinesis:GetRecords", &it))?;

@@ -4,6 +4,7 @@
 //! landed before lands no second time, and routes take it as if it came from there.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::iter::repeat;
 use std::time::Duration;
 
 use aws_sdk_sqs::Client;
@@ -22,7 +23,7 @@ use crate::cli::redrive::failed;
 use crate::cli::{Failure, Summary, Terminal, redrive, replay};
 use crate::config::Config;
 use crate::deadline::Deadline;
-use crate::handler::App;
+use crate::handler::{App, End};
 use crate::recovery::{self, Streams};
 
 /// Seconds for which nobody else gets the messages that are at work here.
@@ -31,6 +32,8 @@ const HIDDEN: i32 = 300;
 const AT_ONCE: i32 = 10;
 /// Messages of one event: as many as a mapping without a window gives.
 const BATCH: usize = 1_000;
+/// Bytes of its bodies after which no more are asked for.
+const MOST_BYTES: usize = 4 * 1024 * 1024;
 /// Seconds to wait for messages; SQS asks all of its servers then.
 const WAIT: i32 = 2;
 /// Longer than it waits.
@@ -42,8 +45,10 @@ const SOURCE: &str = "DeadLetterQueueSourceArn";
 struct Counts {
     /// Messages that the queue gave.
     received: u64,
-    /// Of these, what is where a route sends it; deleted from the queue.
+    /// Of these, what has landed; deleted from the queue.
     landed: u64,
+    /// What stays in the queue because today's config drops or filters it.
+    left_out: u64,
     /// What stays in the queue.
     kept: u64,
 }
@@ -69,39 +74,52 @@ pub(in crate::cli) async fn run(
     let streams = Streams::default();
     let (mut counts, mut summary) = (Counts::default(), Summary::default());
     let (mut seen, mut kept) = (HashSet::new(), Vec::new());
-    loop {
-        let batch = queue.receive(&mut seen, &mut kept).await?;
-        if batch.is_empty() {
-            break;
-        }
+    let ended = loop {
+        let mut batch = match queue.receive(&mut seen, &mut kept).await {
+            Ok(batch) if batch.is_empty() => break Ok(()),
+            Ok(batch) => batch,
+            Err(error) => break Err(error),
+        };
         counts.received = counts.received.saturating_add(count(batch.len()));
-        let landed = handle(&app, &streams, &queue, &batch, &mut summary).await;
-        let (mut done, mut stays) = (Vec::new(), Vec::new());
-        for (at, message) in batch.into_iter().enumerate() {
-            let landed = landed.get(at).copied().unwrap_or_default();
-            if landed { done.push(message) } else { stays.push(message) }
+        let (mut done, mut all) = (Vec::new(), batch.len().saturating_add(1));
+        // What one event has no room for is handled after it.
+        while !batch.is_empty() && batch.len() < all {
+            all = batch.len();
+            let ends = handle(&app, &streams, &queue, &batch, &mut summary).await;
+            let each = std::mem::take(&mut batch).into_iter();
+            for (message, end) in each.zip(ends.into_iter().chain(repeat(End::Failed))) {
+                match end {
+                    End::Landed => done.push(message),
+                    End::Deferred => batch.push(message),
+                    End::LeftOut => {
+                        counts.left_out = counts.left_out.saturating_add(1);
+                        kept.push(message);
+                    }
+                    End::Quarantined | End::Failed => kept.push(message),
+                }
+            }
         }
+        kept.append(&mut batch);
         counts.landed = counts.landed.saturating_add(count(done.len()));
         if how.dry_run {
             kept.extend(done);
-        } else {
-            queue.delete(done).await?;
+        } else if let Err(error) = queue.delete(done).await {
+            break Err(error);
         }
-        counts.kept = counts.kept.saturating_add(count(stays.len()));
-        kept.extend(stays);
-    }
+    };
+    counts.kept = counts.received.saturating_sub(counts.landed);
     queue.release(kept).await;
-    print(&counts, &summary, &app.config, how, terminal)
+    print(&counts, &summary, &app.config, how, terminal).and_then(|code| ended.map(|()| code))
 }
 
-/// Lands messages, and returns for each whether it is where a route sends it.
+/// Lands messages, and returns what became of each.
 async fn handle(
     app: &App,
     streams: &Streams,
     queue: &Queue,
     batch: &[Message],
     summary: &mut Summary,
-) -> Vec<bool> {
+) -> Vec<End> {
     let place = &queue.arn;
     let records: Vec<Value> = batch.iter().map(|it| queue.record(it)).collect();
     let event = json!({"Records": records}).to_string();
@@ -112,7 +130,7 @@ async fn handle(
         summary.trouble(place, &error.to_string(), "the messages stay in the queue");
         return Vec::new();
     }
-    recovered.settled
+    recovered.ends
 }
 
 impl Queue {
@@ -157,8 +175,8 @@ impl Queue {
         seen: &mut HashSet<String>,
         again: &mut Vec<Message>,
     ) -> Result<Vec<Message>, Failure> {
-        let mut batch = Vec::new();
-        while batch.len() < BATCH {
+        let (mut batch, mut bytes) = (Vec::new(), 0_usize);
+        while batch.len() < BATCH && bytes < MOST_BYTES {
             let call = self.client.receive_message().queue_url(&self.url);
             let call = call.max_number_of_messages(AT_ONCE).wait_time_seconds(WAIT);
             let call = call.visibility_timeout(HIDDEN).message_attribute_names("All");
@@ -175,6 +193,7 @@ impl Queue {
                 break;
             }
             for message in messages {
+                bytes = bytes.saturating_add(message.body.as_ref().map_or(0, String::len));
                 match seen.insert(message.message_id.clone().unwrap_or_default()) {
                     true => batch.push(message),
                     // It took so long that a message came again.
@@ -279,8 +298,13 @@ fn print(
         let landed =
             if how.dry_run { "would land and be deleted" } else { "landed, and are deleted" };
         writeln!(out, "{:9} {landed}", counts.landed)?;
-        if counts.kept > 0 {
-            writeln!(out, "{:9} stay in the queue", counts.kept)?;
+        let others = counts.kept.saturating_sub(counts.left_out);
+        for (count, why) in
+            [(others, ""), (counts.left_out, ": today's config drops or filters them")]
+        {
+            if count > 0 {
+                writeln!(out, "{count:9} stay in the queue{why}")?;
+            }
         }
     }
     out.flush()?;
