@@ -5,7 +5,7 @@
 //! no source holds any more is kept in `lakeward.gaps` and told, and never tried again.
 
 mod gap;
-mod given;
+pub mod given;
 mod range;
 mod shard;
 

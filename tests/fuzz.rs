@@ -77,6 +77,11 @@ fn names_of_any_form_become_names_that_every_engine_takes() {
 }
 
 #[test]
+fn only_what_tells_of_a_batch_that_lambda_gave_up_is_taken_for_it() {
+    check("recovery");
+}
+
+#[test]
 fn every_target_has_a_binary_and_every_finding_a_target() {
     let manifest = crashes().parent().unwrap().join("Cargo.toml");
     let manifest = std::fs::read_to_string(manifest).unwrap();

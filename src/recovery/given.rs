@@ -26,7 +26,7 @@ const MARK: &[u8] = b"BatchInfo";
 
 /// A batch that Lambda has given up.
 #[derive(Debug)]
-pub(crate) enum Given {
+pub enum Given {
     /// With its event.
     Event(Vec<u8>),
     /// Only where its records are.
@@ -35,7 +35,7 @@ pub(crate) enum Given {
 
 /// Records of a shard, the first and the last among them.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Range {
+pub struct Range {
     /// The stream, of Kinesis or of a DynamoDB table.
     pub stream: Arn,
     /// The shard.
@@ -88,7 +88,7 @@ impl Given {
     ///
     /// # Errors
     /// What it is instead, without anything of its content.
-    pub(crate) fn read(text: &[u8]) -> Result<Self, String> {
+    pub fn read(text: &[u8]) -> Result<Self, String> {
         let document: Document<'_> = serde_json::from_slice(text).map_err(|error| {
             format!(
                 "it is not what Lambda tells of a batch that it has given up (line {}, column {})",
@@ -140,17 +140,18 @@ fn range(info: Info, condition: Option<String>) -> Result<Range, String> {
 
 /// A message of an event that tells of a batch.
 #[derive(Debug)]
-pub(super) struct Told {
+pub struct Told {
     /// Its `messageId`.
     pub id: String,
     /// Its place in the event.
     pub place: usize,
+    /// Where the batch is.
     pub range: Range,
 }
 
 /// A message of such an event that tells of none.
 #[derive(Debug)]
-pub(super) struct Other<'a> {
+pub struct Other<'a> {
     /// Its place in the event.
     pub place: usize,
     /// As it came.
@@ -170,7 +171,7 @@ impl Other<'_> {
 ///
 /// Whoever may send to a queue could send such a text. So it is only what it looks like where no
 /// route takes the queue's messages as data, and where a route takes the stream that it names.
-pub(super) fn told<'a>(event: &'a [u8], routes: &[Route]) -> Option<(Vec<Told>, Vec<Other<'a>>)> {
+pub fn told<'a>(event: &'a [u8], routes: &[Route]) -> Option<(Vec<Told>, Vec<Other<'a>>)> {
     memchr::memmem::find(event, MARK)?;
     let members = json::members(event).ok()?;
     let (_, records) = members.into_iter().find(|(name, _)| name == "Records")?;
@@ -221,7 +222,7 @@ fn message(raw: &[u8], routes: &[Route]) -> Option<(String, Range)> {
 /// Locations, `s3://bucket/key`, of the stored batches that an event tells of: a notification of
 /// S3, or an event of EventBridge. `None` for any other event, and where an object is not one that
 /// Lambda stores batches in.
-pub(super) fn objects(event: &[u8]) -> Option<Vec<String>> {
+pub fn objects(event: &[u8]) -> Option<Vec<String>> {
     #[derive(Deserialize)]
     struct Bus {
         source: String,

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use lakeward::json;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::bodies::canary::CANARY;
 use super::bodies::kinesis::WAYS;
@@ -34,6 +34,7 @@ pub fn of(target: &str) -> Vec<(String, Vec<u8>)> {
                     "values" => values(&mut seeds, name, &event),
                     "kinesis" => kinesis(&mut seeds, name, &event),
                     "sqs" => sqs(&mut seeds, name, &event),
+                    "recovery" => recovery(&mut seeds, name, &event),
                     _ => panic!("no seeds for {target}"),
                 }
             }
@@ -64,6 +65,61 @@ impl Seeds {
                 self.add(name, text.replace(value, &format!("{value}{CANARY}")));
             }
         }
+    }
+}
+
+/// The event as Lambda stores it when it gives it up, with and without its records, and what tells
+/// the function of that.
+fn recovery(seeds: &mut Seeds, name: &str, event: &[u8]) {
+    let records = records(event);
+    let of = |record: Option<&&[u8]>, path: &[&str]| {
+        text(member(record?, path)?).filter(|it| !it.is_empty())
+    };
+    let (first, last) = (records.first(), records.last());
+    for (kind, service) in [("KinesisBatchInfo", "kinesis"), ("DDBStreamBatchInfo", "dynamodb")] {
+        let member = if service == "kinesis" { "sequenceNumber" } else { "SequenceNumber" };
+        let number = |record| of(record, &[service, member]);
+        let (Some(stream), Some(first), Some(last)) =
+            (of(first, &["eventSourceARN"]), number(first), number(last))
+        else {
+            continue;
+        };
+        let pointer = json!({
+            "requestContext": {"condition": "RetryAttemptsExhausted", "requestId": CANARY},
+            "version": "1.0",
+            kind: {
+                "shardId": "shardId-000000000000",
+                "startSequenceNumber": first,
+                "endSequenceNumber": last,
+                "approximateArrivalOfFirstRecord": "2026-11-23T10:00:01.5Z",
+                "batchSize": records.len(),
+                "streamArn": stream,
+            },
+        });
+        seeds.with_canary(name, &pointer.to_string());
+        let mut stored = pointer.clone();
+        stored["payload"] = json!(String::from_utf8_lossy(event));
+        seeds.with_canary(name, &stored.to_string());
+        let topic = json!({"Type": "Notification", "Message": pointer.to_string()});
+        let messages = [pointer, topic, json!({"note": CANARY})].map(|body| {
+            json!({
+                "messageId": "m",
+                "eventSource": "aws:sqs",
+                "eventSourceARN": "arn:aws:sqs:eu-west-1:123456789012:failed",
+                "attributes": {"DeadLetterQueueSourceArn": "arn:aws:sqs:eu-west-1:1:other"},
+                "body": body.to_string(),
+            })
+        });
+        seeds.with_canary(name, &json!({"Records": messages}).to_string());
+        let object = json!({
+            "bucket": {"name": "failed"},
+            "object": {"key": format!("aws/lambda/m/shardId-0/2026/11/23/{first}+%3A-a")},
+        });
+        let s3 = json!({"Records": [{"eventSource": "aws:s3", "s3": object}]});
+        seeds.with_canary(name, &s3.to_string());
+        let created = ["aws.s3", "Object Created"];
+        let bus = json!({"source": created[0], "detail-type": created[1], "detail": object});
+        seeds.with_canary(name, &bus.to_string());
     }
 }
 

@@ -12,6 +12,7 @@ pub mod exact;
 pub mod kinesis;
 pub mod names;
 pub mod pieces;
+pub mod recovery;
 pub mod sqs;
 pub mod values;
 
@@ -19,11 +20,12 @@ pub mod values;
 pub type Body = fn(&[u8]);
 
 /// Every target by name.
-pub const TARGETS: [(&str, Body); 6] = [
+pub const TARGETS: [(&str, Body); 7] = [
     ("envelope", envelope::run),
     ("values", values::run),
     ("kinesis", kinesis::run),
     ("sqs", sqs::run),
     ("config", config::run),
     ("names", names::run),
+    ("recovery", recovery::run),
 ];
