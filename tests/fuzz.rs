@@ -95,6 +95,37 @@ fn every_target_has_a_binary_and_every_finding_a_target() {
     }
 }
 
+/// The dependencies that a lock file notes for Lakeward itself.
+fn locked(lock: &str) -> Vec<String> {
+    let (_, package) = lock.split_once("\nname = \"lakeward\"\n").unwrap();
+    let (_, list) = package.split_once("dependencies = [\n").unwrap();
+    let list = list.split("\n]").next().unwrap().lines();
+    list.map(|it| it.trim_matches([' ', '"', ',']).split(' ').next().unwrap().to_owned()).collect()
+}
+
+/// Its own lock file lags behind where Lakeward has got a dependency since; it has none for tests.
+#[test]
+fn the_fuzz_crate_s_lock_keeps_up() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let read = |name: &str| std::fs::read_to_string(root.join(name)).unwrap();
+    let manifest = read("Cargo.toml");
+    let (_, wanted) = manifest.split_once("\n[dependencies]\n").unwrap();
+    let wanted = wanted.split("\n[").next().unwrap().lines();
+    let mut wanted: Vec<&str> = wanted
+        .filter(|it| it.starts_with(|first: char| first.is_ascii_alphabetic()))
+        .map(|it| it.split([' ', '.', '=']).next().unwrap())
+        .collect();
+    wanted.sort_unstable();
+    assert!(wanted.len() > 10);
+    let (own, all) = (locked(&read("tests/fuzz/Cargo.lock")), locked(&read("Cargo.lock")));
+    assert_eq!(
+        own, wanted,
+        "cp Cargo.lock tests/fuzz/ and then \
+        cargo update --workspace --manifest-path tests/fuzz/Cargo.toml"
+    );
+    assert!(own.iter().all(|it| all.contains(it)));
+}
+
 #[test]
 fn what_the_bodies_compare_with_tells_numbers_and_payload_apart() {
     for (left, right) in [("1.50", "15e-1"), ("-0.0", "0"), ("+7e2", "700"), (".5", "0.5")] {
