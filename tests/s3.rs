@@ -133,6 +133,7 @@ fn whichever_request_fails_in_whatever_way_every_record_lands_once() {
     let faults = [
         Fault::Refused(500),
         Fault::Refused(503),
+        Fault::Refused(429),
         Fault::Refused(409),
         Fault::Done(500),
         Fault::Done(409),
