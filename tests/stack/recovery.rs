@@ -144,7 +144,7 @@ fn what_a_queue_is_told_of_is_read_from_its_stream_again() {
                 "endSequenceNumber": "2",
                 "approximateArrivalOfFirstRecord": "2026-11-23T10:00:01.000Z",
                 "batchSize": 2,
-                "streamArn": clicks.replace("clicks", "gone"),
+                "streamArn": clicks.replace("clicks", "gone-clicks"),
             },
         });
         cloud.send(&told, &[(None, gone.to_string())]).await;
