@@ -11,7 +11,6 @@ mod shard;
 
 use crate::deadline::Deadline;
 use crate::handler::{self, App, End, Handled, InvocationError, Report};
-use crate::json;
 use crate::record::Receipt;
 use crate::response;
 use crate::store::files;
@@ -30,9 +29,6 @@ pub(crate) struct Recovered {
     pub batches: usize,
     /// What of them is lost.
     pub gaps: Vec<Gap>,
-    /// Of each record of the event that came, what became of it. One that tells of a batch has
-    /// landed when all of the batch has, or is known to be lost.
-    pub ends: Vec<End>,
     /// Why some must be tried again.
     pub troubles: Vec<String>,
     /// The JSON text for Lambda, or why it must deliver the event again.
@@ -57,9 +53,8 @@ pub(crate) async fn handle(
             None => recovered.answer = Err(error),
         },
         Err(error) => recovered.answer = Err(error),
-        Ok(mut handled) => {
+        Ok(handled) => {
             recovered.answer = Ok(handled.answer.clone());
-            recovered.ends = std::mem::take(&mut handled.ends);
             recovered.handled.push(handled);
         }
     }
@@ -75,13 +70,9 @@ async fn messages(
     deadline: &Deadline,
 ) -> Recovered {
     let mut recovered = Recovered::of(told.len());
-    recovered.ends = vec![End::Failed; told.len().saturating_add(others.len())];
     let mut failures = Vec::new();
     for message in told {
-        let given = Given::Range(message.range.clone());
-        if recovered.take(app, streams, &given, deadline).await {
-            recovered.ends.get_mut(message.place).into_iter().for_each(|it| *it = End::Landed);
-        } else {
+        if !recovered.take(app, streams, &message.given, deadline).await {
             failures.extend(Receipt::new(message.id.as_str()));
         }
     }
@@ -90,9 +81,6 @@ async fn messages(
         match Box::pin(handler::handle(app, &event_of(&records), deadline)).await {
             Ok(handled) => {
                 failures.extend(handled.failures.iter().cloned());
-                for (other, end) in others.iter().zip(&handled.ends) {
-                    recovered.ends.get_mut(other.place).into_iter().for_each(|it| *it = *end);
-                }
                 recovered.handled.push(handled);
             }
             // Only they come again, where they can be named.
@@ -113,6 +101,34 @@ async fn messages(
     let failures: Vec<&Receipt> = failures.iter().collect();
     recovered.answer = response::answer(&failures, None).map_err(InvocationError::Answer);
     recovered
+}
+
+/// Handles messages for which no mapping calls again, all of them, and returns what became of each.
+/// One that tells of a batch has landed when all of the batch has, or is known to be lost.
+pub(crate) async fn redrive(
+    app: &App,
+    streams: &Streams,
+    event: &[u8],
+    deadline: &Deadline,
+) -> (Recovered, Vec<End>) {
+    let told = given::told(event, &app.config.routes);
+    let (told, others) = told.unwrap_or_else(|| (Vec::new(), given::others(event)));
+    let mut recovered = Recovered::of(told.len());
+    let mut ends = vec![End::Failed; told.len().saturating_add(others.len())];
+    let mut set = |at: usize, end| ends.get_mut(at).into_iter().for_each(|it| *it = end);
+    for message in &told {
+        if recovered.take(app, streams, &message.given, deadline).await {
+            set(message.place, End::Landed);
+        }
+    }
+    if !others.is_empty() {
+        let records: Vec<&[u8]> = others.iter().map(|it| it.record).collect();
+        let whole = whole(app, &event_of(&records), deadline).await;
+        others.iter().zip(whole.ends).for_each(|(other, end)| set(other.place, end));
+        recovered.handled.extend(whole.handled);
+        recovered.troubles.extend(whole.error.map(|error| error.to_string()));
+    }
+    (recovered, ends)
 }
 
 /// Recovers the batches in these objects. Lambda calls again when not all of them have landed.
@@ -188,12 +204,11 @@ impl Whole {
 /// rest is handled again by itself, as Lambda would deliver it again.
 pub(crate) async fn whole(app: &App, event: &[u8], deadline: &Deadline) -> Whole {
     let mut whole = Whole { handled: Vec::new(), ends: Vec::new(), error: None };
-    let records = records_of(event);
-    let mut left: Vec<usize> = (0..records.len()).collect();
-    let mut part = None;
+    // Places of the records that a part of the event has; at first it is all of it.
+    let (mut part, mut places) = (None, Vec::new());
     loop {
-        let event = part.as_deref().unwrap_or(event);
-        let mut handled = match Box::pin(handler::handle(app, event, deadline)).await {
+        let text: &[u8] = part.as_deref().unwrap_or(event);
+        let mut handled = match Box::pin(handler::handle(app, text, deadline)).await {
             Ok(handled) => handled,
             Err(error) => {
                 whole.error = Some(error);
@@ -201,38 +216,30 @@ pub(crate) async fn whole(app: &App, event: &[u8], deadline: &Deadline) -> Whole
             }
         };
         if part.is_none() {
-            whole.ends.clone_from(&handled.ends);
-        } else {
-            for (at, end) in left.iter().zip(&handled.ends) {
-                whole.ends.get_mut(*at).into_iter().for_each(|it| *it = *end);
-            }
+            places = (0..handled.ends.len()).collect();
+            whole.ends = vec![End::Failed; places.len()];
         }
-        let deferred = left.iter().zip(&handled.ends).filter(|it| *it.1 == End::Deferred);
+        for (at, end) in places.iter().zip(&handled.ends) {
+            whole.ends.get_mut(*at).into_iter().for_each(|it| *it = *end);
+        }
+        let deferred = places.iter().zip(&handled.ends).filter(|it| *it.1 == End::Deferred);
         let deferred: Vec<usize> = deferred.map(|it| *it.0).collect();
-        let again = !deferred.is_empty() && deferred.len() < left.len() && !deadline.passed();
-        if again {
-            // They count where they are handled.
-            let count = u64::try_from(deferred.len()).unwrap_or(u64::MAX);
-            let Report { records, failed, .. } = &mut handled.report;
-            *records = records.saturating_sub(count);
-            *failed = failed.saturating_sub(count);
-        }
-        whole.handled.push(handled);
-        if !again {
+        if deferred.is_empty() || deferred.len() == places.len() || deadline.passed() {
+            whole.handled.push(handled);
             return whole;
         }
+        // They count where they are handled.
+        let count = u64::try_from(deferred.len()).unwrap_or(u64::MAX);
+        let Report { records, failed, .. } = &mut handled.report;
+        *records = records.saturating_sub(count);
+        *failed = failed.saturating_sub(count);
+        whole.handled.push(handled);
+        let records = given::records(event).unwrap_or_default();
         let texts: Vec<&[u8]> =
             deferred.iter().filter_map(|at| records.get(*at).copied()).collect();
         part = Some(event_of(&texts));
-        left = deferred;
+        places = deferred;
     }
-}
-
-/// The records of an event as they came; none where it is no such event.
-fn records_of(event: &[u8]) -> Vec<&[u8]> {
-    let members = json::members(event).unwrap_or_default();
-    let records = members.into_iter().find(|(name, _)| name == "Records");
-    records.and_then(|(_, records)| json::items(records).ok()).unwrap_or_default()
 }
 
 /// An event of these records.
@@ -247,7 +254,6 @@ impl Recovered {
             handled: Vec::new(),
             batches,
             gaps: Vec::new(),
-            ends: Vec::new(),
             troubles: Vec::new(),
             answer: Ok(String::new()),
         }

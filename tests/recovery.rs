@@ -6,6 +6,8 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::process::Output;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Value, json};
 
 use crate::support::aws::Aws;
@@ -299,6 +301,26 @@ fn what_can_not_be_read_now_is_no_loss() {
 }
 
 #[test]
+fn a_stream_is_read_where_it_is_and_over_any_number_of_empty_pages() {
+    let place = Place::new("elsewhere");
+    place.aws.put(SHARD, (0..3).map(click));
+    place.aws.put(SHARD, (0..3).map(order));
+    place.aws.sparse(32);
+    place.store("a", &of_clicks(0, 2));
+    let mut command = place.aws.asked_by(lakeward());
+    command.env("AWS_REGION", "us-east-1").args(["redrive", "failed", "failed"]);
+    let output = run(command.current_dir(&place.folder));
+    assert!(output.status.success(), "{}", printed(&output));
+    assert_eq!(place.ids("web.clicks"), clicks(0..3));
+
+    // A stream of DynamoDB does not tell whether there is more. So nothing is known, and not lost.
+    place.store("a", &of_orders(0, 2));
+    let (code, said, complaints) = place.told(&["redrive", "failed", "failed"]);
+    assert_eq!((code, &said["gaps"]), (1, &json!(0)));
+    assert!(complaints.contains("after many empty pages"), "{complaints}");
+}
+
+#[test]
 fn a_message_that_tells_of_a_batch_makes_the_function_read_it() {
     let place = Place::new("messages");
     place.aws.put(SHARD, (0..20).map(click));
@@ -424,6 +446,41 @@ fn messages_of_a_dlq_are_deleted_when_they_have_landed() {
     let missing = place.lakeward(&["redrive", "dlq", "nothing"]);
     assert_eq!(missing.status.code(), Some(1));
     assert!(printed(&missing).contains("NonExistentQueue"), "{}", printed(&missing));
+}
+
+/// More than can be held at once, in three records.
+fn packed() -> String {
+    (0..45_000).map(|n| format!("{{\"n\":{n}}}\n")).collect()
+}
+
+#[test]
+fn messages_that_unpack_to_any_number_land_and_what_is_dropped_stays() {
+    let place = Place::new("dlq-packed");
+    let all = packed();
+    place.aws.queue("notes-dlq", &["notes"], (0..3).map(|n| message(n, "notes-dlq", &all)));
+    let dropping = CONFIG.replace("table = \"office.notes\"", "drop = true");
+    fs::write(place.folder.join("lakeward.toml"), dropping).unwrap();
+    let (code, said, _) = place.told(&["redrive", "dlq", "notes-dlq"]);
+    let counts = json!({"received": 3, "landed": 0, "left_out": 3, "kept": 3});
+    assert_eq!((code, &said["dlq"]), (0, &counts), "{said}");
+    assert_eq!(place.aws.left("notes-dlq").len(), 3);
+
+    fs::write(place.folder.join("lakeward.toml"), CONFIG).unwrap();
+    let (code, said, _) = place.told(&["redrive", "dlq", "notes-dlq"]);
+    let counts = json!({"received": 3, "landed": 3, "left_out": 0, "kept": 0});
+    assert_eq!((code, &said["dlq"]), (0, &counts), "{said}");
+    assert_eq!(said["tables"]["office.notes"]["landed"], 135_000);
+    assert!(place.aws.left("notes-dlq").is_empty());
+}
+
+#[test]
+fn an_audit_compares_records_that_unpack_to_any_number() {
+    let place = Place::new("audit-packed");
+    let data = BASE64.encode(packed());
+    place.aws.put(SHARD, (0..3).map(|n| kinesis_raw(n, &data)));
+    let (code, said, complaints) = place.told(&["audit", "--stream", STREAM, "--grace", "0"]);
+    assert_eq!((code, complaints.as_str()), (3, ""), "{said}");
+    assert_eq!(said["audit"][0]["missing"], 135_000, "{said}");
 }
 
 #[test]

@@ -102,7 +102,7 @@ impl Quarantined<'_> {
         self.cells.get(self.columns.get(column)?.0)
     }
 
-    /// A value as `lakeward query` shows it; none of what is null.
+    /// A value as `lakeward show` prints it; none of what is null.
     fn shown(&self, column: &str) -> Option<String> {
         let (at, ty) = self.columns.get(column)?;
         let mut json = String::new();

@@ -145,8 +145,8 @@ pub struct Told {
     pub id: String,
     /// Its place in the event.
     pub place: usize,
-    /// Where the batch is.
-    pub range: Range,
+    /// The batch, by its range.
+    pub given: Given,
 }
 
 /// A message of such an event that tells of none.
@@ -173,16 +173,27 @@ impl Other<'_> {
 /// route takes the queue's messages as data, and where a route takes the stream that it names.
 pub fn told<'a>(event: &'a [u8], routes: &[Route]) -> Option<(Vec<Told>, Vec<Other<'a>>)> {
     memchr::memmem::find(event, MARK)?;
-    let members = json::members(event).ok()?;
-    let (_, records) = members.into_iter().find(|(name, _)| name == "Records")?;
     let (mut told, mut others) = (Vec::new(), Vec::new());
-    for (place, raw) in json::items(records).ok()?.into_iter().enumerate() {
+    for (place, raw) in records(event)?.into_iter().enumerate() {
         match message(raw, routes) {
-            Some((id, range)) => told.push(Told { id, place, range }),
+            Some((id, given)) => told.push(Told { id, place, given }),
             None => others.push(Other { place, record: raw }),
         }
     }
     (!told.is_empty()).then_some((told, others))
+}
+
+/// All messages of an event in which none tells of a batch.
+pub(super) fn others(event: &[u8]) -> Vec<Other<'_>> {
+    let records = records(event).unwrap_or_default().into_iter().enumerate();
+    records.map(|(place, record)| Other { place, record }).collect()
+}
+
+/// The records of an event as they came.
+pub(super) fn records(event: &[u8]) -> Option<Vec<&[u8]>> {
+    let members = json::members(event).ok()?;
+    let (_, records) = members.into_iter().find(|(name, _)| name == "Records")?;
+    json::items(records).ok()
 }
 
 fn text_of(members: &[(Cow<'_, str>, &[u8])], name: &str) -> Option<String> {
@@ -193,7 +204,7 @@ fn text_of(members: &[(Cow<'_, str>, &[u8])], name: &str) -> Option<String> {
     }
 }
 
-fn message(raw: &[u8], routes: &[Route]) -> Option<(String, Range)> {
+fn message(raw: &[u8], routes: &[Route]) -> Option<(String, Given)> {
     memchr::memmem::find(raw, MARK)?;
     let members = json::members(raw).ok()?;
     let text = |name: &str| text_of(&members, name);
@@ -213,10 +224,9 @@ fn message(raw: &[u8], routes: &[Route]) -> Option<(String, Range)> {
         message: String,
     }
     let inner = serde_json::from_str::<Notification>(&body).map(|it| it.message);
-    match Given::read(inner.unwrap_or(body).as_bytes()).ok()? {
-        Given::Range(range) if routed(&range.stream) => Some((id, range)),
-        _ => None,
-    }
+    let given = Given::read(inner.unwrap_or(body).as_bytes()).ok()?;
+    let is_told = matches!(&given, Given::Range(range) if routed(&range.stream));
+    is_told.then_some((id, given))
 }
 
 /// Locations, `s3://bucket/key`, of the stored batches that an event tells of: a notification of

@@ -30,7 +30,9 @@ struct State {
     queues: BTreeMap<String, Vec<(Value, u32)>>,
     sources: BTreeMap<String, Vec<String>>,
     refuse: Option<(&'static str, &'static str, u32)>,
-    empty: bool,
+    /// Empty pages before each that has records, if not one, and how many of them there have been.
+    sparse: Option<u32>,
+    empty: u32,
 }
 
 /// The services; they end with the process.
@@ -104,6 +106,11 @@ impl Aws {
         self.state.lock().unwrap().refuse = Some((action, code, times));
     }
 
+    /// So many empty pages come before each that has records.
+    pub fn sparse(&self, empty: u32) {
+        self.state.lock().unwrap().sparse = Some(empty);
+    }
+
     /// A dead-letter queue of other queues, with messages as Lambda would deliver them.
     pub fn queue(&self, name: &str, sources: &[&str], messages: impl IntoIterator<Item = Value>) {
         let mut state = self.state.lock().unwrap();
@@ -123,7 +130,7 @@ impl Aws {
 
     fn serve(&self, mut stream: &TcpStream) -> Option<()> {
         let mut reader = BufReader::new(stream);
-        let (mut length, mut target) = (0, String::new());
+        let (mut length, mut target, mut region) = (0, String::new(), String::new());
         let mut line = String::new();
         reader.read_line(&mut line).ok().filter(|it| *it > 0)?;
         loop {
@@ -133,6 +140,8 @@ impl Aws {
             match name.to_lowercase().as_str() {
                 "content-length" => length = value.trim().parse().unwrap(),
                 "x-amz-target" => value.trim().clone_into(&mut target),
+                // Credential=KEY/DAY/REGION/SERVICE/aws4_request
+                "authorization" => value.split('/').nth(2)?.clone_into(&mut region),
                 _ => {}
             }
         }
@@ -141,6 +150,10 @@ impl Aws {
         let body: Value = serde_json::from_slice(&body).unwrap();
         let (service, action) = target.split_once('.')?;
         let answered = self.state.lock().unwrap().answer(service, action, &body);
+        // A region knows of no stream of another.
+        let named = ["StreamARN", "StreamArn"].into_iter().find_map(|it| body[it].as_str());
+        let elsewhere = named.is_some_and(|it| it.split(':').nth(3) != Some(region.as_str()));
+        let answered = if elsewhere { Err("ResourceNotFoundException") } else { answered };
         let (status, body) = match answered {
             Ok(body) => (200, body),
             Err(code) => (400, json!({"__type": code, "message": "it is so"})),
@@ -211,8 +224,9 @@ impl State {
         let at: usize = parts[2].parse().unwrap();
         let place = (parts[0].to_owned(), parts[1].to_owned());
         let shard = self.shards.get(&place).ok_or("ResourceNotFoundException")?;
-        self.empty = !self.empty;
-        let page = if self.empty { 0 } else { PAGE };
+        let full = self.empty >= self.sparse.unwrap_or(1);
+        self.empty = if full { 0 } else { self.empty + 1 };
+        let page = if full { PAGE } else { 0 };
         let page: Vec<&Value> = shard.records.iter().skip(at).take(page).collect();
         let next = at + page.len();
         let behind = shard.records.len() - next;

@@ -4,7 +4,6 @@
 //! landed before lands no second time, and routes take it as if it came from there.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::iter::repeat;
 use std::time::Duration;
 
 use aws_sdk_sqs::Client;
@@ -75,31 +74,20 @@ pub(in crate::cli) async fn run(
     let (mut counts, mut summary) = (Counts::default(), Summary::default());
     let (mut seen, mut kept) = (HashSet::new(), Vec::new());
     let ended = loop {
-        let mut batch = match queue.receive(&mut seen, &mut kept).await {
+        let batch = match queue.receive(&mut seen, &mut kept).await {
             Ok(batch) if batch.is_empty() => break Ok(()),
             Ok(batch) => batch,
             Err(error) => break Err(error),
         };
         counts.received = counts.received.saturating_add(count(batch.len()));
-        let (mut done, mut all) = (Vec::new(), batch.len().saturating_add(1));
-        // What one event has no room for is handled after it.
-        while !batch.is_empty() && batch.len() < all {
-            all = batch.len();
-            let ends = handle(&app, &streams, &queue, &batch, &mut summary).await;
-            let each = std::mem::take(&mut batch).into_iter();
-            for (message, end) in each.zip(ends.into_iter().chain(repeat(End::Failed))) {
-                match end {
-                    End::Landed => done.push(message),
-                    End::Deferred => batch.push(message),
-                    End::LeftOut => {
-                        counts.left_out = counts.left_out.saturating_add(1);
-                        kept.push(message);
-                    }
-                    End::Quarantined | End::Failed => kept.push(message),
-                }
-            }
+        let ends = handle(&app, &streams, &queue, &batch, &mut summary).await;
+        let left_out = ends.iter().filter(|it| **it == End::LeftOut).count();
+        counts.left_out = counts.left_out.saturating_add(count(left_out));
+        let mut done = Vec::new();
+        for (at, message) in batch.into_iter().enumerate() {
+            let landed = ends.get(at) == Some(&End::Landed);
+            if landed { done.push(message) } else { kept.push(message) }
         }
-        kept.append(&mut batch);
         counts.landed = counts.landed.saturating_add(count(done.len()));
         if how.dry_run {
             kept.extend(done);
@@ -123,14 +111,10 @@ async fn handle(
     let place = &queue.arn;
     let records: Vec<Value> = batch.iter().map(|it| queue.record(it)).collect();
     let event = json!({"Records": records}).to_string();
-    let recovered =
-        Box::pin(recovery::handle(app, streams, event.as_bytes(), &Deadline::none())).await;
+    let (recovered, ends) =
+        Box::pin(recovery::redrive(app, streams, event.as_bytes(), &Deadline::none())).await;
     failed::add(&recovered, place, app, summary);
-    if let Err(error) = &recovered.answer {
-        summary.trouble(place, &error.to_string(), "the messages stay in the queue");
-        return Vec::new();
-    }
-    recovered.ends
+    ends
 }
 
 impl Queue {
