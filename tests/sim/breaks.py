@@ -32,14 +32,14 @@ BREAKS = {
     ],
     "trust the receive count": [
         (
-            "src/handler.rs",
+            "src/handler/mod.rs",
             "    let began = Instant::now();\n",
             "    let first = String::from_utf8_lossy(event).contains(FIRST);\n"
             "    crate::deadline::TRUST.store(first, std::sync::atomic::Ordering::Relaxed);\n"
             "    let began = Instant::now();\n",
         ),
         (
-            "src/handler.rs",
+            "src/handler/mod.rs",
             "/// Handles one event:",
             'const FIRST: &str = r#""ApproximateReceiveCount":"1""#;\n\n/// Handles one event:',
         ),

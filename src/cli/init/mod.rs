@@ -6,9 +6,9 @@ use crate::cli::{DONE, FAILED, Failure, Terminal, WRONG_USE};
 use crate::config::FILE_NAME;
 
 /// A config to start from.
-const CONFIG: &str = include_str!("init/lakeward.toml");
+const CONFIG: &str = include_str!("lakeward.toml");
 /// An event that its route takes.
-const EVENT: &str = include_str!("init/sample.json");
+const EVENT: &str = include_str!("sample.json");
 
 /// Writes a config and a sample event into a folder, and changes nothing that is there.
 pub(super) fn run(folder: &Path, terminal: &mut Terminal<'_>) -> Result<u8, Failure> {
