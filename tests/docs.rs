@@ -1,11 +1,38 @@
 //! The pages beside the code say what the code does.
 
-use std::path::Path;
+use std::path::{Component, Path, PathBuf};
 
 use lakeward::config::{Overrides, check};
 
+/// Folders that hold pages.
+const FOLDERS: [&str; 6] = ["", "docs", "deploy", "fixtures", "localstack", "tests"];
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
 fn page(name: &str) -> String {
-    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap()
+    std::fs::read_to_string(root().join(name)).unwrap()
+}
+
+/// Names of the entries of a folder, sorted.
+fn entries(folder: &str) -> Vec<String> {
+    let entries = std::fs::read_dir(root().join(folder)).unwrap();
+    let mut names: Vec<String> =
+        entries.map(|it| it.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+/// Paths of all pages, relative to the repository.
+fn pages() -> Vec<PathBuf> {
+    let each = FOLDERS.iter().flat_map(|folder| {
+        let names = entries(folder).into_iter().filter(|it| it.ends_with(".md"));
+        names.map(|it| Path::new(folder).join(it))
+    });
+    let pages: Vec<PathBuf> = each.collect();
+    assert!(pages.len() > 6, "only {pages:?}");
+    pages
 }
 
 /// The blocks of a page that are fenced as `language`.
@@ -17,39 +44,59 @@ fn blocks<'a>(page: &'a str, language: &str) -> Vec<&'a str> {
 
 #[test]
 fn every_recipe_is_the_config_of_a_test() {
-    let recipes = page("RECIPES.md");
+    let recipes = page("docs/RECIPES.md");
     let mut shown = blocks(&recipes, "toml");
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/recipes");
-    let mut cases = 0;
-    for case in std::fs::read_dir(&folder).unwrap().map(|it| it.unwrap().path()) {
-        let name = case.file_name().unwrap().to_str().unwrap().to_owned();
-        let config = std::fs::read_to_string(case.join("lakeward.toml")).unwrap();
+    let cases = entries("fixtures/recipes");
+    for name in &cases {
+        let config = page(&format!("fixtures/recipes/{name}/lakeward.toml"));
         let before = shown.len();
         shown.retain(|it| it.trim() != config.trim());
         assert_eq!(shown.len() + 1, before, "RECIPES.md shows the config of {name} once");
-        let link = format!("fixtures/recipes/{name})");
+        let link = format!("](../fixtures/recipes/{name})");
         assert!(recipes.contains(&link), "RECIPES.md links {name}");
-        cases += 1;
     }
-    assert!(cases > 0 && shown.is_empty(), "recipes without a test: {shown:#?}");
+    assert!(!cases.is_empty() && shown.is_empty(), "recipes without a test: {shown:#?}");
+}
+
+/// Where a link leads that stands on a page in `folder`.
+fn resolve(folder: &Path, link: &str) -> PathBuf {
+    let mut path = folder.to_owned();
+    for part in Path::new(link).components() {
+        match part {
+            Component::ParentDir => assert!(path.pop(), "{link} leaves the repository"),
+            part => path.push(part),
+        }
+    }
+    path
 }
 
 #[test]
 fn links_between_pages_lead_somewhere() {
-    for name in ["README.md", "CONFIG.md", "ANALYSTS.md", "RECIPES.md"] {
-        let text = page(name);
+    for name in pages() {
+        let text = page(name.to_str().unwrap());
+        let folder = name.parent().unwrap();
         for target in text.split("](").skip(1).filter_map(|it| it.split(')').next()) {
             let (file, anchor) = target.split_once('#').unwrap_or((target, ""));
             if file.contains("://") {
                 continue;
             }
-            let there = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
-            assert!(there.exists(), "{name} links {target}");
+            let there = resolve(folder, file);
+            let place = name.display();
+            assert!(root().join(&there).exists(), "{place} links {target}");
             if !anchor.is_empty() {
-                let linked = if file.is_empty() { text.clone() } else { page(file) };
-                assert!(headings(&linked).contains(&anchor.to_owned()), "{name} links {target}");
+                let linked =
+                    if file.is_empty() { text.clone() } else { page(there.to_str().unwrap()) };
+                assert!(headings(&linked).contains(&anchor.to_owned()), "{place} links {target}");
             }
         }
+    }
+}
+
+#[test]
+fn the_readme_links_every_page_of_docs() {
+    let readme = page("README.md");
+    for name in entries("docs") {
+        assert!(readme.contains(&format!("](docs/{name})")), "README.md does not link {name}");
     }
 }
 
@@ -87,7 +134,7 @@ fn keys() -> Vec<(&'static str, Vec<String>)> {
 
 #[test]
 fn every_key_is_explained_in_its_section_and_no_other() {
-    let page = page("CONFIG.md");
+    let page = page("docs/CONFIG.md");
     for (heading, keys) in keys() {
         let level = if ["Steps", "Columns"].contains(&heading) { "###" } else { "##" };
         let title = format!("\n{level} {heading}\n");
@@ -108,11 +155,14 @@ fn every_key_is_explained_in_its_section_and_no_other() {
 
 #[test]
 fn every_config_on_a_page_is_one() {
-    for name in ["README.md", "CONFIG.md", "RECIPES.md"] {
-        let page = page(name);
+    let mut configs = 0;
+    for name in pages() {
+        let page = page(name.to_str().unwrap());
         for block in blocks(&page, "toml") {
             let checked = check(block, &Overrides::default());
-            assert_eq!(checked.problems, vec![], "{name}: {block}");
+            assert_eq!(checked.problems, vec![], "{}: {block}", name.display());
+            configs += 1;
         }
     }
+    assert!(configs > 4, "only {configs} configs on all pages");
 }
