@@ -166,3 +166,26 @@ fn every_config_on_a_page_is_one() {
     }
     assert!(configs > 4, "only {configs} configs on all pages");
 }
+
+#[test]
+fn the_top_level_holds_these_entries_alone() {
+    let expected = [
+        "Cargo.lock",
+        "Cargo.toml",
+        "LICENSE-APACHE",
+        "LICENSE-MIT",
+        "README.md",
+        "deploy",
+        "docs",
+        "fixtures",
+        "localstack",
+        "src",
+        "tests",
+    ];
+    let ignored = page(".gitignore");
+    let is_ignored = |name: &str| ignored.lines().any(|it| it.trim_start_matches('/') == name);
+    let mut found = entries("");
+    found.retain(|it| !it.starts_with('.') && !is_ignored(it));
+    assert_eq!(found, expected);
+    assert_eq!(entries(".ci"), ["run"]);
+}

@@ -27,10 +27,10 @@ pub fn endpoint() -> String {
     std::env::var("AWS_ENDPOINT_URL").unwrap_or_else(|_| "http://127.0.0.1:4566".to_owned())
 }
 
-/// The zip that `./package` makes.
+/// The zip that `deploy/package` makes.
 pub fn zip() -> Vec<u8> {
     let path = repository().join("target/lambda/lakeward/bootstrap.zip");
-    fs::read(&path).unwrap_or_else(|_| panic!("no {}: make it with ./package", path.display()))
+    fs::read(&path).unwrap_or_else(|_| panic!("no {}: make it with deploy/package", path.display()))
 }
 
 /// Leaves a file for who comes after the tests.
@@ -139,7 +139,7 @@ impl Cloud {
         self.s3.put_object().bucket(BUCKET).key(key).body(body.into()).send().await.unwrap();
     }
 
-    /// Deploys the template with the zip that `./package` made.
+    /// Deploys the template with the zip that `deploy/package` made.
     pub async fn deploy(&self, config: &str, parameters: &[(&str, &str)]) -> Stack<'_> {
         self.deploy_zip("stack", zip(), config, parameters).await
     }
@@ -183,9 +183,9 @@ impl Cloud {
     ) -> Stack<'_> {
         let code = format!("{name}/bootstrap.zip");
         self.put(&code, zip).await;
-        let template = fs::read_to_string(repository().join("template.yaml")).unwrap();
+        let template = fs::read_to_string(repository().join("deploy/template.yaml")).unwrap();
         // What `aws cloudformation package` does: upload the zip, and say where it is.
-        let local = "CodeUri: target/lambda/lakeward/bootstrap.zip";
+        let local = "CodeUri: ../target/lambda/lakeward/bootstrap.zip";
         assert!(template.contains(local), "the template does not say {local}");
         let template = template.replace(local, &format!("CodeUri: s3://{BUCKET}/{code}"));
         let mut all = BTreeMap::from([("Architecture", "x86_64")]);
