@@ -267,9 +267,9 @@ fn what_lambda_has_given_up_lands_from_where_it_was_stored() {
     }
 }
 
-/// What README.md shows in a terminal below a command that begins so.
+/// The terminal output that docs/OPERATING.md shows below a command that begins so.
 fn shown(command: &str) -> Vec<&'static str> {
-    let (_, rest) = include_str!("../README.md").split_once(&format!("$ {command}")).unwrap();
+    let (_, rest) = include_str!("../docs/OPERATING.md").split_once(&format!("$ {command}")).unwrap();
     rest.lines().skip(1).take_while(|it| !it.starts_with("```")).collect()
 }
 

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""What Lakeward costs, as the Markdown tables of README.md, from the prices in prices.toml.
+"""What Lakeward costs, as the Markdown tables of a page, from the prices in prices.toml.
 
-    python3 tests/costs/costs.py                    prints them
-    python3 tests/costs/costs.py --all              with what no release does yet
-    python3 tests/costs/costs.py --write README.md  puts them between its marks
-    python3 tests/costs/costs.py --check README.md  fails where it says something else
+    python3 tests/costs/costs.py                             prints them
+    python3 tests/costs/costs.py --all                       with what no release does yet
+    python3 tests/costs/costs.py --write docs/OPERATING.md   puts them between its marks
+    python3 tests/costs/costs.py --check docs/OPERATING.md   fails where the page differs
 
 Python 3.11 or later is all it needs.
 """
@@ -64,8 +64,9 @@ def render(facts: dict, with_all: bool = False) -> str:
         cells = [", ".join(asked), f"{way['seconds']} s", f"${million:.1f}"]
         rows.append([way["name"], *cells, f"{break_even(way, facts) * 1000:.0f} KB"])
     head = ["commit", "requests", "time", "a million", "cheaper than Firehose from"]
-    out = f"A small invocation with {memory * 1024:.0f} MB of memory, and the size from which on it"
-    out += " costs less than\nFirehose would take for the same bytes:\n\n" + table(head, "llrrr", rows) + "\n"
+    out = f"The cost of a small invocation with {memory * 1024:.0f} MB of memory, and the batch size above"
+    out += " which Lakeward\ncosts less than Firehose for the same bytes:\n\n"
+    out += table(head, "llrrr", rows) + "\n"
 
     way, rows = ways[0], []
     for load in facts["load"]:
@@ -85,9 +86,9 @@ def render(facts: dict, with_all: bool = False) -> str:
     of_function = said["metrics_of_function"] * prices["metric_month"]
     of_function += said["alarms"] * prices["alarm_month"]
     log = said["kb"] * prices["log_gb"]
-    out += f"Besides: {dollars(of_route)} a month for the metrics of each route, {dollars(of_function)} for totals and"
-    out += f" alarms, ${log:.2f} for the\nlog of a million invocations, the sources' own prices, and storage."
-    return out + f" List prices of {facts['region']}, {facts['read']}.\n"
+    out += f"Not included: {dollars(of_route)} a month for the metrics of each route, {dollars(of_function)} for totals"
+    out += f" and alarms,\n${log:.2f} for the log of a million invocations, the sources' own prices, and storage."
+    return out + f"\nThese are list prices of {facts['region']}, {facts['read']}.\n"
 
 
 _ASKED = {"put": "PUT", "get": "GET", "sqs": "SQS", "glue": "Glue"}

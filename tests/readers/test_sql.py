@@ -119,7 +119,7 @@ def test_a_table_without_keys_asks_for_one(duck, pytestconfig):
     assert sorted(map(str, ids)) == sorted(map(str, expected))
 
 
-@pytest.mark.parametrize("page", ["docs/ANALYSTS.md", "README.md"])
+@pytest.mark.parametrize("page", ["README.md", "docs/ANALYSTS.md", "docs/OPERATING.md"])
 def test_queries_of_the_pages_run(page, duck, pytestconfig):
     text = (_ROOT / page).read_text(encoding="utf-8")
     queries = re.findall(r"```sql\n(.*?)```", text, re.DOTALL)

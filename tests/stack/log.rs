@@ -11,7 +11,7 @@ use crate::support::compare::Object;
 /// Stands in every record, and must not stand in the log.
 const CANARY: &str = "canary-4711";
 
-/// What field-review and README call the metrics of a route.
+/// The metrics of a route, as docs/OPERATING.md lists them.
 const OF_ROUTES: [&str; 10] = [
     "Records",
     "Landed",
