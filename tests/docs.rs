@@ -4,6 +4,8 @@ use std::path::{Component, Path, PathBuf};
 
 use lakeward::config::{Overrides, check};
 
+use crate::support::process::lakeward;
+
 /// Folders that hold pages.
 const FOLDERS: [&str; 6] = ["", "docs", "deploy", "fixtures", "localstack", "tests"];
 
@@ -150,6 +152,29 @@ fn every_key_is_explained_in_its_section_and_no_other() {
             let key = row.split('`').nth(1).unwrap();
             assert!(keys.iter().any(|it| it == key), "{heading} has no key `{key}`");
         }
+    }
+}
+
+/// The commands that a help text lists.
+fn commands(arguments: &[&str]) -> Vec<String> {
+    let output = lakeward().args(arguments).arg("--help").output().unwrap();
+    let help = String::from_utf8(output.stdout).unwrap();
+    let (_, list) = help.split_once("\nCommands:\n").unwrap();
+    let lines = list.lines().take_while(|it| !it.is_empty());
+    let names = lines.filter_map(|it| it.strip_prefix("  ")?.split(' ').next());
+    names.filter(|it| !it.is_empty()).map(str::to_owned).collect()
+}
+
+#[test]
+fn every_command_has_a_row_on_its_page() {
+    let page = page("docs/COMMANDS.md");
+    let mut names = commands(&[]);
+    names.retain(|it| it != "redrive");
+    names.extend(commands(&["redrive"]).iter().map(|it| format!("redrive {it}")));
+    assert!(names.len() > 11, "only {names:?}");
+    for name in names {
+        let row = page.lines().find(|it| it.starts_with(&format!("| `{name}")));
+        assert!(row.is_some(), "COMMANDS.md has no row for {name}");
     }
 }
 
