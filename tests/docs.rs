@@ -95,6 +95,12 @@ fn links_between_pages_lead_somewhere() {
 }
 
 #[test]
+fn the_readme_is_short() {
+    let bytes = page("README.md").len();
+    assert!(bytes <= 9 * 1024, "README.md has {bytes} bytes; move something to docs/");
+}
+
+#[test]
 fn the_readme_links_every_page_of_docs() {
     let readme = page("README.md");
     for name in entries("docs") {
