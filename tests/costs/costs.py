@@ -116,9 +116,9 @@ def main() -> None:
         page.write_text(before + text + after)
     elif page := options.check:
         if parts(page.read_text())[1] != text:
-            sys.exit(f"costs: {page} says something else than tests/costs/prices.toml; run"
+            sys.exit(f"costs: {page} does not match tests/costs/prices.toml; run"
                      f" python3 tests/costs/costs.py --write {page}")
-        print(f"{page} says what the prices make")
+        print(f"{page} matches the prices")
     else:
         print(text, end="")
 
