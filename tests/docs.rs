@@ -1,4 +1,4 @@
-//! The pages beside the code say what the code does.
+//! Tests that the pages match the code, and that their links lead somewhere.
 
 use std::path::{Component, Path, PathBuf};
 
@@ -17,7 +17,7 @@ fn page(name: &str) -> String {
     std::fs::read_to_string(root().join(name)).unwrap()
 }
 
-/// Names of the entries of a folder, sorted.
+/// Returns the names of a folder's entries, sorted.
 fn entries(folder: &str) -> Vec<String> {
     let entries = std::fs::read_dir(root().join(folder)).unwrap();
     let mut names: Vec<String> =
@@ -26,7 +26,7 @@ fn entries(folder: &str) -> Vec<String> {
     names
 }
 
-/// Paths of all pages, relative to the repository.
+/// Returns the paths of all pages, relative to the repository.
 fn pages() -> Vec<PathBuf> {
     let each = FOLDERS.iter().flat_map(|folder| {
         let names = entries(folder).into_iter().filter(|it| it.ends_with(".md"));
@@ -37,7 +37,7 @@ fn pages() -> Vec<PathBuf> {
     pages
 }
 
-/// The blocks of a page that are fenced as `language`.
+/// Returns the blocks of a page that are fenced as `language`.
 fn blocks<'a>(page: &'a str, language: &str) -> Vec<&'a str> {
     let fence = format!("```{language}\n");
     let each = page.split(fence.as_str()).skip(1);
@@ -60,7 +60,7 @@ fn every_recipe_is_the_config_of_a_test() {
     assert!(!cases.is_empty() && shown.is_empty(), "recipes without a test: {shown:#?}");
 }
 
-/// Where a link leads that stands on a page in `folder`.
+/// Resolves a link on a page in `folder` to a path in the repository.
 fn resolve(folder: &Path, link: &str) -> PathBuf {
     let mut path = folder.to_owned();
     for part in Path::new(link).components() {
@@ -108,7 +108,7 @@ fn the_readme_links_every_page_of_docs() {
     }
 }
 
-/// Anchors of a page's headings, as GitHub makes them.
+/// Returns the anchors of a page's headings, as GitHub makes them.
 fn headings(page: &str) -> Vec<String> {
     let titles = page.lines().filter(|it| it.starts_with('#'));
     let anchor = |title: &str| {
@@ -119,7 +119,7 @@ fn headings(page: &str) -> Vec<String> {
     titles.map(anchor).collect()
 }
 
-/// The keys that each section of the language has, as a config with a wrong one is told.
+/// Returns the keys of each section of the language, as the error about a wrong key lists them.
 fn keys() -> Vec<(&'static str, Vec<String>)> {
     let route = "[[route]]\nsource = \"arn:aws:sqs:r:1:q\"\ntable = \"a.b\"\n";
     let sections = [
@@ -161,7 +161,7 @@ fn every_key_is_explained_in_its_section_and_no_other() {
     }
 }
 
-/// The commands that a help text lists.
+/// Returns the commands that a help text lists.
 fn commands(arguments: &[&str]) -> Vec<String> {
     let output = lakeward().args(arguments).arg("--help").output().unwrap();
     let help = String::from_utf8(output.stdout).unwrap();

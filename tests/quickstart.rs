@@ -107,6 +107,13 @@ fn assert_poison(lake: &Path) {
     assert_eq!(named, BTreeSet::from(poison));
 }
 
+/// Returns the summary that README.md shows below its first command.
+fn shown_in_the_readme() -> Vec<&'static str> {
+    let readme = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md"));
+    let mut blocks = readme.split("```");
+    blocks.find(|it| it.starts_with("\ntable ")).unwrap().trim().lines().collect()
+}
+
 #[test]
 fn a_day_of_the_shop_lands_once_however_often_it_is_replayed() {
     let lake = lake("shop");
@@ -125,6 +132,10 @@ fn a_day_of_the_shop_lands_once_however_often_it_is_replayed() {
         assert_eq!(found, expected["rows"].as_u64().as_ref(), "{table} in {}", printed(&first));
     }
     assert_eq!(sum(&counts, "read") + dropped, records, "{}", printed(&first));
+    let output = String::from_utf8(first.stdout.clone()).unwrap();
+    for (shown, line) in shown_in_the_readme().iter().zip(output.lines()) {
+        assert_eq!(*shown, line.trim_end());
+    }
 
     let second = run(replay(&config(), &lake).arg(shop().join("events")));
     assert_eq!(code(&second), 0, "{}", printed(&second));

@@ -267,9 +267,11 @@ fn what_lambda_has_given_up_lands_from_where_it_was_stored() {
     }
 }
 
-/// The terminal output that docs/OPERATING.md shows below a command that begins so.
+/// Returns the output that docs/OPERATING.md shows below a command with this beginning.
 fn shown(command: &str) -> Vec<&'static str> {
-    let (_, rest) = include_str!("../docs/OPERATING.md").split_once(&format!("$ {command}")).unwrap();
+    let (_, rest) = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/OPERATING.md"))
+        .split_once(&format!("$ {command}"))
+        .unwrap();
     rest.lines().skip(1).take_while(|it| !it.starts_with("```")).collect()
 }
 
