@@ -10,28 +10,17 @@
     reason = "a test may panic, reads the environment and the clock, and is nobody's interface"
 )]
 
+mod support;
+
+mod contract;
+
 mod commit;
-mod config_errors;
-mod deadline;
-mod docs;
-mod faults_table;
-mod files;
-mod fuzz;
-mod golden;
-mod kills;
-mod lambda;
-mod limits;
-mod look;
-mod newcomer;
-mod processes;
-mod pruning;
-mod quickstart;
+mod process;
 mod recovery;
-mod redrive;
-mod runtime_api;
-mod s3;
+
 mod sim;
 mod stack;
-mod support;
+
+mod fuzz;
+mod pages;
 mod tidy;
-mod traces;

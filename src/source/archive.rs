@@ -157,7 +157,7 @@ impl Budget {
 
 /// About how much memory a JSON text takes on its way to a table: itself, its values, a row's cells,
 /// a column, a page of a file. Small values cost many times their text, so what begins, parts and
-/// names them is counted; `tests/limits.rs` measures what processes really take.
+/// names them is counted; `tests/contract/memory` measures what processes really take.
 fn weight(text: &[u8]) -> usize {
     const BYTE: usize = 6;
     const BEGIN: usize = 160;

@@ -46,13 +46,13 @@ pub fn replay(config: &Path, lake: &Path) -> Command {
     command
 }
 
-/// A release to come, see `tests/next_release/main.rs`.
+/// A release to come, see `tests/process/next_release/main.rs`.
 pub fn next_release() -> Command {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     bare(BUILT.get_or_init(|| example("next_release")))
 }
 
-/// The function with failpoints, see `tests/killable/main.rs`.
+/// The function with failpoints, see `tests/process/killable/main.rs`.
 pub fn killable() -> Command {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     bare(BUILT.get_or_init(|| example("killable")))

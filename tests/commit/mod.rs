@@ -24,9 +24,13 @@ use crate::support::lake::{
 };
 use crate::support::store::{Fault, Memory, Scripted, Step};
 
-mod files;
+mod data_files;
+mod files_contract;
 mod ids;
+mod inspect;
 mod listing;
+mod pruning;
+mod s3;
 mod stale;
 mod tables;
 

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """What Lakeward costs, as the Markdown tables of a page, from the prices in prices.toml.
 
-    python3 tests/costs/costs.py                             prints them
-    python3 tests/costs/costs.py --all                       with what no release does yet
-    python3 tests/costs/costs.py --write docs/OPERATING.md   puts them between its marks
-    python3 tests/costs/costs.py --check docs/OPERATING.md   fails where the page differs
+    python3 tests/pages/costs/costs.py                             prints them
+    python3 tests/pages/costs/costs.py --all                       with what no release does yet
+    python3 tests/pages/costs/costs.py --write docs/OPERATING.md   puts them between its marks
+    python3 tests/pages/costs/costs.py --check docs/OPERATING.md   fails where the page differs
 
 Python 3.11 or later is all it needs.
 """
@@ -14,7 +14,7 @@ import sys
 import tomllib
 from pathlib import Path
 
-BEGIN, END = "<!-- costs: tests/costs/costs.py -->\n", "<!-- end of costs -->\n"
+BEGIN, END = "<!-- costs: tests/pages/costs/costs.py -->\n", "<!-- end of costs -->\n"
 MONTH = 30 * 24 * 3600
 # What one table takes when every invocation commits for itself.
 COMMITS_A_SECOND = 1
@@ -116,8 +116,8 @@ def main() -> None:
         page.write_text(before + text + after)
     elif page := options.check:
         if parts(page.read_text())[1] != text:
-            sys.exit(f"costs: {page} does not match tests/costs/prices.toml; run"
-                     f" python3 tests/costs/costs.py --write {page}")
+            sys.exit(f"costs: {page} does not match tests/pages/costs/prices.toml; run"
+                     f" python3 tests/pages/costs/costs.py --write {page}")
         print(f"{page} matches the prices")
     else:
         print(text, end="")

@@ -298,7 +298,7 @@ fn a_warm_invocation_asks_s3_for_what_the_cost_tables_count() {
         assert!(requests.iter().all(|(_, path)| n == 0 || !path.contains("list-type")));
         asked = (puts, requests.len() - puts);
     }
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/costs/prices.toml");
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/pages/costs/prices.toml");
     let text = fs::read_to_string(path).unwrap();
     let prices = toml::de::DeTable::parse(&text).unwrap();
     let ways = prices.get_ref()["way"].get_ref().as_array().unwrap();

@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Value, json};
 
-use crate::limits::EVENT;
+use super::EVENT;
 use crate::support::lambda_events::{change, fifo, kinesis_raw};
 
 /// An event, and how many records end where.

@@ -7,7 +7,6 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
-#[path = "fuzz/bodies/mod.rs"]
 mod bodies;
 mod seeds;
 

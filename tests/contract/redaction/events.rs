@@ -188,9 +188,9 @@ fn item(it: &Canaries, image: &str, key: &str) -> Value {
         "note": {"S": shown("column")},
         "vault": {"M": {"code": {"S": hidden("dropped-nested")}, "size": {"N": "5"}}},
         "cards": {"SS": [hidden("dropped-set")]},
-        "blob": {"B": crate::traces::base64(&hidden("dropped-binary"))},
+        "blob": {"B": super::base64(&hidden("dropped-binary"))},
         "phones": {"SS": [hidden("hashed-element"), hidden("other-hashed-element")]},
-        "codes": {"BS": [crate::traces::base64(&hidden("hashed-set"))]},
+        "codes": {"BS": [super::base64(&hidden("hashed-set"))]},
         "list": {"L": [{"M": {"code": {"S": hidden("dropped-in-a-list")}}}]},
         "map": {"M": {"kept": {"S": shown("nested")}, "other": {"S": hidden("not-kept-nested")}}},
     })

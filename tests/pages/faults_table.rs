@@ -145,7 +145,7 @@ fn what_is_wrong_with_the_table_is_found() {
     let tests = all_tests();
     assert!(tests.len() > 300, "only {} tests: the walk lost its way", tests.len());
     let row = |case: &str, cell: &str| format!("| {case} | It breaks. | It mends it. | {cell} |\n");
-    let good = "`golden::every_case_ends_as_it_says`";
+    let good = "`contract::golden::every_case_ends_as_it_says`";
     let page = |change: &dyn Fn(&str) -> String| -> String {
         let rows = cases().iter().map(|it| change(it)).collect::<String>();
         format!(
@@ -165,12 +165,15 @@ fn what_is_wrong_with_the_table_is_found() {
         assert_eq!(with(fine), Vec::<String>::new(), "{fine}");
     }
     for (wrong, part) in [
-        ("`golden::every_case_ends_well`", "there is no golden::every_case_ends_well"),
-        ("`golden::check`", "there is no golden::check"),
+        (
+            "`contract::golden::every_case_ends_well`",
+            "there is no contract::golden::every_case_ends_well",
+        ),
+        ("`contract::golden::check`", "there is no contract::golden::check"),
         ("`tests::every_case_ends_as_it_says`", "there is no tests::"),
         ("`fixtures/delivery/nothing`", "there is no fixtures/delivery/nothing"),
         ("`tests/readers/test_lakes.py::test_nothing`", "there is no tests/readers"),
-        ("later: as `golden::nothing` shows", "there is no golden::nothing"),
+        ("later: as `contract::golden::nothing` shows", "there is no contract::golden::nothing"),
         ("MISSING: a test", "MISSING: a test"),
         ("later: ", "neither a test nor a reason"),
         ("", "neither a test nor a reason"),
