@@ -1,7 +1,9 @@
 //! Rules about the source that no lint knows.
 
+mod names;
 mod order;
 mod rust;
+mod words;
 
 use std::path::Path;
 
@@ -45,6 +47,12 @@ fn sources() -> Vec<File> {
 
 fn all_rust() -> Vec<File> {
     [sources(), files("tests", "rs")].concat()
+}
+
+fn pages() -> Vec<File> {
+    let pages = files("", "md");
+    assert!(pages.len() > 3, "only {} pages: the walk lost its way", pages.len());
+    pages
 }
 
 #[test]
