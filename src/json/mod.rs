@@ -4,8 +4,12 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 
+mod reader;
+
 mod scan;
 mod text;
+
+use reader::{Reader, TOO_EARLY};
 
 pub use text::write_string;
 
@@ -75,11 +79,11 @@ pub type Members<'a> = Vec<(Cow<'a, str>, &'a [u8])>;
 pub fn members(bytes: &[u8]) -> Result<Members<'_>, JsonError> {
     let mut reader = Reader::new(bytes);
     let mut members = Vec::new();
-    reader.blanks();
+    reader.skip_blanks();
     reader.expect(b'{', "an object was expected")?;
     let mut more = !reader.skip_if(b'}');
     while more {
-        reader.blanks();
+        reader.skip_blanks();
         let key = reader.scan_key()?;
         let value = reader.scan()?;
         members.extend(key.map(|key| (key, value)));
@@ -97,7 +101,7 @@ pub fn members(bytes: &[u8]) -> Result<Members<'_>, JsonError> {
 pub fn items(bytes: &[u8]) -> Result<Vec<&[u8]>, JsonError> {
     let mut reader = Reader::new(bytes);
     let mut items = Vec::new();
-    reader.blanks();
+    reader.skip_blanks();
     reader.expect(b'[', "an array was expected")?;
     let mut more = !reader.skip_if(b']');
     while more {
@@ -108,80 +112,9 @@ pub fn items(bytes: &[u8]) -> Result<Vec<&[u8]>, JsonError> {
     Ok(items)
 }
 
-struct Reader<'a> {
-    bytes: &'a [u8],
-    at: usize,
-}
-
 impl<'a> Reader<'a> {
-    fn new(bytes: &'a [u8]) -> Self {
-        let mark = if bytes.starts_with(b"\xEF\xBB\xBF") { 3 } else { 0 };
-        Self { bytes, at: mark }
-    }
-
-    fn peek(&self) -> Option<u8> {
-        self.bytes.get(self.at).copied()
-    }
-
-    fn step(&mut self) {
-        self.at = self.at.saturating_add(1);
-    }
-
-    fn fail<T>(&self, problem: &'static str) -> Result<T, JsonError> {
-        Err(JsonError { problem, at: self.at })
-    }
-
-    fn blanks(&mut self) {
-        while let Some(b' ' | b'\n' | b'\r' | b'\t') = self.peek() {
-            self.step();
-        }
-    }
-
-    fn expect(&mut self, byte: u8, problem: &'static str) -> Result<(), JsonError> {
-        if self.peek() != Some(byte) {
-            return self.fail(problem);
-        }
-        self.step();
-        Ok(())
-    }
-
-    /// Skips blanks and then `byte`, if it is there.
-    fn skip_if(&mut self, byte: u8) -> bool {
-        self.blanks();
-        let found = self.peek() == Some(byte);
-        if found {
-            self.step();
-        }
-        found
-    }
-
-    /// After an item: `true` for a comma, `false` for the closing bracket.
-    fn comma_or(&mut self, close: u8) -> Result<bool, JsonError> {
-        self.blanks();
-        match self.peek() {
-            Some(b',') => {
-                self.step();
-                Ok(true)
-            }
-            Some(byte) if byte == close => {
-                self.step();
-                Ok(false)
-            }
-            Some(_) => self.fail("a comma or a closing bracket was expected"),
-            None => self.fail("the text ends too early"),
-        }
-    }
-
-    fn end(&mut self) -> Result<(), JsonError> {
-        self.blanks();
-        match self.peek() {
-            None => Ok(()),
-            Some(_) => self.fail("there is something after the value"),
-        }
-    }
-
     fn value(&mut self, depth: usize) -> Result<Json<'a>, JsonError> {
-        self.blanks();
+        self.skip_blanks();
         match self.peek() {
             Some(b'{') => self.object(depth),
             Some(b'[') => self.array(depth),
@@ -191,12 +124,12 @@ impl<'a> Reader<'a> {
             Some(b'f') => self.word("false", Json::Bool(false)),
             Some(b'n') => self.word("null", Json::Null),
             Some(_) => self.fail("a value was expected"),
-            None => self.fail("the text ends too early"),
+            None => self.fail(TOO_EARLY),
         }
     }
 
     fn word(&mut self, word: &str, value: Json<'a>) -> Result<Json<'a>, JsonError> {
-        let end = self.at.saturating_add(word.len());
+        let end = self.at + word.len();
         if self.bytes.get(self.at..end) != Some(word.as_bytes()) {
             return self.fail("a value was expected");
         }
@@ -205,7 +138,7 @@ impl<'a> Reader<'a> {
     }
 
     fn deeper(&self, depth: usize) -> Result<usize, JsonError> {
-        if depth >= MAX_DEPTH { self.fail(TOO_DEEP) } else { Ok(depth.saturating_add(1)) }
+        if depth >= MAX_DEPTH { self.fail(TOO_DEEP) } else { Ok(depth + 1) }
     }
 
     fn array(&mut self, depth: usize) -> Result<Json<'a>, JsonError> {
@@ -227,7 +160,7 @@ impl<'a> Reader<'a> {
         let mut members: Vec<(Cow<'a, str>, Json<'a>)> = Vec::new();
         let mut more = !self.skip_if(b'}');
         while more {
-            self.blanks();
+            self.skip_blanks();
             let key = self.key()?;
             members.push((key, self.value(depth)?));
             more = self.comma_or(b'}')?;
@@ -246,11 +179,6 @@ impl<'a> Reader<'a> {
         let key = self.string()?;
         self.colon()?;
         Ok(key)
-    }
-
-    fn colon(&mut self) -> Result<(), JsonError> {
-        self.blanks();
-        self.expect(b':', "a colon was expected")
     }
 
     fn number(&mut self) -> Result<&'a str, JsonError> {
@@ -278,7 +206,7 @@ impl<'a> Reader<'a> {
             return self.fail("a number is not a JSON number");
         }
         // Only ASCII was passed.
-        self.text(start).map(Option::unwrap_or_default)
+        self.text(start)
     }
 
     fn digits(&mut self) -> Result<(), JsonError> {
@@ -289,15 +217,6 @@ impl<'a> Reader<'a> {
             self.step();
         }
         Ok(())
-    }
-
-    /// The text from `start` to here.
-    fn text(&self, start: usize) -> Result<Option<&'a str>, JsonError> {
-        let Some(bytes) = self.bytes.get(start..self.at) else { return Ok(None) };
-        std::str::from_utf8(bytes).map(Some).map_err(|error| JsonError {
-            problem: "a text is not UTF-8",
-            at: start.saturating_add(error.valid_up_to()),
-        })
     }
 }
 

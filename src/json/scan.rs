@@ -2,7 +2,8 @@
 
 use std::borrow::Cow;
 
-use crate::json::{JsonError, Reader};
+use crate::json::JsonError;
+use crate::json::reader::{Reader, TOO_EARLY};
 
 impl<'a> Reader<'a> {
     /// Passes a key and its colon; `None` for a key that can't be read.
@@ -19,7 +20,7 @@ impl<'a> Reader<'a> {
 
     /// Passes one value by its brackets and strings alone, however deep, and returns its bytes.
     pub(super) fn scan(&mut self) -> Result<&'a [u8], JsonError> {
-        self.blanks();
+        self.skip_blanks();
         let start = self.at;
         let mut open: Vec<u8> = Vec::new();
         loop {
@@ -47,7 +48,7 @@ impl<'a> Reader<'a> {
                 }
                 Some(b',' | b':') => return self.fail("a value was expected"),
                 Some(_) => self.scan_word(),
-                None => return self.fail("the text ends too early"),
+                None => return self.fail(TOO_EARLY),
             }
             if open.is_empty() {
                 return Ok(self.bytes.get(start..self.at).unwrap_or_default());
@@ -58,12 +59,12 @@ impl<'a> Reader<'a> {
     fn scan_string(&mut self) -> Result<(), JsonError> {
         self.step();
         loop {
-            let rest = self.bytes.get(self.at..).unwrap_or_default();
-            let Some(next) = rest.iter().position(|byte| matches!(byte, b'"' | b'\\')) else {
+            let Some(next) = self.rest().iter().position(|byte| matches!(byte, b'"' | b'\\'))
+            else {
                 self.at = self.bytes.len();
-                return self.fail("the text ends too early");
+                return self.fail(TOO_EARLY);
             };
-            self.at = self.at.saturating_add(next);
+            self.at += next;
             let escaped = self.peek() == Some(b'\\');
             self.step();
             if !escaped {
@@ -75,13 +76,13 @@ impl<'a> Reader<'a> {
 
     /// A number, `true`, `false`, `null`, or something that is neither.
     fn scan_word(&mut self) {
-        let rest = self.bytes.get(self.at..).unwrap_or_default();
+        let rest = self.rest();
         let ends = |byte: &u8| {
             matches!(
                 byte,
                 b',' | b':' | b'"' | b'{' | b'}' | b'[' | b']' | b' ' | b'\n' | b'\r' | b'\t'
             )
         };
-        self.at = self.at.saturating_add(rest.iter().position(ends).unwrap_or(rest.len()));
+        self.at += rest.iter().position(ends).unwrap_or(rest.len());
     }
 }

@@ -2,7 +2,8 @@
 
 use std::borrow::Cow;
 
-use crate::json::{JsonError, Reader};
+use crate::json::JsonError;
+use crate::json::reader::{Reader, TOO_EARLY};
 
 /// Appends `text` as a JSON string with quotes.
 pub fn write_string(text: &str, out: &mut String) {
@@ -27,22 +28,22 @@ pub fn write_string(text: &str, out: &mut String) {
 
 impl<'a> Reader<'a> {
     /// Moves to the next quote, backslash or control character.
-    fn plain(&mut self) {
-        let rest = self.bytes.get(self.at..).unwrap_or_default();
+    fn skip_plain(&mut self) {
+        let rest = self.rest();
         let special = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..=0x1F);
-        self.at = self.at.saturating_add(rest.iter().position(special).unwrap_or(rest.len()));
+        self.at += rest.iter().position(special).unwrap_or(rest.len());
     }
 
     pub(super) fn string(&mut self) -> Result<Cow<'a, str>, JsonError> {
         self.step();
         let start = self.at;
-        self.plain();
+        self.skip_plain();
         if self.peek() == Some(b'"') {
-            let text = self.text(start)?.unwrap_or_default();
+            let text = self.text(start)?;
             self.step();
             return Ok(Cow::Borrowed(text));
         }
-        let mut text = self.text(start)?.unwrap_or_default().to_owned();
+        let mut text = self.text(start)?.to_owned();
         loop {
             match self.peek() {
                 Some(b'"') => {
@@ -51,11 +52,11 @@ impl<'a> Reader<'a> {
                 }
                 Some(b'\\') => text.push(self.escape()?),
                 Some(_) => return self.fail("a control character stands in a text"),
-                None => return self.fail("the text ends too early"),
+                None => return self.fail(TOO_EARLY),
             }
             let start = self.at;
-            self.plain();
-            text.push_str(self.text(start)?.unwrap_or_default());
+            self.skip_plain();
+            text.push_str(self.text(start)?);
         }
     }
 
@@ -83,10 +84,10 @@ impl<'a> Reader<'a> {
         let first = self.hex()?;
         let code = match first {
             0xD800..=0xDBFF => {
-                if self.bytes.get(self.at..self.at.saturating_add(2)) != Some(b"\\u") {
+                if !self.rest().starts_with(b"\\u") {
                     return self.fail(LONE);
                 }
-                self.at = self.at.saturating_add(2);
+                self.at += 2;
                 let second = self.hex()?;
                 if !(0xDC00..=0xDFFF).contains(&second) {
                     return self.fail(LONE);
