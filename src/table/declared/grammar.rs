@@ -46,15 +46,18 @@ const ELSEWHERE: [(&str, &str); 31] = [
     ("jsonb", "json"),
 ];
 
-/// Reads a whole type.
-pub(super) fn parse(text: &str) -> Result<Declared, BadType> {
-    let mut reader = Reader { rest: text };
-    let ty = reader.ty(0)?;
-    reader.blanks();
-    if reader.rest.is_empty() {
-        return Ok(ty);
+impl std::str::FromStr for Declared {
+    type Err = BadType;
+
+    fn from_str(text: &str) -> Result<Self, BadType> {
+        let mut reader = Reader { rest: text };
+        let ty = reader.ty(0)?;
+        reader.blanks();
+        if reader.rest.is_empty() {
+            return Ok(ty);
+        }
+        Err(BadType(format!("`{}` is left over after the type", reader.rest)))
     }
-    Err(BadType(format!("`{}` is left over after the type", reader.rest)))
 }
 
 /// A reader of the grammar, and what it has not read yet.

@@ -59,14 +59,6 @@ pub enum Declared {
 #[error("{0}")]
 pub struct BadType(pub String);
 
-impl std::str::FromStr for Declared {
-    type Err = BadType;
-
-    fn from_str(text: &str) -> Result<Self, BadType> {
-        grammar::parse(text)
-    }
-}
-
 impl Declared {
     /// The column type it is stored in.
     pub fn column_type(&self) -> ColumnType {

@@ -287,8 +287,9 @@ fn is_widening(from: &ColumnType, to: &ColumnType) -> bool {
 }
 
 #[cfg(test)]
-mod properties;
-#[cfg(test)]
 mod support;
+
+#[cfg(test)]
+mod properties;
 #[cfg(test)]
 mod tests;
