@@ -196,7 +196,10 @@ impl S3Files {
 
 impl Files for S3Files {
     fn prove(&self) -> Call<'_, ()> {
-        Box::pin(async { self.proven.get_or_try_init(|| proof::prove(self)).await.copied() })
+        Box::pin(async {
+            let store = &self.store().await.name;
+            self.proven.get_or_try_init(|| proof::prove(self, store, &self.lake)).await.copied()
+        })
     }
 
     fn read<'a>(&'a self, location: &'a str) -> Call<'a, Option<Bytes>> {

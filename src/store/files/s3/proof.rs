@@ -8,8 +8,7 @@ use futures_util::future::join_all;
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
-use super::{Answer, S3Files};
-use crate::store::files::Files as _;
+use crate::store::files::{Created, Files};
 
 /// How many writers race for one name.
 const WRITERS: usize = 16;
@@ -17,30 +16,29 @@ const WRITERS: usize = 16;
 const FOLDER: &str = ".conditional-writes";
 
 /// Proves it, unless an earlier process has, for the same lake in the same store.
-pub(super) async fn prove(files: &S3Files) -> io::Result<()> {
-    let store = &files.store().await.name;
+pub(super) async fn prove(files: &dyn Files, store: &str, lake: &str) -> io::Result<()> {
     let hash = Sha256::digest(store.as_bytes());
     let name: String = hash.iter().take(8).map(|it| format!("{it:02x}")).collect();
-    let proven = format!("{}/{FOLDER}/{name}/proven", files.lake);
+    let proven = format!("{lake}/{FOLDER}/{name}/proven");
     if files.exists(&proven).await? {
         return Ok(());
     }
-    let probe = format!("{}/{FOLDER}/{name}/{}", files.lake, Uuid::new_v4());
+    let probe = format!("{lake}/{FOLDER}/{name}/{}", Uuid::new_v4());
     race(files, store, &probe).await?;
     replace(files, store, &probe).await?;
     files.write(&proven, Bytes::from(format!("{store} honours conditional writes\n"))).await
 }
 
 /// Of many who make one object, exactly one does, and it is that one's bytes that are there.
-async fn race(files: &S3Files, store: &str, probe: &str) -> io::Result<()> {
+async fn race(files: &dyn Files, store: &str, probe: &str) -> io::Result<()> {
     let bodies: Vec<Bytes> = (0..WRITERS).map(|n| Bytes::from(format!("writer {n}"))).collect();
-    let answers = join_all(bodies.iter().map(|body| files.put_if(probe, None, body))).await;
+    let answers = join_all(bodies.iter().map(|body| files.create(probe, body.clone()))).await;
     let mut winner = None;
     for (answer, body) in answers.into_iter().zip(&bodies) {
         match answer? {
-            Answer::Refused => {}
-            Answer::Done if winner.is_none() => winner = Some(body),
-            Answer::Done => return Err(not_honoured(store, "If-None-Match")),
+            Created::Exists => {}
+            Created::Done if winner.is_none() => winner = Some(body),
+            Created::Done => return Err(not_honoured(store, "If-None-Match")),
         }
     }
     let found = files.read(probe).await?;
@@ -51,13 +49,13 @@ async fn race(files: &S3Files, store: &str, probe: &str) -> io::Result<()> {
 }
 
 /// An object is replaced by who knows its tag, and by nobody else.
-async fn replace(files: &S3Files, store: &str, probe: &str) -> io::Result<()> {
+async fn replace(files: &dyn Files, store: &str, probe: &str) -> io::Result<()> {
     let honoured = match files.read_tagged(probe).await? {
         Some(first) => {
             let next = Bytes::from_static(b"replaced");
-            let known = files.put_if(probe, Some(&first.tag), &next).await?;
-            let stale = files.put_if(probe, Some(&first.tag), &first.bytes).await?;
-            matches!((known, stale), (Answer::Done, Answer::Refused))
+            let known = files.replace(probe, Some(&first.tag), next).await?;
+            let stale = files.replace(probe, Some(&first.tag), first.bytes).await?;
+            known && !stale
         }
         None => false,
     };
