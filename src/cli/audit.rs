@@ -15,7 +15,7 @@ use crate::name::TableName;
 use crate::recovery::{self, Found, Problem, Shard, Start, Streams};
 use crate::store::Lake;
 use crate::store::clock::Clock;
-use crate::store::look::Origin;
+use crate::store::inspect::Origin;
 use crate::time;
 
 /// What is asked for.

@@ -3,27 +3,23 @@
 //! The check and the swap use the same metadata, so whatever happens between them (a retry, a
 //! bisected half, a zombie, another committer) makes the swap fail and the check run again.
 
-use std::collections::{HashMap, HashSet};
-use std::iter;
-use std::sync::Arc;
+use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
-use iceberg::spec::{
-    DataFile, MAIN_BRANCH, ManifestFile, Operation, Snapshot, SnapshotSummaryCollector, Summary,
-    TableMetadata, TableMetadataBuilder,
-};
+use iceberg::spec::{DataFile, ManifestFile};
 use uuid::Uuid;
 
 use crate::deadline::Deadline;
-use crate::record::Row;
+use crate::record::{Reject, Row};
 use crate::store::batch::{Batch, Ended};
 use crate::store::candidates::Search;
 use crate::store::data::{self, Written};
 use crate::store::error::StoreError;
-use crate::store::head::{COMMIT_PROPERTY, Loaded, Swap};
+use crate::store::head::{Loaded, Swap};
+use crate::store::proposal::{self, CommitId};
 use crate::store::table::Table;
-use crate::store::{Committed, Landed, read, schema, trim};
-use crate::table::layout::{Change, Layout, Policy};
+use crate::store::{read, schema};
+use crate::table::layout::{Change, Layout, Policy, Spread};
 use crate::table::lineage::BEFORE;
 use crate::table::{judge, place};
 
@@ -34,14 +30,44 @@ const UNKNOWN_TRIES: u32 = 8;
 /// Longest pause after a lost swap.
 const LONGEST_PAUSE_MS: u64 = 250;
 
+/// What became of a batch that is durable now.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Landed {
+    /// Rows that this batch added.
+    pub landed: u64,
+    /// Rows that the table, or an earlier row of the batch, already held.
+    pub duplicates: u64,
+    /// Data files added.
+    pub files: u64,
+    /// Bytes of the data files added.
+    pub bytes: u64,
+    /// Data files whose ids were read to find duplicates.
+    pub files_read: u64,
+    /// The commit that added the rows, unless there was nothing to add.
+    pub commit: Option<CommitId>,
+    /// How often the rows were offered to the head.
+    pub attempts: u64,
+    /// How often another commit came first.
+    pub conflicts: u64,
+    /// Places of the added rows in the batch as it was offered.
+    pub places: Vec<usize>,
+    /// Names of columns added.
+    pub new_columns: Vec<String>,
+    /// Landed rows with something in `_lw_extra`.
+    pub extra: u64,
+    /// Rows that the table does not take, by their place in the batch, and why: their records are
+    /// rejects.
+    pub refused: Vec<(usize, Reject)>,
+    /// By the name of a field's own column: where the values of landed rows went.
+    pub spread: BTreeMap<String, Spread>,
+}
+
 /// One batch on its way into one table.
 #[derive(Debug)]
 pub struct Commit<'a> {
     table: &'a Table,
     policy: &'a Policy,
-    /// Names this commit in all its attempts.
-    id: String,
-    snapshot_id: i64,
+    id: CommitId,
     batch: Batch,
     /// Data files that need not be looked into again, and manifests whose files all need not.
     checked: HashSet<String>,
@@ -54,13 +80,10 @@ pub struct Commit<'a> {
 impl<'a> Commit<'a> {
     /// A commit of `rows`, of which the first of each id counts.
     pub fn new(table: &'a Table, policy: &'a Policy, rows: Vec<Row>) -> Self {
-        let unique = Uuid::new_v4();
         Self {
             table,
             policy,
-            id: unique.to_string(),
-            // Positive, and as random as the commit id.
-            snapshot_id: i64::try_from(unique.as_u64_pair().0 >> 1).unwrap_or(i64::MAX),
+            id: CommitId::random(),
             batch: Batch::new(rows),
             checked: HashSet::new(),
             ours: HashSet::new(),
@@ -92,9 +115,11 @@ impl<'a> Commit<'a> {
                 break;
             }
             let manifest = self.write(&head, &layout).await?;
-            let next = self.next(&head, there, manifest).await?;
+            let entries = self.written.as_ref().map_or(&[][..], |(written, _)| &written.entries);
+            let next =
+                proposal::append(self.table, &head, &self.id, there, manifest, entries).await?;
             self.landed.attempts = self.landed.attempts.saturating_add(1);
-            match self.table.head.swap(Some(&head), &next, &self.id).await {
+            match self.table.head.swap(Some(&head), &next, &self.id.id).await {
                 Swap::Swapped => return Ok(self.done()),
                 Swap::TooOld => {}
                 // What is in the table decides, at the next look.
@@ -115,9 +140,9 @@ impl<'a> Commit<'a> {
     }
 
     fn done(self) -> Landed {
-        let Self { batch, written, mut landed, id, snapshot_id: snapshot, .. } = self;
+        let Self { batch, written, mut landed, id, .. } = self;
         landed.landed = count(batch.rows().len());
-        landed.commit = (landed.landed > 0).then_some(Committed { id, snapshot });
+        landed.commit = (landed.landed > 0).then_some(id);
         if let Some((written, _)) = written {
             landed.files = count(written.entries.len());
             let bytes = written.entries.iter().map(DataFile::file_size_in_bytes);
@@ -148,7 +173,7 @@ impl<'a> Commit<'a> {
                     });
                 }
                 let commit = Uuid::new_v4().to_string();
-                let new = table.create(&changes, self.policy.zoned, &commit)?;
+                let new = schema::create(table, &changes, self.policy.zoned, &commit)?;
                 let swap = table.head.swap(None, &new, &commit).await;
                 self.schema_swapped(swap, &changes, &mut tries).await?;
                 continue;
@@ -163,7 +188,7 @@ impl<'a> Commit<'a> {
                 return Err(StoreError::OutOfTime(table.name.clone()));
             }
             let commit = Uuid::new_v4().to_string();
-            let new = table.changed(&head, &layout, &changes, &commit)?;
+            let new = schema::changed(table, &head, &layout, &changes, &commit)?;
             let swap = table.head.swap(Some(&head), &new, &commit).await;
             self.schema_swapped(swap, &changes, &mut tries).await?;
         }
@@ -267,7 +292,7 @@ impl<'a> Commit<'a> {
         let manifest = table
             .manifests
             .write(
-                self.snapshot_id,
+                self.id.snapshot,
                 metadata.current_schema(),
                 spec,
                 &written.entries,
@@ -277,77 +302,6 @@ impl<'a> Commit<'a> {
         self.written = Some((written, manifest.clone()));
         Ok(manifest)
     }
-
-    /// Step 3's proposal: the head with one more snapshot, and less of the past.
-    async fn next(
-        &self,
-        head: &Loaded,
-        there: Vec<ManifestFile>,
-        manifest: ManifestFile,
-    ) -> Result<TableMetadata, StoreError> {
-        let (table, metadata) = (self.table, &head.metadata);
-        let sequence = metadata.next_sequence_number();
-        let manifests = iter::once(manifest).chain(there).collect();
-        let parent_id = metadata.current_snapshot_id();
-        let list =
-            table.manifests.write_list(self.snapshot_id, parent_id, sequence, manifests).await?;
-        let now = table.time_after(head);
-        let snapshot = Snapshot::builder()
-            .with_snapshot_id(self.snapshot_id)
-            .with_parent_snapshot_id(parent_id)
-            .with_sequence_number(sequence)
-            .with_timestamp_ms(now)
-            .with_manifest_list(list)
-            .with_schema_id(metadata.current_schema_id())
-            .with_summary(self.summary(metadata))
-            .build();
-        let trim = trim::trim(metadata, now)?;
-        let failed = StoreError::metadata("make the next version of a table");
-        table
-            .builder(head)?
-            .remove_snapshots(&trim.snapshots)
-            .set_branch_snapshot(snapshot, MAIN_BRANCH)
-            .and_then(|it| it.remove_schemas(&trim.schemas))
-            .and_then(|it| it.set_properties(schema::missing_properties(metadata)))
-            .and_then(|it| it.set_properties(commit_property(&self.id)))
-            .and_then(TableMetadataBuilder::build)
-            .map(|it| it.metadata)
-            .map_err(failed)
-    }
-
-    fn summary(&self, metadata: &TableMetadata) -> Summary {
-        let mut collector = SnapshotSummaryCollector::default();
-        for entry in self.written.iter().flat_map(|(written, _)| &written.entries) {
-            let (schema, spec) = (metadata.current_schema(), metadata.default_partition_spec());
-            collector.add_file(entry, Arc::clone(schema), Arc::clone(spec));
-        }
-        let mut properties = collector.build();
-        let before = metadata.current_snapshot().map(|it| it.summary());
-        for (total, added) in [
-            ("total-records", "added-records"),
-            ("total-data-files", "added-data-files"),
-            ("total-files-size", "added-files-size"),
-        ] {
-            let number = |it: Option<&String>| it.and_then(|it| it.parse::<u64>().ok());
-            let old = match before {
-                // An unknown total stays unknown.
-                Some(before) => number(before.additional_properties.get(total)),
-                None => Some(0),
-            };
-            if let (Some(old), Some(new)) = (old, number(properties.get(added))) {
-                properties.insert(total.to_owned(), old.saturating_add(new).to_string());
-            }
-        }
-        properties.insert(COMMIT_PROPERTY.to_owned(), self.id.clone());
-        properties.insert("lakeward.version".to_owned(), self.table.writer.version.clone());
-        properties.insert("lakeward.config".to_owned(), self.table.config_hash.clone());
-        Summary { operation: Operation::Append, additional_properties: properties }
-    }
-}
-
-/// The property that names a commit.
-pub fn commit_property(commit: &str) -> HashMap<String, String> {
-    HashMap::from([(COMMIT_PROPERTY.to_owned(), commit.to_owned())])
 }
 
 fn count(n: usize) -> u64 {

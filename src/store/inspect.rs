@@ -6,10 +6,11 @@ use iceberg::spec::{DataFile, NestedField, NestedFieldRef, PrimitiveLiteral, Sch
 
 use crate::name::TableName;
 use crate::store::error::StoreError;
+use crate::store::files::Files;
 use crate::store::head::Loaded;
+use crate::store::read;
 use crate::store::schema::column_type;
 use crate::store::table::Table;
-use crate::store::{Lake, read};
 use crate::table::lineage;
 use crate::table::{Cell, ColumnType};
 use crate::time::Timestamp;
@@ -57,131 +58,119 @@ pub struct ReadRows {
     pub rows: Vec<Vec<Cell>>,
 }
 
-impl Lake {
-    /// Names of all tables, sorted. Folders that are no tables are passed over.
-    pub async fn tables(&self) -> Result<Vec<TableName>, StoreError> {
-        let mut tables = Vec::new();
-        for namespace in self.folders(&self.location).await? {
-            for name in self.folders(&format!("{}/{namespace}", self.location)).await? {
-                let metadata = format!("{}/{namespace}/{name}/metadata", self.location);
-                if self.folders(&metadata).await?.is_empty() {
-                    continue;
-                }
-                tables.extend(format!("{namespace}.{name}").parse::<TableName>());
-            }
-        }
-        tables.sort();
-        Ok(tables)
-    }
-
-    async fn folders(&self, folder: &str) -> Result<Vec<String>, StoreError> {
-        match self.files.list(folder).await {
-            Ok(names) => Ok(names),
-            // A file lies among the folders.
-            Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => Ok(Vec::new()),
-            Err(error) => Err(StoreError::files("list", folder)(error)),
-        }
-    }
-
-    /// Describes a table; `None` where there is none.
-    pub async fn describe(&self, table: &TableName) -> Result<Option<Description>, StoreError> {
-        let table = self.table(table);
-        let Some(head) = table.head.load().await? else { return Ok(None) };
-        let files = live(&table, &head).await?;
-        let schema = head.metadata.current_schema();
-        let sum = |of: fn(&DataFile) -> u64| files.iter().map(of).fold(0, u64::saturating_add);
-        let columns = schema.as_struct().fields().iter().map(|field| DescribedColumn {
-            name: field.name.clone(),
-            ty: column_type(&field.field_type),
-            doc: field.doc.clone(),
-            nulls: nulls(&files, field),
-        });
-        Ok(Some(Description {
-            name: table.name.clone(),
-            location: table.location.clone(),
-            rows: sum(DataFile::record_count),
-            files: u64::try_from(files.len()).unwrap_or(u64::MAX),
-            bytes: sum(DataFile::file_size_in_bytes),
-            snapshots: u64::try_from(head.metadata.snapshots().len()).unwrap_or(u64::MAX),
-            last_arrival: files.iter().filter_map(|file| last_arrival(schema, file)).max(),
-            columns: columns.collect(),
-        }))
-    }
-
-    /// The newest `limit` rows by arrival, then position; newest first. `None` where there is no
-    /// such table. Files that can't hold one of them are not read.
-    pub async fn newest(
-        &self,
-        table: &TableName,
-        limit: usize,
-    ) -> Result<Option<ReadRows>, StoreError> {
-        let table = self.table(table);
-        let Some(head) = table.head.load().await? else { return Ok(None) };
-        let schema = head.metadata.current_schema();
-        let mut files = live(&table, &head).await?;
-        files.sort_by_key(|file| std::cmp::Reverse(last_arrival(schema, file)));
-
-        let fields = schema.as_struct().fields();
-        let place = |name: &str| fields.iter().position(|field| field.name == name);
-        let order = [place(lineage::ARRIVED_AT), place(lineage::POSITION), place(lineage::ID)];
-        let mut newest: Vec<Vec<Cell>> = Vec::new();
-        for file in &files {
-            let oldest = newest.last().filter(|_| newest.len() >= limit);
-            let reach = oldest.and_then(|row| micros(row, order[0]));
-            if let (Some(reach), Some(last)) = (reach, last_arrival(schema, file))
-                && last.micros() < reach
-            {
-                break;
-            }
-            newest.extend(read::rows(&table.files, fields, file).await?);
-            newest.sort_by_cached_key(|row| std::cmp::Reverse(sort_key(row, order)));
-            newest.truncate(limit);
-        }
-        let columns = fields.iter().map(|it| (it.name.clone(), column_type(&it.field_type)));
-        Ok(Some(ReadRows { columns: columns.collect(), rows: newest }))
-    }
-}
-
 /// Where rows are from: source, shard, and day of arrival in days since 1970.
 pub type Origin = (String, Option<String>, Option<i32>);
 
-impl Lake {
-    /// How many rows a table has of each source, shard and day of arrival (UTC). Files whose rows
-    /// are all older than the day `since` are not read. `None` where there is no such table.
-    pub async fn origins(
-        &self,
-        table: &TableName,
-        since: Option<i32>,
-    ) -> Result<Option<BTreeMap<Origin, u64>>, StoreError> {
-        let table = self.table(table);
-        let Some(head) = table.head.load().await? else { return Ok(None) };
-        let schema = head.metadata.current_schema();
-        let names = [lineage::SOURCE, lineage::SHARD, lineage::ARRIVED_AT];
-        let fields: Option<Vec<NestedFieldRef>> =
-            names.map(|name| schema.field_by_name(name).cloned()).into_iter().collect();
-        let Some(fields) = fields else { return Ok(None) };
-        let mut origins = BTreeMap::new();
-        let older = |day: Option<i32>| day.zip(since).is_some_and(|(day, since)| day < since);
-        for file in live(&table, &head).await? {
-            if older(last_arrival(schema, &file).map(Timestamp::day)) {
+/// Names of all tables of the lake at `location`, sorted. Folders that are not tables are passed
+/// over.
+pub async fn tables(files: &dyn Files, location: &str) -> Result<Vec<TableName>, StoreError> {
+    let mut tables = Vec::new();
+    for namespace in folders(files, location).await? {
+        for name in folders(files, &format!("{location}/{namespace}")).await? {
+            let metadata = format!("{location}/{namespace}/{name}/metadata");
+            if folders(files, &metadata).await?.is_empty() {
                 continue;
             }
-            for row in read::rows(&table.files, &fields, &file).await? {
-                let text = |at: usize| match row.get(at) {
-                    Some(Cell::Text(text)) => Some(text.clone()),
-                    _ => None,
-                };
-                let arrived = micros(&row, Some(2)).and_then(Timestamp::from_micros);
-                let day = arrived.map(Timestamp::day);
-                if !older(day) {
-                    let origin = (text(0).unwrap_or_default(), text(1), day);
-                    let count: &mut u64 = origins.entry(origin).or_default();
-                    *count = count.saturating_add(1);
-                }
+            tables.extend(format!("{namespace}.{name}").parse::<TableName>());
+        }
+    }
+    tables.sort();
+    Ok(tables)
+}
+
+async fn folders(files: &dyn Files, folder: &str) -> Result<Vec<String>, StoreError> {
+    match files.list(folder).await {
+        Ok(names) => Ok(names),
+        // A file lies among the folders.
+        Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => Ok(Vec::new()),
+        Err(error) => Err(StoreError::files("list", folder)(error)),
+    }
+}
+
+/// Describes a table; `None` where it does not exist.
+pub async fn describe(table: &Table) -> Result<Option<Description>, StoreError> {
+    let Some(head) = table.head.load().await? else { return Ok(None) };
+    let files = live(table, &head).await?;
+    let schema = head.metadata.current_schema();
+    let sum = |of: fn(&DataFile) -> u64| files.iter().map(of).fold(0, u64::saturating_add);
+    let columns = schema.as_struct().fields().iter().map(|field| DescribedColumn {
+        name: field.name.clone(),
+        ty: column_type(&field.field_type),
+        doc: field.doc.clone(),
+        nulls: nulls(&files, field),
+    });
+    Ok(Some(Description {
+        name: table.name.clone(),
+        location: table.location.clone(),
+        rows: sum(DataFile::record_count),
+        files: u64::try_from(files.len()).unwrap_or(u64::MAX),
+        bytes: sum(DataFile::file_size_in_bytes),
+        snapshots: u64::try_from(head.metadata.snapshots().len()).unwrap_or(u64::MAX),
+        last_arrival: files.iter().filter_map(|file| last_arrival(schema, file)).max(),
+        columns: columns.collect(),
+    }))
+}
+
+/// The newest `limit` rows by arrival, then position; newest first. `None` where the table does
+/// not exist. Files that can't hold one of them are not read.
+pub async fn newest(table: &Table, limit: usize) -> Result<Option<ReadRows>, StoreError> {
+    let Some(head) = table.head.load().await? else { return Ok(None) };
+    let schema = head.metadata.current_schema();
+    let mut files = live(table, &head).await?;
+    files.sort_by_key(|file| std::cmp::Reverse(last_arrival(schema, file)));
+
+    let fields = schema.as_struct().fields();
+    let index = |name: &str| fields.iter().position(|field| field.name == name);
+    let order = [index(lineage::ARRIVED_AT), index(lineage::POSITION), index(lineage::ID)];
+    let mut newest: Vec<Vec<Cell>> = Vec::new();
+    for file in &files {
+        let oldest = newest.last().filter(|_| newest.len() >= limit);
+        let reach = oldest.and_then(|row| micros(row, order[0]));
+        if let (Some(reach), Some(last)) = (reach, last_arrival(schema, file))
+            && last.micros() < reach
+        {
+            break;
+        }
+        newest.extend(read::rows(&table.files, fields, file).await?);
+        newest.sort_by_cached_key(|row| std::cmp::Reverse(sort_key(row, order)));
+        newest.truncate(limit);
+    }
+    let columns = fields.iter().map(|it| (it.name.clone(), column_type(&it.field_type)));
+    Ok(Some(ReadRows { columns: columns.collect(), rows: newest }))
+}
+
+/// The number of rows that a table has of each source, shard and day of arrival (UTC). Files whose
+/// rows are all older than the day `since` are not read. `None` where the table does not exist.
+pub async fn origins(
+    table: &Table,
+    since: Option<i32>,
+) -> Result<Option<BTreeMap<Origin, u64>>, StoreError> {
+    let Some(head) = table.head.load().await? else { return Ok(None) };
+    let schema = head.metadata.current_schema();
+    let names = [lineage::SOURCE, lineage::SHARD, lineage::ARRIVED_AT];
+    let fields: Option<Vec<NestedFieldRef>> =
+        names.map(|name| schema.field_by_name(name).cloned()).into_iter().collect();
+    let Some(fields) = fields else { return Ok(None) };
+    let mut origins = BTreeMap::new();
+    let older = |day: Option<i32>| day.zip(since).is_some_and(|(day, since)| day < since);
+    for file in live(table, &head).await? {
+        if older(last_arrival(schema, &file).map(Timestamp::day)) {
+            continue;
+        }
+        for row in read::rows(&table.files, &fields, &file).await? {
+            let text = |at: usize| match row.get(at) {
+                Some(Cell::Text(text)) => Some(text.clone()),
+                _ => None,
+            };
+            let arrived = micros(&row, Some(2)).and_then(Timestamp::from_micros);
+            let day = arrived.map(Timestamp::day);
+            if !older(day) {
+                let origin = (text(0).unwrap_or_default(), text(1), day);
+                *origins.entry(origin).or_default() += 1;
             }
         }
-        Ok(Some(origins))
     }
+    Ok(Some(origins))
 }
 
 async fn live(table: &Table, head: &Loaded) -> Result<Vec<DataFile>, StoreError> {

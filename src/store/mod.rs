@@ -8,37 +8,46 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::deadline::Deadline;
 use crate::name::TableName;
-use crate::record::{Reject, Row};
+use crate::record::Row;
 use crate::store::clock::Clock;
 use crate::store::commit::Commit;
 use crate::store::files::Files;
 use crate::store::head::versions::VersionFiles;
 use crate::store::manifest::Manifests;
 use crate::store::table::Table;
-use crate::table::layout::{Policy, Spread};
+use crate::table::layout::Policy;
 use crate::table::lineage;
 
+pub use crate::store::commit::Landed;
 pub use crate::store::error::StoreError;
-pub use crate::store::look::{DescribedColumn, Description, ReadRows};
+pub use crate::store::inspect::{DescribedColumn, Description, Origin, ReadRows};
+pub use crate::store::proposal::CommitId;
 pub use crate::store::writer::Writer;
 
-pub mod batch;
-pub mod bounds;
-pub mod candidates;
 pub mod clock;
-pub mod commit;
-pub mod data;
-pub mod encode;
 pub mod error;
 pub mod files;
-pub mod head;
-pub mod look;
-pub mod manifest;
-pub mod read;
-pub mod schema;
-pub mod table;
-pub mod trim;
 pub mod writer;
+
+pub mod head;
+pub mod manifest;
+pub mod table;
+
+pub mod schema;
+pub mod trim;
+
+pub mod bounds;
+pub mod candidates;
+pub mod encode;
+
+pub mod batch;
+pub mod data;
+pub mod read;
+
+pub mod proposal;
+
+pub mod commit;
+pub mod inspect;
 
 /// Where the lake is and how its commits are named.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,47 +68,6 @@ pub struct Lake {
     writer: Writer,
     /// Tables keep what they have seen: heads to start from and manifests, which never change.
     tables: Mutex<HashMap<TableName, Arc<Table>>>,
-}
-
-/// What became of a batch that is durable now.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Landed {
-    /// Rows that this batch added.
-    pub landed: u64,
-    /// Rows that the table, or an earlier row of the batch, already held.
-    pub duplicates: u64,
-    /// Data files added.
-    pub files: u64,
-    /// Bytes of the data files added.
-    pub bytes: u64,
-    /// Data files whose ids were read to find duplicates.
-    pub files_read: u64,
-    /// The commit that added the rows, unless there was nothing to add.
-    pub commit: Option<Committed>,
-    /// How often the rows were offered to the head.
-    pub attempts: u64,
-    /// How often another commit came first.
-    pub conflicts: u64,
-    /// Places of the added rows in the batch as it was offered.
-    pub places: Vec<usize>,
-    /// Names of columns added.
-    pub new_columns: Vec<String>,
-    /// Landed rows with something in `_lw_extra`.
-    pub extra: u64,
-    /// Rows that the table does not take, by their place in the batch, and why: their records are
-    /// rejects.
-    pub refused: Vec<(usize, Reject)>,
-    /// By the name of a field's own column: where the values of landed rows went.
-    pub spread: BTreeMap<String, Spread>,
-}
-
-/// What names a commit, in the table as well.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Committed {
-    /// The commit id in the snapshot's summary.
-    pub id: String,
-    /// The snapshot.
-    pub snapshot: i64,
 }
 
 impl Lake {
@@ -142,6 +110,37 @@ impl Lake {
     ) -> Result<Landed, StoreError> {
         let table = self.table(table);
         Commit::new(&table, policy, rows).run(deadline).await
+    }
+
+    /// Names of all tables, sorted. Folders that are not tables are passed over.
+    pub async fn tables(&self) -> Result<Vec<TableName>, StoreError> {
+        inspect::tables(&*self.files, &self.location).await
+    }
+
+    /// Describes a table; `None` where it does not exist.
+    pub async fn describe(&self, table: &TableName) -> Result<Option<Description>, StoreError> {
+        inspect::describe(&self.table(table)).await
+    }
+
+    /// The newest `limit` rows by arrival, then position; newest first. `None` where the table
+    /// does not exist. Files that can't hold one of them are not read.
+    pub async fn newest(
+        &self,
+        table: &TableName,
+        limit: usize,
+    ) -> Result<Option<ReadRows>, StoreError> {
+        inspect::newest(&self.table(table), limit).await
+    }
+
+    /// The number of rows that a table has of each source, shard and day of arrival (UTC). Files
+    /// whose rows are all older than the day `since` are not read. `None` where the table does not
+    /// exist.
+    pub async fn origins(
+        &self,
+        table: &TableName,
+        since: Option<i32>,
+    ) -> Result<Option<BTreeMap<Origin, u64>>, StoreError> {
+        inspect::origins(&self.table(table), since).await
     }
 
     fn table(&self, name: &TableName) -> Arc<Table> {

@@ -10,7 +10,7 @@ use iceberg::spec::{
 
 use crate::name::{self, TableName};
 use crate::store::error::StoreError;
-use crate::store::head::COMMIT_PROPERTY;
+use crate::store::head::{COMMIT_PROPERTY, Loaded, commit_property};
 use crate::store::table::Table;
 use crate::table::ColumnType;
 use crate::table::layout::{Change, Column, Layout, Owner};
@@ -222,9 +222,37 @@ impl Types {
     }
 }
 
+/// Metadata of the new table with `changes` made; with `zoned` its times are made with a zone, UTC.
+pub fn create(
+    table: &Table,
+    changes: &[Change],
+    zoned: bool,
+    commit: &str,
+) -> Result<TableMetadata, StoreError> {
+    let empty = empty(table, zoned, commit)?;
+    let builder = empty.clone().into_builder(None);
+    built(change(builder, &empty, &Layout::default(), changes)?)
+}
+
+/// The head's metadata with `changes` made and nothing else.
+pub fn changed(
+    table: &Table,
+    head: &Loaded,
+    layout: &Layout,
+    changes: &[Change],
+    commit: &str,
+) -> Result<TableMetadata, StoreError> {
+    let builder = change(table.builder(head)?, &head.metadata, layout, changes)?;
+    let failed = StoreError::metadata("change the schema");
+    built(builder.set_properties(commit_property(commit)).map_err(failed)?)
+}
+
+fn built(builder: TableMetadataBuilder) -> Result<TableMetadata, StoreError> {
+    builder.build().map(|it| it.metadata).map_err(StoreError::metadata("change the schema"))
+}
+
 /// Metadata of a new, empty table: the lineage columns, partitioned by the day of arrival.
-/// With `zoned` its times are made with a zone, UTC.
-pub fn create(table: &Table, zoned: bool, commit: &str) -> Result<TableMetadata, StoreError> {
+fn empty(table: &Table, zoned: bool, commit: &str) -> Result<TableMetadata, StoreError> {
     let failed = StoreError::metadata("make a table");
     let mut types = Types { next: 1 };
     let fields: Vec<NestedFieldRef> = table
@@ -269,7 +297,7 @@ pub fn missing_properties(metadata: &TableMetadata) -> HashMap<String, String> {
 }
 
 /// The builder with a schema that has `changes` made to `metadata`'s, and their owners recorded.
-pub fn change(
+fn change(
     builder: TableMetadataBuilder,
     metadata: &TableMetadata,
     layout: &Layout,

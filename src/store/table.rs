@@ -7,14 +7,11 @@ use serde_json::Value;
 
 use crate::name::TableName;
 use crate::store::clock::Clock;
-use crate::store::commit::commit_property;
 use crate::store::error::StoreError;
 use crate::store::files::Files;
 use crate::store::head::{Head, Loaded};
 use crate::store::manifest::Manifests;
-use crate::store::schema;
 use crate::store::writer::Writer;
-use crate::table::layout::{Change, Layout};
 use crate::table::lineage::LineageColumn;
 
 /// How far clocks may differ before times are brought back. Iceberg allows a minute.
@@ -65,33 +62,6 @@ impl Table {
         };
         Ok(metadata.into_builder(Some(head.location.clone())))
     }
-
-    /// Metadata of the new table with `changes` made; `zoned` says how times are made.
-    pub(crate) fn create(
-        &self,
-        changes: &[Change],
-        zoned: bool,
-        commit: &str,
-    ) -> Result<TableMetadata, StoreError> {
-        let empty = schema::create(self, zoned, commit)?;
-        let builder = empty.clone().into_builder(None);
-        let builder = schema::change(builder, &empty, &Layout::default(), changes)?;
-        built(builder)
-    }
-
-    /// The head's metadata with `changes` made and nothing else.
-    pub(crate) fn changed(
-        &self,
-        head: &Loaded,
-        layout: &Layout,
-        changes: &[Change],
-        commit: &str,
-    ) -> Result<TableMetadata, StoreError> {
-        let failed = StoreError::metadata("change the schema");
-        let builder = self.builder(head)?;
-        let builder = schema::change(builder, &head.metadata, layout, changes)?;
-        built(builder.set_properties(commit_property(commit)).map_err(failed)?)
-    }
 }
 
 /// The metadata with no time of an update after `now`.
@@ -113,8 +83,4 @@ fn not_after(metadata: &TableMetadata, now: i64) -> Result<TableMetadata, StoreE
         }
     }
     serde_json::from_value(json).map_err(failed)
-}
-
-fn built(builder: TableMetadataBuilder) -> Result<TableMetadata, StoreError> {
-    builder.build().map(|it| it.metadata).map_err(StoreError::metadata("change the schema"))
 }

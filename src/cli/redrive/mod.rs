@@ -21,7 +21,7 @@ use crate::record::{Lineage, Op, Row};
 use crate::recovery;
 use crate::route::{Pattern, Route, Target};
 use crate::store::Lake;
-use crate::store::look::ReadRows;
+use crate::store::inspect::ReadRows;
 use crate::table::{Cell, ColumnType, lineage};
 use crate::time::Timestamp;
 

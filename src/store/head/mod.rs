@@ -1,5 +1,6 @@
 //! The head of a table: which metadata is current, and the one conditional write that changes it.
 
+use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -17,6 +18,11 @@ pub const MAX_HEAD_AGE: Duration = Duration::from_secs(5 * 60);
 
 /// Table property that names the commit which wrote this metadata.
 pub const COMMIT_PROPERTY: &str = "lakeward.commit";
+
+/// The property that names a commit.
+pub fn commit_property(commit: &str) -> HashMap<String, String> {
+    HashMap::from([(COMMIT_PROPERTY.to_owned(), commit.to_owned())])
+}
 
 /// A head as it was loaded.
 #[derive(Debug, Clone)]

@@ -1,0 +1,109 @@
+//! The metadata that a commit proposes: its head with one more snapshot, and less of the past.
+
+use std::iter;
+use std::sync::Arc;
+
+use iceberg::spec::{
+    DataFile, MAIN_BRANCH, ManifestFile, Operation, Snapshot, SnapshotSummaryCollector, Summary,
+    TableMetadata, TableMetadataBuilder,
+};
+use uuid::Uuid;
+
+use crate::store::error::StoreError;
+use crate::store::head::{COMMIT_PROPERTY, Loaded, commit_property};
+use crate::store::table::Table;
+use crate::store::{schema, trim};
+
+/// What names a commit in all its attempts, in the table as well.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommitId {
+    /// The commit id in the snapshot's summary.
+    pub id: String,
+    /// The snapshot.
+    pub snapshot: i64,
+}
+
+impl CommitId {
+    /// A new id.
+    pub fn random() -> Self {
+        let unique = Uuid::new_v4();
+        Self {
+            id: unique.to_string(),
+            // Positive, and as random as the commit id.
+            snapshot: i64::try_from(unique.as_u64_pair().0 >> 1).unwrap_or(i64::MAX),
+        }
+    }
+}
+
+/// Writes the manifest list of a new snapshot, and returns the metadata that makes it current: the
+/// manifests `there`, and one that adds `entries`.
+pub async fn append(
+    table: &Table,
+    head: &Loaded,
+    commit: &CommitId,
+    there: Vec<ManifestFile>,
+    manifest: ManifestFile,
+    entries: &[DataFile],
+) -> Result<TableMetadata, StoreError> {
+    let metadata = &head.metadata;
+    let sequence = metadata.next_sequence_number();
+    let manifests = iter::once(manifest).chain(there).collect();
+    let parent_id = metadata.current_snapshot_id();
+    let list = table.manifests.write_list(commit.snapshot, parent_id, sequence, manifests).await?;
+    let now = table.time_after(head);
+    let snapshot = Snapshot::builder()
+        .with_snapshot_id(commit.snapshot)
+        .with_parent_snapshot_id(parent_id)
+        .with_sequence_number(sequence)
+        .with_timestamp_ms(now)
+        .with_manifest_list(list)
+        .with_schema_id(metadata.current_schema_id())
+        .with_summary(summary(table, metadata, commit, entries))
+        .build();
+    let trim = trim::trim(metadata, now)?;
+    let failed = StoreError::metadata("make the next version of a table");
+    table
+        .builder(head)?
+        .remove_snapshots(&trim.snapshots)
+        .set_branch_snapshot(snapshot, MAIN_BRANCH)
+        .and_then(|it| it.remove_schemas(&trim.schemas))
+        .and_then(|it| it.set_properties(schema::missing_properties(metadata)))
+        .and_then(|it| it.set_properties(commit_property(&commit.id)))
+        .and_then(TableMetadataBuilder::build)
+        .map(|it| it.metadata)
+        .map_err(failed)
+}
+
+fn summary(
+    table: &Table,
+    metadata: &TableMetadata,
+    commit: &CommitId,
+    entries: &[DataFile],
+) -> Summary {
+    let mut collector = SnapshotSummaryCollector::default();
+    for entry in entries {
+        let (schema, spec) = (metadata.current_schema(), metadata.default_partition_spec());
+        collector.add_file(entry, Arc::clone(schema), Arc::clone(spec));
+    }
+    let mut properties = collector.build();
+    let before = metadata.current_snapshot().map(|it| it.summary());
+    for (total, added) in [
+        ("total-records", "added-records"),
+        ("total-data-files", "added-data-files"),
+        ("total-files-size", "added-files-size"),
+    ] {
+        let number = |it: Option<&String>| it.and_then(|it| it.parse::<u64>().ok());
+        let old = match before {
+            // An unknown total stays unknown.
+            Some(before) => number(before.additional_properties.get(total)),
+            None => Some(0),
+        };
+        if let (Some(old), Some(new)) = (old, number(properties.get(added))) {
+            properties.insert(total.to_owned(), old.saturating_add(new).to_string());
+        }
+    }
+    properties.insert(COMMIT_PROPERTY.to_owned(), commit.id.clone());
+    properties.insert("lakeward.version".to_owned(), table.writer.version.clone());
+    properties.insert("lakeward.config".to_owned(), table.config_hash.clone());
+    Summary { operation: Operation::Append, additional_properties: properties }
+}
