@@ -7,6 +7,7 @@ pub mod json;
 pub mod arn;
 pub mod name;
 pub mod number;
+pub mod table_name;
 pub mod time;
 pub mod value;
 

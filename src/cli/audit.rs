@@ -11,11 +11,11 @@ use crate::cli::{DONE, FAILED, Failure, HAPPENED, Terminal, replay};
 use crate::config::Config;
 use crate::deadline::Deadline;
 use crate::handler::{App, Handled};
-use crate::name::TableName;
 use crate::recovery::{self, Found, Problem, Shard, Start, Streams};
 use crate::store::Lake;
 use crate::store::clock::Clock;
 use crate::store::inspect::Origin;
+use crate::table_name::TableName;
 use crate::time;
 
 /// What is asked for.

@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use clap::Parser as _;
 
 use crate::config::{self, Config, ConfigError, FILE_NAME};
-use crate::name::TableName;
 use crate::store::Lake;
+use crate::table_name::TableName;
 
 mod args;
 mod audit;

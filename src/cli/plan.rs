@@ -7,11 +7,12 @@ use crate::cli::replay::{Replayed, handle_all, places, pretend};
 use crate::cli::{FAILED, Failure, Summary, Terminal, print};
 use crate::config::Config;
 use crate::handler::App;
-use crate::name::{self, TableName};
+use crate::name;
 use crate::route::{Route, Target};
 use crate::store::{DescribedColumn, Lake};
 use crate::table::ColumnType;
 use crate::table::layout::Policy;
+use crate::table_name::TableName;
 
 /// Shows what a replay of these files would do to the lake.
 pub(super) async fn run(

@@ -14,11 +14,11 @@ use crate::cli::{Failure, HAPPENED, Summary, Terminal};
 use crate::config::Config;
 use crate::deadline::Deadline;
 use crate::handler::{self, App, InvocationError};
-use crate::name::TableName;
 use crate::store::clock::Clock;
 use crate::store::files;
 use crate::store::files::overlay::Overlay;
 use crate::store::{Lake, Settings, StoreError};
+use crate::table_name::TableName;
 
 /// What is replayed.
 #[derive(Debug)]

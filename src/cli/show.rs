@@ -6,9 +6,10 @@ use crate::cli::args::Format;
 use crate::cli::print::Keep;
 use crate::cli::{DONE, Failure, no_such_table, print};
 use crate::json;
-use crate::name::{TableName, is_lineage};
+use crate::name::is_lineage;
 use crate::store::{Lake, ReadRows};
 use crate::table::{Cell, ColumnType};
+use crate::table_name::TableName;
 
 /// Prints the newest rows of a table.
 pub(super) async fn run(

@@ -5,8 +5,9 @@ use std::io::Write;
 use crate::cli::args::Engine;
 use crate::cli::print::counted;
 use crate::cli::{DONE, Failure, no_such_table};
-use crate::name::{self, TableName};
+use crate::name;
 use crate::store::{Description, Lake};
+use crate::table_name::TableName;
 
 const SPARK: &str = "org.apache.iceberg:iceberg-spark-runtime-3.5_2.12:1.10.0";
 

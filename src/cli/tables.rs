@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use crate::cli::print::{self, counted};
 use crate::cli::{DONE, Failure, no_such_table, shown};
 use crate::config::Config;
-use crate::name::TableName;
 use crate::store::{DescribedColumn, Description, Lake};
+use crate::table_name::TableName;
 
 /// Lists every table of the lake, and quarantine where it has a lake of its own.
 pub(super) async fn all(

@@ -9,12 +9,12 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 
-use crate::name::TableName;
 use crate::quarantine;
 use crate::route::{Route, Target};
 use crate::store::Settings;
 use crate::store::files::s3::S3Files;
 use crate::table::layout::Policy;
+use crate::table_name::TableName;
 
 mod document;
 mod findings;

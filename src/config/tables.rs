@@ -7,9 +7,9 @@ use toml::de::{DeTable, DeValue};
 use crate::config::document::{Item, Problems, in_order, kind, whole_number};
 use crate::config::keys::{COLUMN, TABLE};
 use crate::config::read::{numbers, one_of};
-use crate::name::TableName;
 use crate::route::Template;
 use crate::table::layout::{DeclaredColumn, Misfits, NewColumns, Policy};
+use crate::table_name::TableName;
 
 /// A table that could be read, and where it stands.
 pub(super) struct DraftTable {

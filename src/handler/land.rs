@@ -10,12 +10,12 @@ use crate::deadline::Deadline;
 use crate::handler::shelf::{Shelf, shelve};
 use crate::handler::sort::{Load, NO_ROUTE, Sorted, Ticket};
 use crate::handler::{App, InvocationError, Report, count, grow};
-use crate::name::TableName;
 use crate::quarantine;
 use crate::record::{Reject, Row};
 use crate::source::Redelivery;
 use crate::store::{Landed, StoreError};
 use crate::table::layout::Policy;
+use crate::table_name::TableName;
 
 /// Records an invocation must have before `reject_limit` counts.
 const REJECT_LIMIT_FROM: u64 = 100;

@@ -12,13 +12,13 @@ use tokio::time::Instant;
 
 use crate::config::Config;
 use crate::deadline::Deadline;
-use crate::name::TableName;
 use crate::record::{Receipt, Reject};
 use crate::response::{self, Outcome};
 use crate::route;
 use crate::secret::{Keyring, NoKey};
 use crate::source::{self, Event};
 use crate::store::{Lake, Landed, StoreError};
+use crate::table_name::TableName;
 use crate::time::Timestamp;
 
 use land::{check_reject_limit, land};

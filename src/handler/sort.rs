@@ -6,13 +6,13 @@ use std::sync::PoisonError;
 
 use crate::arn::Arn;
 use crate::handler::{App, End, InvocationError, Report, grow};
-use crate::name::TableName;
 use crate::record::{Content, Delivery, Origin, Part, Raw, Receipt, Record, Reject, Row};
 use crate::route::{self, Route, Step, Target};
 use crate::secret::{Keys, Reference};
 use crate::source::Redelivery;
 use crate::store::StoreError;
 use crate::table::layout::Policy;
+use crate::table_name::TableName;
 use crate::transform;
 
 /// Reason of a record that no route takes.

@@ -1,4 +1,4 @@
-//! Column and table names.
+//! Column names.
 //!
 //! Whatever text comes in, what goes out is a lower-case identifier that is safe in SQL and as a
 //! part of a path, and that no reader of Iceberg gives a meaning of its own. Athena, Glue and Lake
@@ -8,9 +8,6 @@ use sha2::{Digest as _, Sha256};
 
 /// Most bytes of a column name.
 pub const MAX_COLUMN_BYTES: usize = 120;
-
-/// Most bytes of each part of a table name.
-pub const MAX_TABLE_BYTES: usize = 120;
 
 /// Hex digits that a name which was cut carries.
 const CUT_DIGITS: usize = 8;
@@ -216,87 +213,6 @@ fn cut(stem: &str, room: usize, identity: &str) -> String {
 /// SHA-256 in lower-case hex.
 fn hash(text: &str) -> String {
     format!("{:x}", Sha256::digest(text.as_bytes()))
-}
-
-/// `namespace.table`, each part `[a-z0-9_]+`, starting with a letter, at most 120 bytes: safe as
-/// a path and as an identifier.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct TableName {
-    namespace: String,
-    table: String,
-}
-
-/// Why a text is no table name. Never quotes the text, which a placeholder may have filled.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct BadTableName(pub String);
-
-impl std::str::FromStr for TableName {
-    type Err = BadTableName;
-
-    fn from_str(text: &str) -> Result<Self, BadTableName> {
-        let Some((namespace, table)) = text.split_once('.') else {
-            return Err(BadTableName("a table is named `namespace.table`".to_owned()));
-        };
-        check_part("namespace", namespace)?;
-        check_part("table", table)?;
-        Ok(Self { namespace: namespace.to_owned(), table: table.to_owned() })
-    }
-}
-
-impl TableName {
-    /// The namespace that is Lakeward's own; no route may fill it.
-    pub const OWN_NAMESPACE: &'static str = "lakeward";
-
-    /// The quarantine table, `lakeward.quarantine`.
-    pub fn quarantine() -> Self {
-        Self { namespace: Self::OWN_NAMESPACE.to_owned(), table: "quarantine".to_owned() }
-    }
-
-    /// The table that tells which quarantined records have landed since, `lakeward.resolved`.
-    pub fn resolved() -> Self {
-        Self { namespace: Self::OWN_NAMESPACE.to_owned(), table: "resolved".to_owned() }
-    }
-
-    /// The table of what no source holds any more and no table got, `lakeward.gaps`.
-    pub fn gaps() -> Self {
-        Self { namespace: Self::OWN_NAMESPACE.to_owned(), table: "gaps".to_owned() }
-    }
-
-    /// Whether it is about records that could not land: such tables are in quarantine's lake.
-    pub fn is_own(&self) -> bool {
-        self.namespace == Self::OWN_NAMESPACE
-    }
-
-    /// The part before the dot.
-    pub fn namespace(&self) -> &str {
-        &self.namespace
-    }
-
-    /// The part after the dot.
-    pub fn table(&self) -> &str {
-        &self.table
-    }
-}
-
-impl std::fmt::Display for TableName {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}.{}", self.namespace, self.table)
-    }
-}
-
-/// Checks one part of a table name.
-fn check_part(what: &str, part: &str) -> Result<(), BadTableName> {
-    let problem = if !part.starts_with(|it: char| it.is_ascii_lowercase()) {
-        "must begin with a letter a-z".to_owned()
-    } else if part.len() > MAX_TABLE_BYTES {
-        format!("is longer than {MAX_TABLE_BYTES} bytes")
-    } else if !part.bytes().all(|it| matches!(it, b'a'..=b'z' | b'0'..=b'9' | b'_')) {
-        "may hold only a-z, 0-9 and _".to_owned()
-    } else {
-        return Ok(());
-    };
-    Err(BadTableName(format!("the {what} part of a table name {problem}")))
 }
 
 #[cfg(test)]

@@ -2,13 +2,13 @@
 
 use crate::deadline::Deadline;
 use crate::handler::App;
-use crate::name::TableName;
 use crate::number::Number;
 use crate::record::{Lineage, Op, Row};
 use crate::recovery::given::Range;
 use crate::store::StoreError;
 use crate::table::declared::Declared;
 use crate::table::layout::{DeclaredColumn, Policy};
+use crate::table_name::TableName;
 use crate::value::Value;
 
 /// The columns beside the lineage.

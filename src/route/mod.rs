@@ -13,12 +13,13 @@ pub use step::Step;
 pub use template::Template;
 
 use crate::arn::Arn;
-use crate::name::{self, TableName};
+use crate::name;
 use crate::record::Record;
 use crate::source::Unwrap;
 use crate::table::Cell;
 use crate::table::declared::Declared;
 use crate::table::layout::{DeclaredColumn, Policy};
+use crate::table_name::TableName;
 use crate::time::Timestamp;
 use crate::value::{self, Fields, Value};
 

@@ -1,8 +1,9 @@
 //! Names of tables with a part that each record fills in: `events.{type}`.
 
-use crate::name::{BadTableName, TableName, snake};
+use crate::name::snake;
 use crate::record::{Record, Reject};
 use crate::route::Path;
+use crate::table_name::{BadTableName, TableName};
 use crate::value::Value;
 
 /// A table's name in which each of the two parts may hold one placeholder.

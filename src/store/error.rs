@@ -2,7 +2,7 @@
 
 use std::io;
 
-use crate::name::TableName;
+use crate::table_name::TableName;
 
 /// Trouble with the store. Nothing is known about the batch: the caller offers it again.
 #[derive(Debug, thiserror::Error)]

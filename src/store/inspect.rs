@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use iceberg::spec::{DataFile, NestedField, NestedFieldRef, PrimitiveLiteral, Schema, Type};
 
-use crate::name::TableName;
 use crate::store::error::StoreError;
 use crate::store::files::Files;
 use crate::store::head::Loaded;
@@ -13,6 +12,7 @@ use crate::store::schema::column_type;
 use crate::store::table::Table;
 use crate::table::lineage;
 use crate::table::{Cell, ColumnType};
+use crate::table_name::TableName;
 use crate::time::Timestamp;
 
 /// A table as `tables` shows it.

@@ -7,7 +7,6 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::deadline::Deadline;
-use crate::name::TableName;
 use crate::record::Row;
 use crate::store::clock::Clock;
 use crate::store::commit::Commit;
@@ -17,6 +16,7 @@ use crate::store::manifest::Manifests;
 use crate::store::table::Table;
 use crate::table::layout::Policy;
 use crate::table::lineage;
+use crate::table_name::TableName;
 
 pub use crate::store::commit::Landed;
 pub use crate::store::error::StoreError;

@@ -8,13 +8,14 @@ use iceberg::spec::{
     SortOrder, StructType, TableMetadata, TableMetadataBuilder, Transform, Type,
 };
 
-use crate::name::{self, TableName};
+use crate::name;
 use crate::store::error::StoreError;
 use crate::store::head::{COMMIT_PROPERTY, Loaded, commit_property};
 use crate::store::table::Table;
 use crate::table::ColumnType;
 use crate::table::layout::{Change, Column, Layout, Owner};
 use crate::table::lineage::{self, BEFORE, LineageColumn};
+use crate::table_name::TableName;
 
 /// Name of the one partition field of our tables.
 pub const PARTITION_FIELD: &str = "arrived_day";

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use iceberg::spec::{TableMetadata, TableMetadataBuilder};
 use serde_json::Value;
 
-use crate::name::TableName;
 use crate::store::clock::Clock;
 use crate::store::error::StoreError;
 use crate::store::files::Files;
@@ -13,6 +12,7 @@ use crate::store::head::{Head, Loaded};
 use crate::store::manifest::Manifests;
 use crate::store::writer::Writer;
 use crate::table::lineage::LineageColumn;
+use crate::table_name::TableName;
 
 /// How far clocks may differ before times are brought back. Iceberg allows a minute.
 const CLOCKS_DIFFER_MS: i64 = 30_000;

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use lakeward::config::Config;
 use lakeward::deadline::Deadline;
 use lakeward::handler::{App, handle};
-use lakeward::name::TableName;
 use lakeward::store::Lake;
+use lakeward::table_name::TableName;
 use serde_json::{Value, json};
 
 use crate::support::compare::{Object, compare_rows, exact, renew};

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use lakeward::deadline::Deadline;
-use lakeward::name::TableName;
 use lakeward::number::Number;
 use lakeward::record::{Lineage, Op, Row};
 use lakeward::store::clock::Clock;
@@ -14,6 +13,7 @@ use lakeward::store::files::local::LocalFiles;
 use lakeward::store::{Lake, Landed, StoreError};
 use lakeward::table::layout::Policy;
 use lakeward::table::{Cell, ColumnType};
+use lakeward::table_name::TableName;
 use lakeward::time::Timestamp;
 use lakeward::value::{Fields, Value};
 

@@ -7,9 +7,10 @@ use crate::cli::events::{self, Trouble};
 use crate::cli::wrap::{Source, payloads};
 use crate::cli::{DONE, FAILED, Failure, Terminal, print};
 use crate::json;
-use crate::name::{self, TableName};
+use crate::name;
 use crate::record::{Content, Record};
 use crate::source::{self, Unwrap};
+use crate::table_name::TableName;
 use crate::value::Value;
 
 use seen::Seen;

@@ -15,7 +15,6 @@ use crate::cli::{Failure, Summary, Terminal, no_such_table, replay};
 use crate::config::Config;
 use crate::deadline::Deadline;
 use crate::handler::{App, End};
-use crate::name::TableName;
 use crate::quarantine;
 use crate::record::{Lineage, Op, Row};
 use crate::recovery;
@@ -23,6 +22,7 @@ use crate::route::{Pattern, Route, Target};
 use crate::store::Lake;
 use crate::store::inspect::ReadRows;
 use crate::table::{Cell, ColumnType, lineage};
+use crate::table_name::TableName;
 use crate::time::Timestamp;
 
 /// Most records of one event, and most of their bytes: as large as Lambda's own.

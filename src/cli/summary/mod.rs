@@ -7,9 +7,9 @@ use std::path::Path;
 use crate::cli::print::{self, counted};
 use crate::cli::{DONE, FAILED, shown};
 use crate::handler::Report;
-use crate::name::TableName;
 use crate::route::{Route, Target};
 use crate::table::layout::Spread;
+use crate::table_name::TableName;
 
 mod warn;
 

@@ -6,12 +6,13 @@ use std::collections::HashSet;
 use std::path::{Component, Path as FilePath};
 
 use lakeward::arn::Arn;
-use lakeward::name::{self, Names, TableName};
+use lakeward::name::{self, Names};
 use lakeward::number::Number;
 use lakeward::record::{Op, Payload, Record};
 use lakeward::route::{Path, Pattern, Selector, Template};
 use lakeward::table::layout::{Change, Layout, Policy};
 use lakeward::table::place;
+use lakeward::table_name::TableName;
 use lakeward::time::{self, TimeUnit, Timestamp};
 use lakeward::value::Value;
 
@@ -121,7 +122,7 @@ fn below(table: &TableName) {
     for part in [table.namespace(), table.table()] {
         let plain = |it: u8| matches!(it, b'a'..=b'z' | b'0'..=b'9' | b'_');
         assert!(part.bytes().all(plain) && part.starts_with(|it: char| it.is_ascii_lowercase()));
-        assert!(part.len() <= name::MAX_TABLE_BYTES);
+        assert!(part.len() <= lakeward::table_name::MAX_PART_BYTES);
     }
 }
 

@@ -19,12 +19,12 @@ use iceberg::spec::{
 use lakeward::config::Config;
 use lakeward::deadline::Deadline;
 use lakeward::handler::{App, handle};
-use lakeward::name::TableName;
 use lakeward::store::clock::Clock;
 use lakeward::store::files::local::LocalFiles;
 use lakeward::store::head::versions::VersionFiles;
 use lakeward::store::head::{COMMIT_PROPERTY, Head as _, Swap};
 use lakeward::store::{Lake, Writer};
+use lakeward::table_name::TableName;
 
 /// What only this release knows.
 const PROPERTY: &str = "lakeward.next-release";
