@@ -2,6 +2,7 @@
 // Modules stand in flow order: a file uses only what is declared above its own.
 
 pub mod deadline;
+mod digest;
 pub mod json;
 
 pub mod arn;

@@ -3,8 +3,7 @@
 //! A quarantined record counts as handled once it is durable here: no stream is ever blocked by
 //! one record.
 
-use sha2::{Digest as _, Sha256};
-
+use crate::digest::sha256_hex;
 use crate::record::{Lineage, Op, Origin, Reject, Row};
 use crate::table::declared::Declared;
 use crate::table::layout::{DeclaredColumn, Policy};
@@ -115,7 +114,5 @@ pub fn row(
 
 /// Identity of a record that has none: the same bytes are the same record.
 fn digest(raw: &[u8]) -> String {
-    let hash = Sha256::digest(raw);
-    let hex = hash.iter().map(|byte| format!("{byte:02x}"));
-    hex.fold("sha256:".to_owned(), |text, byte| text + &byte)
+    format!("sha256:{}", sha256_hex(raw))
 }

@@ -14,6 +14,7 @@ use sha2::{Digest as _, Sha256};
 use crate::arn::Arn;
 use crate::cli::events::Trouble;
 use crate::cli::export::Export;
+use crate::digest::sha256_hex;
 use crate::json::{self, Json};
 
 /// Most records and bytes of an event.
@@ -166,8 +167,8 @@ impl Source {
         })?;
         let keys = self.keys_of(item)?;
         let arn = quoted(self.arn.as_str());
-        let digest = Sha256::digest(item);
-        let digest: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+        let mut digest = sha256_hex(item);
+        digest.truncate(32);
         let id = quoted(&format!("export:{}:{digest}", export.name));
         let time = export.time_ms;
         let created = if time > 0 {

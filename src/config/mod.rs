@@ -7,8 +7,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use sha2::{Digest as _, Sha256};
-
+use crate::digest::sha256_hex;
 use crate::quarantine;
 use crate::route::{Route, Target};
 use crate::store::Settings;
@@ -200,7 +199,7 @@ pub fn check(text: &str, overrides: &Overrides) -> Checked {
     draft.problems.list = Vec::new();
     let mut notes = findings::notes(&draft.routes, &draft.tables);
     notes.sort_by_key(|it| it.line);
-    let config_hash = hash(text);
+    let config_hash = sha256_hex(text.as_bytes());
     let at = |location: String| Settings { location, config_hash: config_hash.clone() };
     let mut config = Config {
         lake: at(draft.location),
@@ -278,11 +277,6 @@ fn text(bytes: Vec<u8>, name: &str) -> Result<String, Problem> {
         ),
         remedy: "save it as UTF-8".to_owned(),
     })
-}
-
-/// SHA-256 in hex.
-fn hash(text: &str) -> String {
-    Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 //! part of a path, and that no reader of Iceberg gives a meaning of its own. Athena, Glue and Lake
 //! Formation lower-case everything, so case never tells two names apart.
 
-use sha2::{Digest as _, Sha256};
+use crate::digest::sha256_hex;
 
 /// Most bytes of a column name.
 pub const MAX_COLUMN_BYTES: usize = 120;
@@ -130,7 +130,7 @@ pub fn nth(short: &str, original: &str, n: usize) -> String {
     if n == 0 {
         return short.to_owned();
     }
-    let mut digits = hash(original);
+    let mut digits = sha256_hex(original.as_bytes());
     digits.truncate(SECOND_DIGITS.saturating_mul(n));
     // Beyond 64 digits two equal hashes are told apart by the count alone.
     let full = digits.len() / SECOND_DIGITS;
@@ -205,14 +205,9 @@ fn cut(stem: &str, room: usize, identity: &str) -> String {
     // Names are ASCII here, or someone else's: then a character is left out rather than halved.
     let kept = stem.floor_char_boundary(most.saturating_sub(CUT_DIGITS + 1));
     let kept = stem.get(..kept).unwrap_or("");
-    let mut digits = hash(identity);
+    let mut digits = sha256_hex(identity.as_bytes());
     digits.truncate(CUT_DIGITS);
     format!("{kept}_{digits}")
-}
-
-/// SHA-256 in lower-case hex.
-fn hash(text: &str) -> String {
-    format!("{:x}", Sha256::digest(text.as_bytes()))
 }
 
 #[cfg(test)]

@@ -1,8 +1,9 @@
 //! `hash`: values become the HMAC-SHA-256 of their text.
 
 use hmac::{Hmac, Mac as _};
-use sha2::{Digest as _, Sha256};
+use sha2::Sha256;
 
+use crate::digest;
 use crate::value::{Fields, Value};
 
 /// Hashes with one key.
@@ -37,7 +38,7 @@ impl Hasher {
     fn hex(&self, bytes: &[u8]) -> Option<String> {
         let mut keyed = self.keyed.clone()?;
         keyed.update(bytes);
-        Some(hex(&keyed.finalize().into_bytes()))
+        Some(digest::hex(&keyed.finalize().into_bytes()))
     }
 }
 
@@ -46,18 +47,9 @@ impl Hasher {
 pub(super) fn digest(payload: &Fields) -> String {
     let mut json = String::new();
     Value::Map(payload.clone()).write_json(true, &mut json);
-    let digest = Sha256::digest(json.as_bytes());
-    hex(digest.get(..16).unwrap_or_default())
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    let mut text = String::with_capacity(bytes.len().saturating_mul(2));
-    for byte in bytes {
-        // Writing to a String does not fail.
-        write!(text, "{byte:02x}").ok();
-    }
-    text
+    let mut digits = digest::sha256_hex(json.as_bytes());
+    digits.truncate(32);
+    digits
 }
 
 #[cfg(test)]

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use sha2::{Digest as _, Sha256};
 
+use crate::digest::sha256_hex;
 use crate::store::files::{Call, Created, Files, Tagged};
 
 /// Files over other files: reads fall through, writes do not. The same code that commits for real
@@ -33,10 +33,6 @@ impl Overlay {
     fn put(&self, location: &str, bytes: Bytes) {
         self.written().insert(location.to_owned(), bytes);
     }
-}
-
-fn tag(bytes: &Bytes) -> String {
-    format!("{:x}", Sha256::digest(bytes))
 }
 
 impl Files for Overlay {
@@ -75,7 +71,7 @@ impl Files for Overlay {
     fn read_tagged<'a>(&'a self, location: &'a str) -> Call<'a, Option<Tagged>> {
         Box::pin(async move {
             let bytes = self.read(location).await?;
-            Ok(bytes.map(|bytes| Tagged { tag: tag(&bytes), bytes }))
+            Ok(bytes.map(|bytes| Tagged { tag: sha256_hex(&bytes), bytes }))
         })
     }
 

@@ -5,9 +5,9 @@ use std::io::{self, ErrorKind};
 
 use bytes::Bytes;
 use futures_util::future::join_all;
-use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
+use crate::digest::sha256_hex;
 use crate::store::files::{Created, Files};
 
 /// How many writers race for one name.
@@ -17,8 +17,8 @@ const FOLDER: &str = ".conditional-writes";
 
 /// Proves it, unless an earlier process has, for the same lake in the same store.
 pub(super) async fn prove(files: &dyn Files, store: &str, lake: &str) -> io::Result<()> {
-    let hash = Sha256::digest(store.as_bytes());
-    let name: String = hash.iter().take(8).map(|it| format!("{it:02x}")).collect();
+    let mut name = sha256_hex(store.as_bytes());
+    name.truncate(16);
     let proven = format!("{lake}/{FOLDER}/{name}/proven");
     if files.exists(&proven).await? {
         return Ok(());
