@@ -1,15 +1,15 @@
-//! How long an invocation may still take, and the part of it that is kept for answering.
+//! The time that an invocation has left, and the part of it that is kept for answering.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Share of the time left that is kept for answering…
-const RESERVE: u32 = 10;
+/// The reserve for answering is the time left divided by this…
+const RESERVE_DIVISOR: f64 = 10.0;
 /// …at least this long…
-const LEAST_RESERVE: Duration = Duration::from_millis(250);
+const MIN_RESERVE: Duration = Duration::from_millis(250);
 /// …and at most this long.
-const MOST_RESERVE: Duration = Duration::from_secs(5);
+const MAX_RESERVE: Duration = Duration::from_secs(5);
 
 /// The moments after which no new work is begun, and after which nothing is waited for.
 #[derive(Debug, Clone, Copy)]
@@ -29,22 +29,22 @@ impl Deadline {
         Self { limits: None }
     }
 
-    /// An invocation that is ended in `left`. New work stops a reserve before that: a tenth of the
-    /// time, at least 250 ms, at most 5 s; what is under way then has half of the reserve.
+    /// The deadline of an invocation that ends in `left`. New work stops a reserve before that: a
+    /// tenth of the time, at least 250 ms, at most 5 s; work under way then has half of the reserve.
     pub fn after(left: Duration) -> Self {
-        let reserve = left.div_f64(f64::from(RESERVE)).clamp(LEAST_RESERVE, MOST_RESERVE);
+        let reserve = left.div_f64(RESERVE_DIVISOR).clamp(MIN_RESERVE, MAX_RESERVE);
         let now = Instant::now();
         let no_new_work = now + left.saturating_sub(reserve);
         let no_waiting = now + left.saturating_sub(reserve.div_f64(2.0));
         Self { limits: Some(Limits { no_new_work, no_waiting }) }
     }
 
-    /// Whether it is too late to begin new work.
+    /// Returns whether it is too late to begin new work.
     pub fn passed(&self) -> bool {
         self.limits.is_some_and(|it| Instant::now() >= it.no_new_work)
     }
 
-    /// How long work that is under way may still be waited for; `None` without a limit.
+    /// Returns how long work that is under way may still be waited for; `None` without a limit.
     pub fn last_call(&self) -> Option<Duration> {
         self.limits.map(|it| it.no_waiting.saturating_duration_since(Instant::now()))
     }

@@ -45,10 +45,10 @@ BREAKS = {
         ),
         (
             DEADLINE,
-            "/// Share of the time left",
+            "/// The reserve for answering is",
             "/// A break.\n"
             "pub static TRUST: std::sync::atomic::AtomicBool =\n"
-            "    std::sync::atomic::AtomicBool::new(false);\n\n/// Share of the time left",
+            "    std::sync::atomic::AtomicBool::new(false);\n\n/// The reserve for answering is",
         ),
         (
             COMMIT,
