@@ -276,6 +276,27 @@ pub struct Lineage {
     pub before: Option<String>,
 }
 
+impl Lineage {
+    /// The lineage of an event of which only source and id are known.
+    pub fn new(source: impl Into<String>, id: impl Into<String>) -> Self {
+        Self {
+            id: id.into(),
+            source: source.into(),
+            shard: None,
+            key: None,
+            position: None,
+            op: Op::Event,
+            deleted_by: None,
+            event_at: None,
+            arrived_at: None,
+            digest: None,
+            moved: false,
+            id_window: None,
+            before: None,
+        }
+    }
+}
+
 /// One row on its way to a table, before its values have columns.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Row {

@@ -273,23 +273,13 @@ fn name(row: &Row) -> Name<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::{Lineage, Op};
+    use crate::record::Lineage;
 
     fn row(id: &str, digest: &str) -> Row {
         let lineage = Lineage {
-            id: id.to_owned(),
-            source: "queue".to_owned(),
-            shard: None,
-            key: None,
-            position: None,
-            op: Op::Event,
-            deleted_by: None,
-            event_at: None,
-            arrived_at: None,
             digest: (!digest.is_empty()).then(|| digest.to_owned()),
-            moved: false,
             id_window: Some(1),
-            before: None,
+            ..Lineage::new("queue", id)
         };
         Row { lineage, fields: Vec::new() }
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use lakeward::deadline::Deadline;
 use lakeward::number::Number;
-use lakeward::record::{Lineage, Op, Row};
+use lakeward::record::{Lineage, Row};
 use lakeward::store::clock::Clock;
 use lakeward::store::files::Files;
 use lakeward::store::files::local::LocalFiles;
@@ -61,24 +61,15 @@ pub fn fields<const N: usize>(fields: [(&str, Value); N]) -> Fields {
 
 /// Row `n` of shard 0: its id, position and arrival follow from `n`.
 pub fn row(n: u32, fields: Fields) -> Row {
-    Row {
-        lineage: Lineage {
-            id: format!("shardId-000000000000:{n}"),
-            source: "arn:aws:kinesis:eu-west-1:123456789012:stream/clicks".to_owned(),
-            shard: Some("shardId-000000000000".to_owned()),
-            key: Some("k".to_owned()),
-            position: Some(format!("{n:060}")),
-            op: Op::Event,
-            deleted_by: None,
-            event_at: None,
-            arrived_at: Timestamp::from_micros(MORNING + i64::from(n) * 1_000),
-            digest: None,
-            moved: false,
-            id_window: None,
-            before: None,
-        },
-        fields,
-    }
+    let source = "arn:aws:kinesis:eu-west-1:123456789012:stream/clicks";
+    let lineage = Lineage {
+        shard: Some("shardId-000000000000".to_owned()),
+        key: Some("k".to_owned()),
+        position: Some(format!("{n:060}")),
+        arrived_at: Timestamp::from_micros(MORNING + i64::from(n) * 1_000),
+        ..Lineage::new(source, format!("shardId-000000000000:{n}"))
+    };
+    Row { lineage, fields }
 }
 
 pub async fn land(lake: &Lake, rows: Vec<Row>) -> Result<Landed, StoreError> {

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::*;
 use crate::number::Number;
-use crate::record::{Lineage, Op};
+use crate::record::Lineage;
 use crate::table::layout::DeclaredColumn;
 use crate::value::Set;
 
@@ -25,21 +25,7 @@ pub(super) fn ns(items: &[&str]) -> Value {
 
 /// A row of these fields.
 pub(super) fn row<S: AsRef<str>>(fields: &[(S, Value)]) -> Row {
-    let lineage = Lineage {
-        id: "1".to_owned(),
-        source: "arn".to_owned(),
-        shard: None,
-        key: None,
-        position: Some("0".repeat(60)),
-        op: Op::Event,
-        deleted_by: None,
-        event_at: None,
-        arrived_at: None,
-        digest: None,
-        moved: false,
-        id_window: None,
-        before: None,
-    };
+    let lineage = Lineage { position: Some("0".repeat(60)), ..Lineage::new("arn", "1") };
     let fields = fields.iter().map(|(name, value)| (name.as_ref().to_owned(), value.clone()));
     Row { lineage, fields: fields.collect() }
 }
