@@ -140,7 +140,7 @@ pub async fn write(
         let folder = folder(&spec.partition_to_path(&partition, Arc::clone(schema)));
         let location = format!("{}/data/{folder}{}.parquet", table.location, Uuid::new_v4());
         let place = Place { location: &location, spec_id: spec.spec_id(), partition, moved };
-        let file = encode::parquet(schema, &batch, &table.writer, place)?;
+        let file = encode::parquet(schema, &batch, &table.release, place)?;
         let stored = table.files.write(&location, file.bytes).await;
         stored.map_err(StoreError::files("write", &location))?;
         entries.push(file.entry);

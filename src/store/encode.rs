@@ -24,7 +24,7 @@ use parquet::schema::types::ColumnPath;
 use crate::name;
 use crate::store::bounds;
 use crate::store::error::StoreError;
-use crate::store::writer::Writer;
+use crate::store::release::Release;
 use crate::table::Cell;
 use crate::table::lineage;
 
@@ -193,13 +193,13 @@ fn with_statistics(schema: &Schema) -> Vec<i32> {
     ours.iter().chain(others.iter().take(WITH_STATISTICS)).map(|field| field.id).collect()
 }
 
-fn properties(schema: &Schema, batch: &RecordBatch, writer: &Writer) -> WriterProperties {
+fn properties(schema: &Schema, batch: &RecordBatch, release: &Release) -> WriterProperties {
     let rows = u64::try_from(batch.num_rows()).unwrap_or(u64::MAX);
     let id = ColumnPath::from(lineage::ID);
     let mut properties = WriterProperties::builder()
         // Level 1 costs a third less than 3 and files of a few thousand rows are no larger.
         .set_compression(Compression::ZSTD(ZstdLevel::default()))
-        .set_created_by(format!("lakeward {}", writer.version))
+        .set_created_by(format!("lakeward {}", release.version))
         .set_statistics_enabled(EnabledStatistics::None)
         .set_column_bloom_filter_enabled(id.clone(), true)
         .set_column_bloom_filter_ndv(id.clone(), rows.max(1))
@@ -229,12 +229,12 @@ pub struct Encoded {
 pub fn parquet(
     schema: &Schema,
     batch: &RecordBatch,
-    writer: &Writer,
+    release: &Release,
     place: Place<'_>,
 ) -> Result<Encoded, StoreError> {
     let failed = || StoreError::encode("encode a data file");
     let mut bytes = Vec::new();
-    let options = properties(schema, batch, writer);
+    let options = properties(schema, batch, release);
     let mut file =
         ArrowWriter::try_new(&mut bytes, batch.schema(), Some(options)).map_err(failed())?;
     file.write(batch).map_err(failed())?;

@@ -22,12 +22,12 @@ pub use crate::store::commit::Landed;
 pub use crate::store::error::StoreError;
 pub use crate::store::inspect::{DescribedColumn, Description, Origin, ReadRows};
 pub use crate::store::proposal::CommitId;
-pub use crate::store::writer::Writer;
+pub use crate::store::release::Release;
 
 pub mod clock;
 pub mod error;
 pub mod files;
-pub mod writer;
+pub mod release;
 
 pub mod head;
 pub mod manifest;
@@ -65,7 +65,7 @@ pub struct Lake {
     config_hash: String,
     files: Arc<dyn Files>,
     clock: Clock,
-    writer: Writer,
+    release: Release,
     /// Tables keep what they have seen: heads to start from and manifests, which never change.
     tables: Mutex<HashMap<TableName, Arc<Table>>>,
 }
@@ -85,14 +85,14 @@ impl Lake {
         config_hash: String,
         clock: Clock,
     ) -> Self {
-        let writer = Writer::this();
-        Self { location, config_hash, files, clock, writer, tables: Mutex::default() }
+        let release = Release::current();
+        Self { location, config_hash, files, clock, release, tables: Mutex::default() }
     }
 
     /// The same lake, written to by another release; for tests of what two of them do to a table.
     #[must_use]
-    pub fn written_by(self, writer: Writer) -> Self {
-        Self { writer, tables: Mutex::default(), ..self }
+    pub fn written_by(self, release: Release) -> Self {
+        Self { release, tables: Mutex::default(), ..self }
     }
 
     /// Where the lake is, `file://…`.
@@ -161,7 +161,7 @@ impl Lake {
             manifests: Manifests::new(Arc::clone(&self.files), &location),
             files: Arc::clone(&self.files),
             clock: self.clock.clone(),
-            writer: self.writer.clone(),
+            release: self.release.clone(),
             config_hash: self.config_hash.clone(),
             location,
         }

@@ -103,7 +103,7 @@ fn summary(
         }
     }
     properties.insert(COMMIT_PROPERTY.to_owned(), commit.id.clone());
-    properties.insert("lakeward.version".to_owned(), table.writer.version.clone());
+    properties.insert("lakeward.version".to_owned(), table.release.version.clone());
     properties.insert("lakeward.config".to_owned(), table.config_hash.clone());
     Summary { operation: Operation::Append, additional_properties: properties }
 }

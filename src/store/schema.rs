@@ -39,13 +39,13 @@ const FOR_ENGINES: [(&str, &str); 7] = [
 /// The record columns of a head and their owners. Fails where this release must not write to it.
 pub fn layout(table: &Table, metadata: &TableMetadata) -> Result<Layout, StoreError> {
     let refuse = |problem| refuse(&table.name, problem);
-    table.writer.may_write(metadata).map_err(refuse)?;
+    table.release.may_write(metadata).map_err(refuse)?;
     if metadata.format_version() != FormatVersion::V2 {
         return Err(refuse(format!(
             "someone made it a table of Iceberg format {}, and this release, {}, writes format 2: \
              use another table name; nothing was written",
             metadata.format_version(),
-            table.writer.version
+            table.release.version
         )));
     }
     let fields = metadata.current_schema().as_struct().fields();
@@ -274,7 +274,7 @@ fn empty(table: &Table, zoned: bool, commit: &str) -> Result<TableMetadata, Stor
         .map_err(&failed)?;
     let properties = FOR_ENGINES.map(|(name, value)| (name, value.to_owned()));
     let mut properties: HashMap<&str, String> = properties.into();
-    properties.extend(table.writer.properties());
+    properties.extend(table.release.properties());
     properties.insert(COMMIT_PROPERTY, commit.to_owned());
     let properties = properties.into_iter().map(|(name, value)| (name.to_owned(), value));
     TableMetadataBuilder::new(

@@ -10,7 +10,7 @@ use crate::store::error::StoreError;
 use crate::store::files::Files;
 use crate::store::head::{Head, Loaded};
 use crate::store::manifest::Manifests;
-use crate::store::writer::Writer;
+use crate::store::release::Release;
 use crate::table::lineage::LineageColumn;
 use crate::table_name::TableName;
 
@@ -35,7 +35,7 @@ pub struct Table {
     /// The time.
     pub clock: Clock,
     /// The release that writes to it.
-    pub writer: Writer,
+    pub release: Release,
     /// Goes into every snapshot's summary.
     pub config_hash: String,
 }

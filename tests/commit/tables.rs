@@ -9,7 +9,7 @@ use iceberg::spec::{FormatVersion, NestedField, PrimitiveType, TableMetadata, Tr
 use lakeward::deadline::Deadline;
 use lakeward::record::Row;
 use lakeward::store::files::Files;
-use lakeward::store::{Lake, StoreError, Writer};
+use lakeward::store::{Lake, Release, StoreError};
 use lakeward::table::layout::Policy;
 use lakeward::table::{Cell, ColumnType};
 
@@ -19,8 +19,8 @@ use crate::support::lake::{
 };
 use crate::support::store::{Fault, Memory, Scripted, Step};
 
-fn release(version: &str, format: u32, min_writer: &str) -> Writer {
-    Writer { version: version.to_owned(), format, min_writer: min_writer.to_owned() }
+fn release(version: &str, format: u32, min_writer: &str) -> Release {
+    Release { version: version.to_owned(), format, min_writer: min_writer.to_owned() }
 }
 
 async fn set_properties(files: &Arc<dyn Files>, properties: &[(&str, &str)]) {

@@ -23,7 +23,7 @@ use lakeward::store::clock::Clock;
 use lakeward::store::files::local::LocalFiles;
 use lakeward::store::head::versions::VersionFiles;
 use lakeward::store::head::{COMMIT_PROPERTY, Head as _, Swap};
-use lakeward::store::{Lake, Writer};
+use lakeward::store::{Lake, Release};
 use lakeward::table_name::TableName;
 
 /// What only this release knows.
@@ -59,7 +59,7 @@ fn settings(lake: &str) -> Result<lakeward::store::Settings> {
 async fn replay(config: &str, lake: &str, files: &[&str]) -> Result<()> {
     let mut config = Config::load(Path::new(config))?;
     lake.clone_into(&mut config.lake.location);
-    let next = Writer { version: "9.9.9".to_owned(), ..Writer::this() };
+    let next = Release { version: "9.9.9".to_owned(), ..Release::current() };
     let lake = Lake::open(config.lake.clone())?.written_by(next);
     let app = App::on(config, lake, None);
     for file in files {

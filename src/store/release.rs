@@ -16,7 +16,7 @@ const MIN_WRITER: &str = "0.1.0";
 
 /// A release, as far as tables are concerned.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Writer {
+pub struct Release {
     /// Its version, `0.1.0`.
     pub version: String,
     /// The format it gives new tables, and the newest it may write to.
@@ -25,9 +25,9 @@ pub struct Writer {
     pub min_writer: String,
 }
 
-impl Writer {
+impl Release {
     /// This release.
-    pub fn this() -> Self {
+    pub fn current() -> Self {
         Self {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             format: FORMAT,
@@ -58,7 +58,7 @@ impl Writer {
                 read.ok_or_else(|| self.unreadable(FORMAT_PROPERTY, it))?
             }
         };
-        let own = numbers(release(&self.version)).unwrap_or_default();
+        let own = numbers(without_suffix(&self.version)).unwrap_or_default();
         match min_writer {
             Some((min_writer, numbers)) if numbers > own => Err(format!(
                 "only release {min_writer} or newer may write to it, and this is release {}: use \
@@ -84,7 +84,7 @@ impl Writer {
 }
 
 /// A version without what follows its numbers: `0.2.0-rc.1` comes before `0.2.0` and writes as it.
-fn release(version: &str) -> &str {
+fn without_suffix(version: &str) -> &str {
     version.split(['-', '+']).next().unwrap_or_default()
 }
 
@@ -123,7 +123,7 @@ mod tests {
 
     fn may(version: &str, properties: &[(&str, &str)]) -> Result<(), String> {
         let version = version.to_owned();
-        Writer { version, format: 1, min_writer: "0.1.0".to_owned() }.may_write(&table(properties))
+        Release { version, format: 1, min_writer: "0.1.0".to_owned() }.may_write(&table(properties))
     }
 
     #[test]
@@ -168,9 +168,9 @@ mod tests {
 
     #[test]
     fn this_release_may_write_what_it_makes() {
-        let this = Writer::this();
-        let properties = this.properties();
+        let current = Release::current();
+        let properties = current.properties();
         let properties = properties.each_ref().map(|(name, value)| (*name, value.as_str()));
-        assert_eq!(may(&this.version, &properties), Ok(()));
+        assert_eq!(may(&current.version, &properties), Ok(()));
     }
 }
