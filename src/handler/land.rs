@@ -13,7 +13,7 @@ use crate::handler::{App, InvocationError, Report, count, grow};
 use crate::quarantine;
 use crate::record::{Reject, Row};
 use crate::source::Redelivery;
-use crate::store::{Landed, StoreError};
+use crate::store::{LandReport, StoreError};
 use crate::table::layout::Policy;
 use crate::table_name::TableName;
 
@@ -81,7 +81,7 @@ impl Sorted<'_> {
         let name = table.to_string();
         let Some((_, landed)) = self.report.tables.get(&name) else { return };
         let of = |ticket: &Ticket<'_>| ticket.route.map(|it| it.name.clone()).unwrap_or_default();
-        let new: HashSet<usize> = landed.places.iter().copied().collect();
+        let new: HashSet<usize> = landed.indexes.iter().copied().collect();
         let refused: HashSet<usize> = rejects.iter().map(|(place, _)| *place).collect();
         for (place, ticket) in tickets.iter().enumerate().filter(|(it, _)| !refused.contains(it)) {
             let fates = self.report.fates.entry(of(ticket)).or_default();
@@ -124,7 +124,7 @@ async fn land_one(
         }
         Err(error) => {
             report.trouble.push(error.to_string());
-            (Landed::default(), Err(error))
+            (LandReport::default(), Err(error))
         }
     };
     report.tables.insert(table.to_string(), (read, landed));

@@ -17,7 +17,7 @@ use crate::response::{self, Outcome};
 use crate::route;
 use crate::secret::{Keyring, NoKey};
 use crate::source::{self, Event};
-use crate::store::{Lake, Landed, StoreError};
+use crate::store::{Lake, LandReport, StoreError};
 use crate::table_name::TableName;
 use crate::time::Timestamp;
 
@@ -122,7 +122,7 @@ pub struct Report {
     /// Records in the event.
     pub records: u64,
     /// By table, quarantine among them: rows that were meant for it, and what became of them.
-    pub tables: BTreeMap<String, (u64, Landed)>,
+    pub tables: BTreeMap<String, (u64, LandReport)>,
     /// Records that each route took, by its name.
     pub taken: BTreeMap<String, u64>,
     /// By route: what became of the records that became rows and are durable.

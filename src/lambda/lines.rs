@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 
 use crate::handler::{Fates, Handled, InvocationError, Report, Times};
 use crate::recovery::Recovered;
-use crate::store::Landed;
+use crate::store::LandReport;
 use crate::time::Timestamp;
 
 const NAMESPACE: &str = "Lakeward";
@@ -148,7 +148,7 @@ fn whole(invocation: &Invocation<'_>, report: &Report, times: &Times) -> Value {
     Value::Object(line)
 }
 
-fn of_table(report: &Report, name: &str, rows: u64, landed: &Landed, ms: Option<f64>) -> Value {
+fn of_table(report: &Report, name: &str, rows: u64, landed: &LandReport, ms: Option<f64>) -> Value {
     let fills = |it: &Fates| it.tables.iter().any(|it| it == name);
     let routes = report.fates.iter().filter(|(_, it)| fills(it)).map(|(route, _)| route);
     json!({
@@ -183,9 +183,9 @@ fn of_route(
 ) -> BTreeMap<&'static str, Vec<f64>> {
     let none = Fates::default();
     let fates = report.fates.get(route).unwrap_or(&none);
-    let landed: Vec<&Landed> =
+    let landed: Vec<&LandReport> =
         fates.tables.iter().filter_map(|it| report.tables.get(it)).map(|(_, it)| it).collect();
-    let sum = |of: fn(&Landed) -> u64| number(landed.iter().map(|it| of(it)).sum());
+    let sum = |of: fn(&LandReport) -> u64| number(landed.iter().map(|it| of(it)).sum());
     let rejected = report.rejected.iter().filter(|((it, _), _)| it == route);
     let rejected = rejected.map(|(_, count)| *count).sum();
     let mut metrics = BTreeMap::from([

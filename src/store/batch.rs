@@ -1,7 +1,7 @@
 //! The rows of a commit: those that may still land, and what became of the others.
 //!
-//! A row is named by its source and id. Where the route has an `id`, two records of one name can
-//! say different things: the first that landed stays, and the others are refused, never dropped.
+//! A row is identified by its source and id. Where the route has an `id`, two records of one id can
+//! have different content: the first that landed stays, and the others are refused, never dropped.
 
 use std::collections::HashMap;
 
@@ -9,126 +9,133 @@ use crate::record::{Reject, Row};
 use crate::store::candidates;
 use crate::time::Timestamp;
 
-/// Reason of a row whose id names another record.
+/// Reject reason of a row whose id is that of another record.
 const ID_REUSED: &str = "id_reused";
 
-/// What names a row: its source and its id.
-pub type Name<'a> = (&'a str, &'a str);
+/// The source and the id of a row.
+pub type RowId<'a> = (&'a str, &'a str);
 
-/// Something of a row, or itself, after its place in the batch as it was offered.
-type Placed<T = Row> = (usize, T);
+/// A row, or its reject, with its index in the batch as it was offered.
+type Indexed<T = Row> = (usize, T);
 
 /// The rows of one commit.
 #[derive(Debug, Default)]
 pub struct Batch {
-    /// At most one row of each name, but where the route's `id_window` parts them.
+    /// At most one row of each id within the route's `id_window`.
     rows: Vec<Row>,
-    /// Of each row, its place in the batch as it was offered.
-    places: Vec<usize>,
-    /// Further rows of the same names. What becomes of them is known in the end: what the table
-    /// holds decides which of them came first.
-    later: Vec<Placed>,
+    /// The index of each of these rows in the batch as it was offered.
+    indexes: Vec<usize>,
+    /// Further rows of the same ids. Their verdict is known in the end: the rows of the table
+    /// decide which of them came first.
+    later: Vec<Indexed>,
     duplicates: u64,
-    refused: Vec<(usize, Reject)>,
+    refused: Vec<Indexed<Reject>>,
 }
 
 /// What became of the rows of a batch.
 #[derive(Debug)]
-pub struct Ended {
-    /// Those that landed, by their places in the batch as it was offered.
-    pub places: Vec<usize>,
-    /// The number of those that were there already.
+pub struct BatchReport {
+    /// The rows that landed, by index in the batch as it was offered.
+    pub indexes: Vec<usize>,
+    /// The number of rows that were there already.
     pub duplicates: u64,
-    /// Those that the table does not take, by their places.
-    pub refused: Vec<Placed<Reject>>,
+    /// The rows that the table does not take, by index, and the reasons.
+    pub refused: Vec<Indexed<Reject>>,
 }
 
-/// What a table's rows say beside their names.
+/// One occurrence of an id, in a table or in a batch.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Seen<'a> {
+pub struct Occurrence<'a> {
     /// `_lw_digest`
     pub digest: Option<&'a str>,
     /// `_lw_arrived_at`, in microseconds.
     pub arrived_at: Option<i64>,
 }
 
-/// The rows of some names that are in a table.
+/// The occurrences of a batch's ids in a table.
 #[derive(Debug)]
-pub struct Sightings<'a> {
-    wanted: HashMap<Name<'a>, usize>,
-    /// By name: digest and arrival of each row found.
+pub struct Occurrences<'a> {
+    /// Index in `found` by id.
+    wanted: HashMap<RowId<'a>, usize>,
+    /// Digest and arrival of each occurrence.
     found: Vec<Vec<(Option<String>, Option<i64>)>>,
 }
 
-impl<'a> Sightings<'a> {
-    /// Notes a row of the table.
-    pub fn see(&mut self, name: Name<'_>, seen: Seen<'_>) {
-        let Some(at) = self.wanted.get(&name) else { return };
-        if let Some(found) = self.found.get_mut(*at) {
-            found.push((seen.digest.map(str::to_owned), seen.arrived_at));
+impl<'a> Occurrences<'a> {
+    /// Adds a row of the table; ids that the batch does not have are ignored.
+    pub fn add(&mut self, id: RowId<'_>, occurrence: Occurrence<'_>) {
+        let Some(index) = self.wanted.get(&id) else { return };
+        if let Some(found) = self.found.get_mut(*index) {
+            found.push((occurrence.digest.map(str::to_owned), occurrence.arrived_at));
         }
     }
 
-    fn fate(&self, row: &'a Row) -> Fate {
-        let at = self.wanted.get(&name(row)).copied();
-        let found = at.and_then(|it| self.found.get(it)).map_or(&[][..], Vec::as_slice);
-        let seen = found.iter().map(|(digest, arrived_at)| Seen {
+    fn verdict(&self, row: &'a Row) -> Verdict {
+        let index = self.wanted.get(&id(row)).copied();
+        let found = index.and_then(|it| self.found.get(it)).map_or(&[][..], Vec::as_slice);
+        let occurrences = found.iter().map(|(digest, arrived_at)| Occurrence {
             digest: digest.as_deref(),
             arrived_at: *arrived_at,
         });
-        Fate::among(row, seen)
+        Verdict::of(row, occurrences)
     }
 }
 
-/// What a row's sightings say of it.
+/// What earlier rows of the same id mean for a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fate {
+enum Verdict {
+    /// It may land.
     Stays,
+    /// It is one of them.
     Duplicate,
+    /// Its id is that of another record.
     Reused,
 }
 
-impl Fate {
-    /// What a row is to others of its name.
-    fn among<'a>(row: &Row, others: impl Iterator<Item = Seen<'a>>) -> Self {
-        let mut fate = Self::Stays;
-        for seen in others.filter(|it| is_near(row, it.arrived_at)) {
-            if is_same(row, seen.digest) {
+impl Verdict {
+    /// The verdict on a row, given the earlier occurrences of its id.
+    fn of<'a>(row: &Row, occurrences: impl Iterator<Item = Occurrence<'a>>) -> Self {
+        let mut verdict = Self::Stays;
+        for occurrence in occurrences.filter(|it| is_near(row, it.arrived_at)) {
+            if is_same(row, occurrence.digest) {
                 return Self::Duplicate;
             }
-            fate = Self::Reused;
+            verdict = Self::Reused;
         }
-        fate
+        verdict
     }
 }
 
+/// The verdicts on the rows that are sought in a table, in their order.
+#[derive(Debug)]
+pub struct Verdicts(Vec<Verdict>);
+
 impl Batch {
-    /// The batch of these rows. The first of each name counts.
+    /// The batch of these rows. The first of each id counts.
     pub fn new(rows: Vec<Row>) -> Self {
         let mut batch = Self::default();
-        let places: Vec<Placed> = rows.into_iter().enumerate().collect();
-        batch.arrange(places);
+        batch.arrange(rows.into_iter().enumerate().collect());
         batch
     }
 
-    /// Takes in rows that are in the order of their coming.
-    fn arrange(&mut self, all: Vec<Placed>) {
-        let fates = fates_within(all.iter().map(|(_, row)| row));
-        for ((place, row), fate) in all.into_iter().zip(fates) {
-            if fate == Fate::Stays {
-                self.push(place, row);
+    /// Takes in rows in their order in the batch.
+    fn arrange(&mut self, all: Vec<Indexed>) {
+        let verdicts = verdicts_within(all.iter().map(|(_, row)| row));
+        for ((index, row), verdict) in all.into_iter().zip(verdicts) {
+            if verdict == Verdict::Stays {
+                self.push(index, row);
             } else if row.lineage.digest.is_some() {
-                self.later.push((place, row));
+                self.later.push((index, row));
             } else {
-                // Its name is all there is to know of it.
-                self.duplicates = self.duplicates.saturating_add(1);
+                // Without a digest, the id alone identifies a record.
+                self.duplicates += 1;
             }
         }
     }
 
-    fn push(&mut self, place: usize, row: Row) {
+    fn push(&mut self, index: usize, row: Row) {
         self.rows.push(row);
-        self.places.push(place);
+        self.indexes.push(index);
     }
 
     /// The rows that may still land.
@@ -136,65 +143,65 @@ impl Batch {
         &self.rows
     }
 
-    /// All rows that are looked for in the table.
+    /// The rows that are sought in the table: those that may still land, then the later ones.
     pub fn sought(&self) -> impl Iterator<Item = &Row> + Clone {
         self.rows.iter().chain(self.later.iter().map(|(_, row)| row))
     }
 
-    /// Nothing seen yet of what is sought.
-    pub fn sightings(&self) -> Sightings<'_> {
+    /// An empty collection of occurrences of the ids that are sought.
+    pub fn occurrences(&self) -> Occurrences<'_> {
         let mut wanted = HashMap::with_capacity(self.rows.len());
         for row in self.sought() {
             let next = wanted.len();
-            wanted.entry(name(row)).or_insert(next);
+            wanted.entry(id(row)).or_insert(next);
         }
-        Sightings { found: vec![Vec::new(); wanted.len()], wanted }
+        Occurrences { found: vec![Vec::new(); wanted.len()], wanted }
     }
 
-    /// What sightings mean for each row that is sought.
-    pub fn verdict(&self, sightings: &Sightings<'_>) -> Verdict {
-        Verdict(self.sought().map(|row| sightings.fate(row)).collect())
+    /// The verdicts on the rows that are sought, given what the table holds.
+    pub fn verdicts(&self, occurrences: &Occurrences<'_>) -> Verdicts {
+        Verdicts(self.sought().map(|row| occurrences.verdict(row)).collect())
     }
 
-    /// Takes out what the table holds, and what it holds something else for. Returns whether
-    /// `rows` have changed.
-    pub fn settle(&mut self, verdict: Verdict) -> bool {
-        let Verdict(fates) = verdict;
-        if fates.iter().all(|it| *it == Fate::Stays) {
+    /// Takes out the rows that the table holds, and refuses those whose ids it holds with other
+    /// content. Returns whether `rows` has changed.
+    pub fn settle(&mut self, verdicts: Verdicts) -> bool {
+        let Verdicts(verdicts) = verdicts;
+        if verdicts.iter().all(|it| *it == Verdict::Stays) {
             return false;
         }
-        let mut fates = fates.into_iter();
+        let mut verdicts = verdicts.into_iter();
         let before = self.rows.len();
-        for (place, row) in self.take() {
-            self.decide(place, row, fates.next(), false);
+        for (index, row) in self.take() {
+            self.decide(index, row, verdicts.next(), false);
         }
-        for (place, row) in std::mem::take(&mut self.later) {
-            self.decide(place, row, fates.next(), true);
+        for (index, row) in std::mem::take(&mut self.later) {
+            self.decide(index, row, verdicts.next(), true);
         }
         self.rows.len() != before
     }
 
-    fn decide(&mut self, place: usize, row: Row, fate: Option<Fate>, is_later: bool) {
-        match fate {
-            Some(Fate::Duplicate) => self.duplicates = self.duplicates.saturating_add(1),
-            Some(Fate::Reused) => {
+    fn decide(&mut self, index: usize, row: Row, verdict: Option<Verdict>, is_later: bool) {
+        match verdict {
+            Some(Verdict::Duplicate) => self.duplicates += 1,
+            Some(Verdict::Reused) => {
                 let detail = "the table has another record of this id, with other content";
-                self.refused.push((place, Reject::new(ID_REUSED, detail)));
+                self.refused.push((index, Reject::new(ID_REUSED, detail)));
             }
-            Some(Fate::Stays) | None if is_later => self.later.push((place, row)),
-            Some(Fate::Stays) | None => self.push(place, row),
+            Some(Verdict::Stays) | None if is_later => self.later.push((index, row)),
+            Some(Verdict::Stays) | None => self.push(index, row),
         }
     }
 
-    /// Refuses rows, by their place in `rows`. Where there is a later row of the name, it takes the
-    /// place. Returns whether any did.
+    /// Refuses rows, by index in `rows`. A later row of the same id replaces a refused one. Returns
+    /// whether any did.
     pub fn refuse(&mut self, rejects: Vec<(usize, Reject)>) -> bool {
         let mut rejects: HashMap<usize, Reject> = rejects.into_iter().collect();
         let mut left = Vec::with_capacity(self.rows.len());
-        for (at, (place, row)) in self.take().into_iter().enumerate() {
-            match rejects.remove(&at) {
-                Some(reject) => self.refused.push((place, reject)),
-                None => left.push((place, row)),
+        for (position, (index, row)) in self.take().into_iter().enumerate() {
+            match rejects.remove(&position) {
+                Some(reject) => self.refused.push((index, reject)),
+                None => left.push((index, row)),
             }
         }
         let before = left.len();
@@ -203,46 +210,46 @@ impl Batch {
         self.rows.len() > before
     }
 
-    fn take(&mut self) -> Vec<Placed> {
-        std::mem::take(&mut self.places).into_iter().zip(std::mem::take(&mut self.rows)).collect()
+    fn take(&mut self) -> Vec<Indexed> {
+        std::mem::take(&mut self.indexes).into_iter().zip(std::mem::take(&mut self.rows)).collect()
     }
 
-    /// How it ended, once `rows` are in the table.
-    pub fn end(mut self) -> Ended {
-        let fates = fates_within(self.sought()).split_off(self.rows.len());
-        for ((place, _), fate) in std::mem::take(&mut self.later).into_iter().zip(fates) {
-            if fate == Fate::Duplicate {
-                self.duplicates = self.duplicates.saturating_add(1);
+    /// Returns what became of the rows, once `rows` are in the table.
+    pub fn into_report(mut self) -> BatchReport {
+        let verdicts = verdicts_within(self.sought()).split_off(self.rows.len());
+        for ((index, _), verdict) in std::mem::take(&mut self.later).into_iter().zip(verdicts) {
+            if verdict == Verdict::Duplicate {
+                self.duplicates += 1;
                 continue;
             }
             let detail = "an earlier record of the batch has this id, and other content";
-            self.refused.push((place, Reject::new(ID_REUSED, detail)));
+            self.refused.push((index, Reject::new(ID_REUSED, detail)));
         }
-        self.refused.sort_by_key(|(place, _)| *place);
-        Ended { places: self.places, duplicates: self.duplicates, refused: self.refused }
+        self.refused.sort_by_key(|(index, _)| *index);
+        let Self { indexes, duplicates, refused, .. } = self;
+        BatchReport { indexes, duplicates, refused }
     }
 }
 
-/// What a look at the table found out about the rows that are sought, in their order.
-#[derive(Debug)]
-pub struct Verdict(Vec<Fate>);
-
-/// What each row is to those of its name that come before it and stay.
-fn fates_within<'a>(rows: impl IntoIterator<Item = &'a Row>) -> Vec<Fate> {
-    let mut stay: HashMap<Name<'a>, Vec<Seen<'a>>> = HashMap::new();
-    let fate = |row: &'a Row| {
-        let before = stay.entry(name(row)).or_default();
-        let fate = Fate::among(row, before.iter().copied());
-        if fate == Fate::Stays {
-            before.push(Seen { digest: row.lineage.digest.as_deref(), arrived_at: arrival(row) });
+/// The verdict on each row, given the rows of its id that come before it and stay.
+fn verdicts_within<'a>(rows: impl IntoIterator<Item = &'a Row>) -> Vec<Verdict> {
+    let mut stay: HashMap<RowId<'a>, Vec<Occurrence<'a>>> = HashMap::new();
+    let verdict = |row: &'a Row| {
+        let before = stay.entry(id(row)).or_default();
+        let verdict = Verdict::of(row, before.iter().copied());
+        if verdict == Verdict::Stays {
+            before.push(Occurrence {
+                digest: row.lineage.digest.as_deref(),
+                arrived_at: arrival(row),
+            });
         }
-        fate
+        verdict
     };
-    rows.into_iter().map(fate).collect()
+    rows.into_iter().map(verdict).collect()
 }
 
-/// Whether a row of the same name is near enough to be the same event, or one that claims to be.
-/// The name of a record that no route names is its own for ever.
+/// Whether another row of the same id arrived near enough to be the same record, or one that reuses
+/// the id. An id that comes from the source itself identifies its record for ever.
 fn is_near(row: &Row, arrived_at: Option<i64>) -> bool {
     match (row.lineage.id_window, arrival(row), arrived_at) {
         (Some(_), Some(own), Some(other)) => {
@@ -257,8 +264,8 @@ fn arrival(row: &Row) -> Option<i64> {
     row.lineage.arrived_at.map(Timestamp::micros)
 }
 
-/// Whether a row is the record that is known under its name by a digest. Where one of them has
-/// none, its name is all there is to go by.
+/// Whether a row is the record of its id that has this digest. Where one of the two has no digest,
+/// the id alone identifies the record.
 fn is_same(row: &Row, known: Option<&str>) -> bool {
     match (row.lineage.digest.as_deref(), known) {
         (Some(own), Some(known)) => own == known,
@@ -266,7 +273,7 @@ fn is_same(row: &Row, known: Option<&str>) -> bool {
     }
 }
 
-fn name(row: &Row) -> Name<'_> {
+fn id(row: &Row) -> RowId<'_> {
     (&row.lineage.source, &row.lineage.id)
 }
 
@@ -294,18 +301,18 @@ mod tests {
     }
 
     fn settled(batch: &mut Batch, found: &[(&str, Option<&str>)]) -> bool {
-        let mut sightings = batch.sightings();
+        let mut occurrences = batch.occurrences();
         for (id, digest) in found {
-            sightings.see(("queue", id), Seen { digest: *digest, arrived_at: None });
+            occurrences.add(("queue", id), Occurrence { digest: *digest, arrived_at: None });
         }
-        let verdict = batch.verdict(&sightings);
-        batch.settle(verdict)
+        let verdicts = batch.verdicts(&occurrences);
+        batch.settle(verdicts)
     }
 
-    /// Duplicates and the reasons of refused rows, by place.
+    /// The number of duplicates, and the reasons of refused rows by index.
     fn end(batch: Batch) -> (u64, Vec<(usize, &'static str)>) {
-        let Ended { duplicates, refused, .. } = batch.end();
-        (duplicates, refused.into_iter().map(|(place, it)| (place, it.reason)).collect())
+        let BatchReport { duplicates, refused, .. } = batch.into_report();
+        (duplicates, refused.into_iter().map(|(index, it)| (index, it.reason)).collect())
     }
 
     const MISFIT: &str = "misfit";
@@ -322,8 +329,8 @@ mod tests {
     }
 
     #[test]
-    fn what_the_table_holds_came_first() {
-        // The second is what landed; the first is refused and not the second.
+    fn the_rows_of_the_table_came_first() {
+        // The second landed, so the first is refused and not the second.
         let mut batch = batch(&[("a", "1"), ("a", "2"), ("b", "1"), ("c", "1")]);
         assert!(settled(&mut batch, &[("a", Some("2")), ("c", None), ("d", None)]));
         assert_eq!(left(&batch), [("b", "1")]);
@@ -332,40 +339,43 @@ mod tests {
     }
 
     #[test]
-    fn where_a_table_has_several_rows_of_an_id_any_of_them_will_do() {
+    fn any_row_of_an_id_in_the_table_makes_a_duplicate() {
         let mut batch = batch(&[("a", "1"), ("a", "3")]);
         assert!(settled(&mut batch, &[("a", Some("0")), ("a", Some("1"))]));
         assert_eq!(end(batch), (1, vec![(1, ID_REUSED)]));
     }
 
     #[test]
-    fn a_later_row_takes_the_place_of_one_that_the_table_does_not_let_in() {
+    fn a_later_row_replaces_one_that_is_refused() {
         let rows =
             [("a", "1"), ("b", "1"), ("a", "2"), ("a", "3"), ("b", "1"), ("a", "2"), ("b", "")];
         let mut batch = batch(&rows);
         assert!(batch.refuse(vec![(0, misfit())]));
         assert_eq!(left(&batch), [("b", "1"), ("a", "2")]);
-        // Places in `rows` and places in the batch differ now.
+        // Indexes in `rows` and indexes in the batch differ now.
         assert!(batch.refuse(vec![(1, misfit())]));
         assert_eq!(left(&batch), [("b", "1"), ("a", "3")]);
-        assert!(batch.refuse(vec![(1, misfit())]), "one that says what was refused before");
+        assert!(
+            batch.refuse(vec![(1, misfit())]),
+            "it has the content of a row that was refused before"
+        );
         assert_eq!(left(&batch), [("b", "1"), ("a", "2")]);
         assert!(!batch.refuse(vec![(1, misfit())]));
         assert_eq!(left(&batch), [("b", "1")]);
-        let refused = [0, 2, 3, 5].map(|place| (place, MISFIT));
+        let refused = [0, 2, 3, 5].map(|index| (index, MISFIT));
         assert_eq!(end(batch), (2, refused.into()));
     }
 
     #[test]
-    fn a_row_is_no_duplicate_of_one_that_is_refused() {
+    fn a_row_is_not_a_duplicate_of_a_refused_row() {
         let mut batch = batch(&[("a", "2"), ("a", "2"), ("a", "1")]);
         assert!(settled(&mut batch, &[("a", Some("1"))]));
         assert_eq!(end(batch), (1, vec![(0, ID_REUSED), (1, ID_REUSED)]));
     }
 
-    /// What becomes of a row depends on its own window, not on what is in its batch.
+    /// The verdict on a row depends on its own window, not on the other rows of its batch.
     #[test]
-    fn an_id_may_come_again_once_its_window_is_over() {
+    fn an_id_may_be_used_again_after_its_window() {
         const DAY: i64 = 24 * 3_600 * 1_000_000;
         let at = |days: i64, digest: &str| {
             let mut row = row("a", digest);
@@ -379,18 +389,18 @@ mod tests {
         assert_eq!(end(batch), (1, vec![(3, ID_REUSED)]));
 
         let mut batch = Batch::new(vec![at(4, "2"), at(9, "2")]);
-        let mut sightings = batch.sightings();
-        let seen = |days| Seen { digest: Some("1"), arrived_at: Some(days * DAY) };
-        sightings.see(("queue", "a"), seen(5));
-        sightings.see(("queue", "a"), seen(7));
-        let verdict = batch.verdict(&sightings);
-        assert!(batch.settle(verdict));
+        let mut occurrences = batch.occurrences();
+        let seen = |days| Occurrence { digest: Some("1"), arrived_at: Some(days * DAY) };
+        occurrences.add(("queue", "a"), seen(5));
+        occurrences.add(("queue", "a"), seen(7));
+        let verdicts = batch.verdicts(&occurrences);
+        assert!(batch.settle(verdicts));
         assert_eq!(left(&batch), [("a", "2")]);
         assert_eq!(end(batch), (0, vec![(0, ID_REUSED)]));
     }
 
     #[test]
-    fn only_what_changes_the_rows_voids_their_files() {
+    fn later_rows_alone_do_not_void_the_files() {
         let mut batch = batch(&[("a", "1"), ("a", "2")]);
         assert!(!settled(&mut batch, &[]));
         assert_eq!(left(&batch), [("a", "1")]);

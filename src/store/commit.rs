@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::deadline::Deadline;
 use crate::record::{Reject, Row};
-use crate::store::batch::{Batch, Ended};
+use crate::store::batch::{Batch, BatchReport};
 use crate::store::candidates::Search;
 use crate::store::data::{self, Written};
 use crate::store::error::StoreError;
@@ -32,7 +32,7 @@ const LONGEST_PAUSE_MS: u64 = 250;
 
 /// What became of a batch that is durable now.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Landed {
+pub struct LandReport {
     /// Rows that this batch added.
     pub landed: u64,
     /// Rows that the table, or an earlier row of the batch, already held.
@@ -49,8 +49,8 @@ pub struct Landed {
     pub attempts: u64,
     /// How often another commit came first.
     pub conflicts: u64,
-    /// Places of the added rows in the batch as it was offered.
-    pub places: Vec<usize>,
+    /// The added rows, by index in the batch as it was offered.
+    pub indexes: Vec<usize>,
     /// Names of columns added.
     pub new_columns: Vec<String>,
     /// Landed rows with something in `_lw_extra`.
@@ -74,7 +74,7 @@ pub struct Commit<'a> {
     /// Locations of data files that this commit has written.
     ours: HashSet<String>,
     written: Option<(Written, ManifestFile)>,
-    landed: Landed,
+    landed: LandReport,
 }
 
 impl<'a> Commit<'a> {
@@ -88,12 +88,12 @@ impl<'a> Commit<'a> {
             checked: HashSet::new(),
             ours: HashSet::new(),
             written: None,
-            landed: Landed::default(),
+            landed: LandReport::default(),
         }
     }
 
     /// Makes the rows durable, each once.
-    pub async fn run(mut self, deadline: &Deadline) -> Result<Landed, StoreError> {
+    pub async fn run(mut self, deadline: &Deadline) -> Result<LandReport, StoreError> {
         let mut lost = 0_u32;
         while !self.batch.rows().is_empty() {
             if deadline.passed() {
@@ -139,7 +139,7 @@ impl<'a> Commit<'a> {
         Ok(self.done())
     }
 
-    fn done(self) -> Landed {
+    fn done(self) -> LandReport {
         let Self { batch, written, mut landed, id, .. } = self;
         landed.landed = count(batch.rows().len());
         landed.commit = (landed.landed > 0).then_some(id);
@@ -150,8 +150,11 @@ impl<'a> Commit<'a> {
             landed.extra = written.extra;
             landed.spread = written.spread;
         }
-        Ended { places: landed.places, duplicates: landed.duplicates, refused: landed.refused } =
-            batch.end();
+        BatchReport {
+            indexes: landed.indexes,
+            duplicates: landed.duplicates,
+            refused: landed.refused,
+        } = batch.into_report();
         landed
     }
 
@@ -233,7 +236,7 @@ impl<'a> Commit<'a> {
         let table = self.table;
         let schema = head.metadata.current_schema();
         let search = Search::of(self.batch.sought());
-        let mut sightings = self.batch.sightings();
+        let mut occurrences = self.batch.occurrences();
         for manifest in there {
             let path = &manifest.manifest_path;
             if self.checked.contains(path) || !search.may_be_in_manifest(path) {
@@ -249,8 +252,8 @@ impl<'a> Commit<'a> {
                 if deadline.passed() {
                     return Err(StoreError::OutOfTime(table.name.clone()));
                 }
-                read::ids(&table.files, schema, file, search.by_digest(), |name, digest| {
-                    sightings.see(name, digest);
+                read::ids(&table.files, schema, file, search.by_digest(), |id, occurrence| {
+                    occurrences.add(id, occurrence);
                 })
                 .await?;
                 self.landed.files_read = self.landed.files_read.saturating_add(1);
@@ -258,9 +261,9 @@ impl<'a> Commit<'a> {
             }
             self.checked.insert(path.clone());
         }
-        let verdict = self.batch.verdict(&sightings);
-        if self.batch.settle(verdict) {
-            // What was written with them in it is void.
+        let verdicts = self.batch.verdicts(&occurrences);
+        if self.batch.settle(verdicts) {
+            // The files have rows that do not land.
             self.written = None;
         }
         Ok(false)

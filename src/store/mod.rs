@@ -18,7 +18,7 @@ use crate::table::layout::Policy;
 use crate::table::lineage;
 use crate::table_name::TableName;
 
-pub use crate::store::commit::Landed;
+pub use crate::store::commit::LandReport;
 pub use crate::store::error::StoreError;
 pub use crate::store::inspect::{DescribedColumn, Description, Origin, ReadRows};
 pub use crate::store::proposal::CommitId;
@@ -107,7 +107,7 @@ impl Lake {
         policy: &Policy,
         rows: Vec<Row>,
         deadline: &Deadline,
-    ) -> Result<Landed, StoreError> {
+    ) -> Result<LandReport, StoreError> {
         let table = self.table(table);
         Commit::new(&table, policy, rows).run(deadline).await
     }

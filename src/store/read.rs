@@ -14,7 +14,7 @@ use iceberg::spec::{DataFile, NestedFieldRef, Schema};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 
-use crate::store::batch::{Name, Seen};
+use crate::store::batch::{Occurrence, RowId};
 use crate::store::error::StoreError;
 use crate::store::files::Files;
 use crate::store::schema::column_type;
@@ -65,7 +65,7 @@ pub async fn ids(
     schema: &Schema,
     file: &DataFile,
     by_digest: bool,
-    mut each: impl FnMut(Name<'_>, Seen<'_>),
+    mut each: impl FnMut(RowId<'_>, Occurrence<'_>),
 ) -> Result<(), StoreError> {
     let id_of = |name: &str| schema.field_id_by_name(name).unwrap_or(-1);
     let (source, id) = (id_of(lineage::SOURCE), id_of(lineage::ID));
@@ -83,7 +83,7 @@ pub async fn ids(
             if let (Some(source), Some(id)) = pair {
                 each(
                     (source, id),
-                    Seen {
+                    Occurrence {
                         digest: digests.filter(|it| it.is_valid(at)).map(|it| it.value(at)),
                         arrived_at: arrivals.filter(|it| it.is_valid(at)).map(|it| it.value(at)),
                     },

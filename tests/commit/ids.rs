@@ -7,7 +7,7 @@ use std::sync::Arc;
 use lakeward::record::Row;
 use lakeward::store::files::Files;
 use lakeward::store::files::local::LocalFiles;
-use lakeward::store::{Lake, Landed};
+use lakeward::store::{Lake, LandReport};
 use lakeward::time::Timestamp;
 
 use super::{AT, counts, run};
@@ -33,7 +33,7 @@ fn event(id: &str, says: &str, at: i64) -> Row {
 }
 
 /// The places of the refused rows, all of which say the same.
-fn refused(landed: &Landed) -> Vec<usize> {
+fn refused(landed: &LandReport) -> Vec<usize> {
     for (_, reject) in &landed.refused {
         assert_eq!(reject.reason, "id_reused");
         assert!(!reject.detail.contains("invoice"), "a value in {}", reject.detail);

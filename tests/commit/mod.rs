@@ -10,7 +10,7 @@ use lakeward::store::clock::Clock;
 use lakeward::store::files::Files;
 use lakeward::store::head::versions::VersionFiles;
 use lakeward::store::head::{Head, Swap};
-use lakeward::store::{Landed, StoreError};
+use lakeward::store::{LandReport, StoreError};
 
 use crate::support::lake::{lake_on, land};
 use crate::support::store::{Fault, Memory, Scripted, Step};
@@ -41,7 +41,7 @@ fn run<T>(test: impl Future<Output = T>) -> T {
     runtime.block_on(test)
 }
 
-fn counts(landed: &Landed) -> (u64, u64) {
+fn counts(landed: &LandReport) -> (u64, u64) {
     (landed.landed, landed.duplicates)
 }
 
@@ -91,7 +91,7 @@ async fn land_meddled<F>(
     location: &str,
     batch: Vec<Row>,
     meddling: F,
-) -> Result<Landed, StoreError>
+) -> Result<LandReport, StoreError>
 where
     F: FnOnce(&TableMetadata, TableMetadataBuilder) -> TableMetadataBuilder,
 {

@@ -26,8 +26,8 @@ BREAKS = {
     "skip the id check": [
         (
             COMMIT,
-            "        let verdict = self.batch.verdict(&sightings);\n",
-            "        let verdict = self.batch.verdict(&self.batch.sightings());\n",
+            "        let verdicts = self.batch.verdicts(&occurrences);\n",
+            "        let verdicts = self.batch.verdicts(&self.batch.occurrences());\n",
         )
     ],
     "trust the receive count": [
@@ -130,7 +130,7 @@ BREAKS = {
         )
     ],
     "forget duplicates within a batch": [
-        ("src/store/batch.rs", "            if fate == Fate::Stays {\n                self.push(place, row);\n            } else if row", "            if fate == Fate::Stays || row.lineage.digest.is_none() {\n                self.push(place, row);\n            } else if row")
+        ("src/store/batch.rs", "            if verdict == Verdict::Stays {\n                self.push(index, row);\n            } else if row", "            if verdict == Verdict::Stays || row.lineage.digest.is_none() {\n                self.push(index, row);\n            } else if row")
     ],
 }
 

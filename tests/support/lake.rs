@@ -10,7 +10,7 @@ use lakeward::record::{Lineage, Row};
 use lakeward::store::clock::Clock;
 use lakeward::store::files::Files;
 use lakeward::store::files::local::LocalFiles;
-use lakeward::store::{Lake, Landed, StoreError};
+use lakeward::store::{Lake, LandReport, StoreError};
 use lakeward::table::layout::Policy;
 use lakeward::table::{Cell, ColumnType};
 use lakeward::table_name::TableName;
@@ -72,7 +72,7 @@ pub fn row(n: u32, fields: Fields) -> Row {
     Row { lineage, fields }
 }
 
-pub async fn land(lake: &Lake, rows: Vec<Row>) -> Result<Landed, StoreError> {
+pub async fn land(lake: &Lake, rows: Vec<Row>) -> Result<LandReport, StoreError> {
     lake.land(&table(), &Policy::default(), rows, &Deadline::none()).await
 }
 

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::config::{Overrides, check};
-use crate::store::Landed;
+use crate::store::LandReport;
 
 fn routes() -> Vec<Route> {
     let text = "version = 1\n\
@@ -12,14 +12,14 @@ fn routes() -> Vec<Route> {
     check(text, &Overrides::default()).config.unwrap().routes
 }
 
-fn landed(landed: u64, duplicates: u64, new: &[&str], extra: u64) -> Landed {
-    Landed {
+fn landed(landed: u64, duplicates: u64, new: &[&str], extra: u64) -> LandReport {
+    LandReport {
         landed,
         duplicates,
         files: 1,
         new_columns: new.iter().map(|it| (*it).to_owned()).collect(),
         extra,
-        ..Landed::default()
+        ..LandReport::default()
     }
 }
 
@@ -28,7 +28,7 @@ fn spread(values: u64, siblings: &[(&str, u64)], extra: u64) -> Spread {
     Spread { values, siblings, extra }
 }
 
-fn report(tables: &[(&str, u64, Landed)], rejected: &[(&str, &str, u64)]) -> Report {
+fn report(tables: &[(&str, u64, LandReport)], rejected: &[(&str, &str, u64)]) -> Report {
     Report {
         records: 10,
         tables: tables
@@ -59,7 +59,7 @@ fn troubles(summary: &Summary) -> String {
 #[test]
 fn sums_events_and_says_what_to_type_next() {
     let mut summary = Summary::default();
-    let clicks = Landed {
+    let clicks = LandReport {
         spread: BTreeMap::from([
             ("score".to_owned(), spread(300, &[("score__double", 116)], 0)),
             ("page".to_owned(), spread(1_000, &[], 3)),
@@ -97,7 +97,7 @@ fn sums_events_and_says_what_to_type_next() {
 #[test]
 fn what_is_not_durable_fails_the_replay() {
     let mut summary = Summary::default();
-    let mut stuck = report(&[("web.clicks", 3, Landed::default())], &[("bills", "no_json", 2)]);
+    let mut stuck = report(&[("web.clicks", 3, LandReport::default())], &[("bills", "no_json", 2)]);
     stuck.failed = 5;
     stuck.trouble = vec!["can't list x: denied".to_owned()];
     summary.add("a.json:7", &stuck, &routes());
