@@ -15,7 +15,7 @@ use crate::deadline::Deadline;
 use crate::record::{Receipt, Reject};
 use crate::response::{self, Outcome};
 use crate::route;
-use crate::secret::{Keyring, NoKey};
+use crate::secret::{KeyError, Keyring};
 use crate::source::{self, Event};
 use crate::store::{Lake, LandReport, StoreError};
 use crate::table_name::TableName;
@@ -156,7 +156,7 @@ pub enum InvocationError {
     },
     /// A key that a route hashes with can't be had.
     #[error(transparent)]
-    Key(#[from] NoKey),
+    Key(#[from] KeyError),
     /// More records were rejected than `reject_limit` allows.
     #[error(
         "{rejected} of {records} records are no rows ({reason}), more than reject_limit allows, \

@@ -190,7 +190,7 @@ where
         Some("ResourceNotFoundException") => Problem::Gone,
         Some("ExpiredIteratorException") => Problem::Expired,
         Some(code) => Problem::Refused(format!("{call} answers {code}")),
-        None => Problem::Refused(format!("{call} was {}", aws::told(error))),
+        None => Problem::Refused(format!("{call} was {}", aws::error_text(error))),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Keys that a config names but never holds: fetched once, when the first record needs them.
+//! Keys that a config refers to but never holds: fetched once, when the first record needs them.
 
 mod aws;
 
@@ -9,10 +9,10 @@ use tokio::sync::Mutex;
 
 use aws::Aws;
 
-/// Fewest bytes of a key: who hashes addresses with a shorter one can be guessed.
+/// Length of the shortest key: a shorter one could be guessed.
 const MIN_KEY_BYTES: usize = 16;
 
-/// Where a key is.
+/// A reference to a key.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Reference {
     /// `env:NAME`, an environment variable.
@@ -23,26 +23,26 @@ pub enum Reference {
     SecretsManager(String),
 }
 
-/// A text that says of no key where it is. It may be a key, so it is not repeated.
+/// A text that is not a reference to a key. It may be the key itself, so it is not repeated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("it does not say where the key is: write env:NAME, ssm:NAME or secretsmanager:NAME-OR-ARN")]
-pub struct NotAReference;
+pub struct InvalidReference;
 
 impl std::str::FromStr for Reference {
-    type Err = NotAReference;
+    type Err = InvalidReference;
 
-    fn from_str(text: &str) -> Result<Self, NotAReference> {
+    fn from_str(text: &str) -> Result<Self, InvalidReference> {
         match text.split_once(':') {
-            Some((_, "")) => Err(NotAReference),
+            Some((_, "")) => Err(InvalidReference),
             Some(("env", name)) => Ok(Reference::Env(name.to_owned())),
             Some(("ssm", name)) => Ok(Reference::Ssm(name.to_owned())),
             Some(("secretsmanager", name)) => Ok(Reference::SecretsManager(name.to_owned())),
-            _ => Err(NotAReference),
+            _ => Err(InvalidReference),
         }
     }
 }
 
-/// Prints it as the config has it.
+/// Prints the reference as the config has it.
 impl std::fmt::Display for Reference {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
@@ -53,23 +53,23 @@ impl std::fmt::Display for Reference {
     }
 }
 
-/// Why a key is not there. Never holds any of it.
+/// An error on the way to a key. It never holds any part of the key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("can't get the key {reference}: {problem}")]
-pub struct NoKey {
-    /// Which key.
+pub struct KeyError {
+    /// The key.
     pub reference: Reference,
-    /// What is in the way, and what to do.
+    /// The problem and its remedy.
     pub problem: String,
 }
 
-/// Keys that were fetched.
+/// Fetched keys.
 #[derive(Clone, Default)]
 pub struct Keys {
     by_reference: BTreeMap<Reference, Vec<u8>>,
 }
 
-/// Prints which keys there are, never what they are.
+/// Prints the references of the keys, never the keys.
 impl std::fmt::Debug for Keys {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_set().entries(self.by_reference.keys()).finish()
@@ -77,13 +77,13 @@ impl std::fmt::Debug for Keys {
 }
 
 impl Keys {
-    /// The bytes of a key.
+    /// Returns the bytes of a key.
     pub fn get(&self, reference: &Reference) -> Option<&[u8]> {
         self.by_reference.get(reference).map(Vec::as_slice)
     }
 }
 
-/// Fetches keys when they are first asked for, and keeps them for as long as the process lives.
+/// A keyring that fetches keys on first use, and keeps them for the lifetime of the process.
 #[derive(Debug, Default)]
 pub struct Keyring {
     aws: Aws,
@@ -91,17 +91,17 @@ pub struct Keyring {
 }
 
 impl Keyring {
-    /// The keys of `references`; those that were fetched before are not fetched again.
+    /// Returns the keys of `references`. A key is fetched only once.
     ///
     /// # Errors
-    /// When one of them can't be had now; the next call tries again.
-    pub async fn keys(&self, references: &BTreeSet<Reference>) -> Result<Arc<Keys>, NoKey> {
+    /// When one of them can't be fetched; the next call tries again.
+    pub async fn keys(&self, references: &BTreeSet<Reference>) -> Result<Arc<Keys>, KeyError> {
         let mut fetched = self.fetched.lock().await;
         for reference in references {
             if fetched.get(reference).is_some() {
                 continue;
             }
-            let failed = |problem: String| NoKey { reference: reference.clone(), problem };
+            let failed = |problem: String| KeyError { reference: reference.clone(), problem };
             let key = match reference {
                 Reference::Env(name) => environment(name),
                 Reference::Ssm(name) => self.aws.parameter(name).await,
@@ -110,7 +110,7 @@ impl Keyring {
             let key = key.map_err(failed)?;
             if key.len() < MIN_KEY_BYTES {
                 return Err(failed(format!(
-                    "it is shorter than {MIN_KEY_BYTES} bytes; make a random one, such as that of \
+                    "it is shorter than {MIN_KEY_BYTES} bytes; make a random key, for example with \
                      `openssl rand -hex 32`"
                 )));
             }
@@ -120,7 +120,7 @@ impl Keyring {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "a key that the config says is in the environment")]
+#[expect(clippy::disallowed_methods, reason = "the config says that the key is in the environment")]
 fn environment(name: &str) -> Result<Vec<u8>, String> {
     match std::env::var(name) {
         Ok(key) if !key.is_empty() => Ok(key.into_bytes()),
@@ -128,7 +128,7 @@ fn environment(name: &str) -> Result<Vec<u8>, String> {
             Err(format!("environment variable {name} is not set; set it to a random text"))
         }
         Err(std::env::VarError::NotUnicode(_)) => {
-            Err(format!("environment variable {name} is no UTF-8; set it to a random text"))
+            Err(format!("environment variable {name} is not UTF-8; set it to a random text"))
         }
     }
 }

@@ -9,7 +9,7 @@ use aws_sdk_ssm::config::Credentials;
 
 use super::*;
 
-fn keys(keyring: &Keyring, references: &[&str]) -> Result<Arc<Keys>, NoKey> {
+fn keys(keyring: &Keyring, references: &[&str]) -> Result<Arc<Keys>, KeyError> {
     let references = references.iter().map(|it| it.parse().unwrap()).collect();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(keyring.keys(&references))

@@ -136,16 +136,17 @@ impl Queue {
             let owner = queue.starts_with("arn:").then(|| queue.split(':').nth(4)).flatten();
             let call = client.get_queue_url().queue_name(name);
             let answer = call.set_queue_owner_aws_account_id(owner.map(str::to_owned)).send().await;
-            let answer = answer.map_err(|it| failed("GetQueueUrl", aws::told(&it)))?;
+            let answer = answer.map_err(|it| failed("GetQueueUrl", aws::error_text(&it)))?;
             answer.queue_url.unwrap_or_default()
         };
         let call = client.get_queue_attributes().queue_url(&url);
         let answer = call.attribute_names(QueueAttributeName::QueueArn).send().await;
-        let answer = answer.map_err(|it| failed("GetQueueAttributes", aws::told(&it)))?;
+        let answer = answer.map_err(|it| failed("GetQueueAttributes", aws::error_text(&it)))?;
         let attributes = answer.attributes.unwrap_or_default();
         let arn = attributes.get(&QueueAttributeName::QueueArn).cloned().unwrap_or_default();
         let sources = client.list_dead_letter_source_queues().queue_url(&url).send().await;
-        let sources = sources.map_err(|it| failed("ListDeadLetterSourceQueues", aws::told(&it)))?;
+        let sources =
+            sources.map_err(|it| failed("ListDeadLetterSourceQueues", aws::error_text(&it)))?;
         let only_source = match sources.queue_urls.as_slice() {
             [one] => arn_beside(&arn, one),
             _ => None,
@@ -169,7 +170,7 @@ impl Queue {
                 Failure::Failed(format!(
                     "sqs:ReceiveMessage of {}: {}",
                     self.arn,
-                    aws::told(&error)
+                    aws::error_text(&error)
                 ))
             })?;
             let messages = answer.messages.unwrap_or_default();
@@ -221,7 +222,7 @@ impl Queue {
             let answer = call.set_entries(Some(entries.collect())).send().await;
             let failed = match answer {
                 Ok(answer) => answer.failed.into_iter().map(|it| it.code).next(),
-                Err(error) => Some(aws::told(&error)),
+                Err(error) => Some(aws::error_text(&error)),
             };
             if let Some(why) = failed {
                 return Err(Failure::Failed(format!(
