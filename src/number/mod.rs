@@ -271,5 +271,10 @@ fn read_exponent(text: &str) -> (i64, bool) {
     (if negative { -size } else { size }, vast)
 }
 
+/// Returns the size of a collection as the 64-bit count of reports and metadata.
+pub(crate) fn count(size: usize) -> u64 {
+    u64::try_from(size).unwrap_or(u64::MAX)
+}
+
 #[cfg(test)]
 mod tests;

@@ -1,8 +1,8 @@
 //! Lower and upper bounds of a column in a file.
 //!
-//! They are ours, not the Iceberg crate's: it takes them from Parquet statistics and skips row
-//! groups whose statistics are inexact, so that a file with long strings gets bounds that do not
-//! cover it, and a search by bounds misses rows that are there.
+//! The Iceberg crate takes bounds from Parquet statistics and skips row groups whose statistics are
+//! inexact. So a file with long strings gets bounds that do not cover it, and a search by bounds
+//! misses rows. Therefore bounds are computed here.
 
 use arrow_array::cast::AsArray as _;
 use arrow_array::types::{
@@ -12,10 +12,10 @@ use arrow_array::types::{
 use arrow_array::{ArrayRef, ArrowPrimitiveType};
 use iceberg::spec::{Datum, PrimitiveType};
 
-/// Characters, or bytes of binary, that a bound keeps.
-const KEPT: usize = 64;
+/// Number of characters, or bytes of binary, that a bound keeps.
+const MAX_LENGTH: usize = 64;
 
-/// Bounds of a column; each is missing where nothing is known.
+/// Bounds of a column; `None` where a bound is unknown.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Bounds {
     /// No value is smaller.
@@ -24,7 +24,7 @@ pub struct Bounds {
     pub upper: Option<Datum>,
 }
 
-/// The bounds of a column's values. With `exact`, texts are kept whole.
+/// Returns the bounds of a column's values. With `exact`, texts are kept whole.
 pub fn of(array: &ArrayRef, ty: &PrimitiveType, exact: bool) -> Bounds {
     let bytes = |it: [Vec<u8>; 2]| {
         let [lower, upper] = it;
@@ -64,7 +64,7 @@ pub fn of(array: &ArrayRef, ty: &PrimitiveType, exact: bool) -> Bounds {
                 None => range(array.as_binary::<i32>().iter().flatten()),
             };
             found.map_or_else(Bounds::default, |[lower, upper]| Bounds {
-                lower: datum(lower.get(..KEPT).unwrap_or(lower), ty),
+                lower: datum(lower.get(..MAX_LENGTH).unwrap_or(lower), ty),
                 upper: upper_bytes(upper).and_then(|it| datum(&it, ty)),
             })
         }
@@ -77,7 +77,7 @@ fn datum(bytes: &[u8], ty: &PrimitiveType) -> Option<Datum> {
     Datum::try_from_bytes(bytes, ty.clone()).ok()
 }
 
-/// Smallest and largest of some values that have a total order here: none of them is NaN.
+/// Returns the smallest and the largest of some values. They have a total order: none is NaN.
 fn range<T: PartialOrd + Copy>(mut values: impl Iterator<Item = T>) -> Option<[T; 2]> {
     let first = values.next()?;
     Some(values.fold([first, first], |[lower, upper], it| {
@@ -105,10 +105,10 @@ fn texts(lower: &str, upper: &str, exact: bool) -> Bounds {
 }
 
 fn cut(text: &str) -> &str {
-    text.char_indices().nth(KEPT).and_then(|(at, _)| text.get(..at)).unwrap_or(text)
+    text.char_indices().nth(MAX_LENGTH).and_then(|(at, _)| text.get(..at)).unwrap_or(text)
 }
 
-/// A text of at most [`KEPT`] characters that is not smaller; `None` when there is none.
+/// Returns a text of at most [`MAX_LENGTH`] characters that is not smaller; `None` when none exists.
 pub fn upper_text(text: &str) -> Option<String> {
     let kept = cut(text);
     if kept.len() == text.len() {
@@ -116,10 +116,10 @@ pub fn upper_text(text: &str) -> Option<String> {
     }
     let mut characters: Vec<char> = kept.chars().collect();
     while let Some(last) = characters.pop() {
-        // The successor of a character; surrogates are no characters and are stepped over.
+        // The successor of a character; surrogates are not characters and are skipped.
         let next = match u32::from(last) {
             0xD7FF => Some('\u{E000}'),
-            code => char::from_u32(code.saturating_add(1)),
+            code => char::from_u32(code + 1),
         };
         if let Some(next) = next {
             characters.push(next);
@@ -129,9 +129,9 @@ pub fn upper_text(text: &str) -> Option<String> {
     None
 }
 
-/// At most [`KEPT`] bytes that are not smaller; `None` when there are none.
+/// Returns at most [`MAX_LENGTH`] bytes that are not smaller; `None` when none exist.
 pub fn upper_bytes(bytes: &[u8]) -> Option<Vec<u8>> {
-    let Some(kept) = bytes.get(..KEPT).filter(|kept| kept.len() < bytes.len()) else {
+    let Some(kept) = bytes.get(..MAX_LENGTH).filter(|kept| kept.len() < bytes.len()) else {
         return Some(bytes.to_vec());
     };
     let mut kept = kept.to_vec();
@@ -144,13 +144,13 @@ pub fn upper_bytes(bytes: &[u8]) -> Option<Vec<u8>> {
     None
 }
 
-/// Iceberg's form of a decimal: big-endian two's complement in as few bytes as hold it.
+/// Returns Iceberg's form of a decimal: big-endian two's complement in the fewest bytes that hold it.
 fn shortest_big_endian(unscaled: i128) -> Vec<u8> {
     let bytes = unscaled.to_be_bytes();
     let sign = if unscaled < 0 { 0xFF } else { 0x00 };
     let mut rest: &[u8] = &bytes;
     while let [first, next, ..] = rest {
-        // The next byte's top bit must still tell the sign.
+        // The top bit of the next byte must still show the sign.
         if *first != sign || (next & 0x80) != (sign & 0x80) {
             break;
         }
@@ -187,11 +187,11 @@ mod tests {
             for value in values.iter().flatten() {
                 if let Some(PrimitiveLiteral::String(lower)) = literal(bounds.lower.clone()) {
                     prop_assert!(lower.as_str() <= value.as_str());
-                    prop_assert!(exact || lower.chars().count() <= KEPT);
+                    prop_assert!(exact || lower.chars().count() <= MAX_LENGTH);
                 }
                 if let Some(PrimitiveLiteral::String(upper)) = literal(bounds.upper.clone()) {
                     prop_assert!(upper.as_str() >= value.as_str());
-                    prop_assert!(exact || upper.chars().count() <= KEPT);
+                    prop_assert!(exact || upper.chars().count() <= MAX_LENGTH);
                 }
             }
             let any = values.iter().flatten().next().is_some();
@@ -206,7 +206,7 @@ mod tests {
             let bounds = of(&array, &PrimitiveType::Binary, false);
             prop_assert!(bounds.lower.is_some());
             prop_assert_eq!(bounds.upper.is_none(), values.iter().any(|it| {
-                it.len() > KEPT && it.iter().take(KEPT).all(|it| *it == 0xFF)
+                it.len() > MAX_LENGTH && it.iter().take(MAX_LENGTH).all(|it| *it == 0xFF)
             }));
             for value in &values {
                 if let Some(PrimitiveLiteral::Binary(lower)) = literal(bounds.lower.clone()) {
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_of_the_last_characters_has_no_upper_bound() {
+    fn a_text_of_the_largest_characters_has_no_upper_bound() {
         assert_eq!(upper_text(&"\u{10FFFF}".repeat(70)), None);
         let mixed = format!("a{}", "\u{10FFFF}".repeat(70));
         assert_eq!(upper_text(&mixed).as_deref(), Some("b"));

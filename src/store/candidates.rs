@@ -1,7 +1,7 @@
-//! Which live files may hold records of a batch.
+//! Finds the live files that may hold records of a batch.
 //!
-//! Only columns that are the same in every delivery of a record decide, and whatever is not known
-//! counts as "may hold": a file that is skipped cannot hold a record of the batch.
+//! Only columns that are the same in every delivery of a record decide, and anything unknown counts
+//! as "may hold": a file that is skipped can't hold a record of the batch.
 
 use iceberg::spec::{DataFile, Datum, PrimitiveLiteral, Schema};
 
@@ -9,16 +9,16 @@ use crate::record::{Op, Row};
 use crate::store::manifest::Arrivals;
 use crate::table::lineage;
 
-/// How much wider the arrival interval is at both ends: some sources report the same arrival with
-/// another resolution when a record is read again.
+/// Widening of the arrival interval at both ends: some sources report the same arrival with another
+/// resolution when a record is read again.
 const ARRIVAL_SLACK_MICROS: i64 = 2_000_000;
-/// How far back a message may have arrived that came through a DLQ: twice the longest retention.
+/// The same for messages that came through a DLQ: twice the longest retention.
 const MOVED_SLACK_MICROS: i64 = 28 * 24 * 3_600 * 1_000_000;
 
 /// The values that a batch has in one column.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Span<T> {
-    /// Nothing to go by: a null among them, or no values.
+    /// Any value: one of them is null, or there are none.
     Anything,
     /// Closed interval.
     Between(T, T),
@@ -40,7 +40,7 @@ impl<T: Ord + Clone> Span<T> {
     fn overlaps(&self, lower: Option<T>, upper: Option<T>) -> bool {
         match (self, lower, upper) {
             (Span::Between(from, to), Some(lower), Some(upper)) => *from <= upper && lower <= *to,
-            // A bound that is missing says nothing.
+            // A missing bound excludes nothing.
             (Span::Between(from, _), None, Some(upper)) => *from <= upper,
             (Span::Between(_, to), Some(lower), None) => lower <= *to,
             _ => true,
@@ -48,15 +48,15 @@ impl<T: Ord + Clone> Span<T> {
     }
 }
 
-/// What a batch looks for: in one reach the records that are named by their source, in another
-/// those that their route's `id` names.
+/// The search for the records of a batch: one reach for records whose id comes from their source,
+/// another for those whose route has an `id`.
 #[derive(Debug, Clone)]
 pub struct Search {
     reaches: Vec<Reach>,
     by_digest: bool,
 }
 
-/// Where some rows of a batch may be.
+/// The values by which files may hold some rows of a batch.
 #[derive(Debug, Clone)]
 struct Reach {
     source: Span<String>,
@@ -66,12 +66,12 @@ struct Reach {
 }
 
 impl Reach {
-    /// Of rows whose deliveries all agree on shard and position.
+    /// The reach of rows whose deliveries all agree on shard and position.
     fn of_deliveries(rows: &[&Row]) -> Self {
-        // A message that was moved keeps its id and its source, nothing else.
+        // A message that was moved to a DLQ keeps its id and its source, nothing else.
         let moved = rows.iter().any(|row| row.lineage.moved);
         let unless_moved = |it: Span<String>| if moved { Span::Anything } else { it };
-        // A stream label says which stream of a table was read, not which change it is.
+        // A stream label tells which stream of a table was read, not which change it is.
         let in_shard =
             |row: &&Row| row.lineage.shard.clone().filter(|_| row.lineage.op == Op::Event);
         let shard = Span::of(rows.iter().map(in_shard));
@@ -84,7 +84,7 @@ impl Reach {
         }
     }
 
-    /// Of rows that may have come as other records before: only source and time tell where.
+    /// The reach of rows whose id other records may have: only source and arrival decide.
     fn of_ids(rows: &[&Row]) -> Self {
         let (shard, position) = (Span::Anything, Span::Anything);
         Self { source: sources(rows), shard, position, arrived: arrivals(rows) }
@@ -108,19 +108,19 @@ fn sources(rows: &[&Row]) -> Span<String> {
     Span::of(rows.iter().map(|row| Some(row.lineage.source.clone())))
 }
 
-/// How far from a row its record may have arrived, in microseconds: as another delivery, or,
-/// where the route has an `id`, as another record.
+/// Returns how far apart from a row, in microseconds, its record may have arrived before: in another
+/// delivery, or, where the route has an `id`, as another record.
 pub fn reach(row: &Row) -> i64 {
     let slack = if row.lineage.moved { MOVED_SLACK_MICROS } else { ARRIVAL_SLACK_MICROS };
     row.lineage.id_window.map_or(slack, |it| it.max(slack))
 }
 
-/// When records of these rows may have arrived.
+/// Returns the interval in which records of these rows may have arrived.
 fn arrivals(rows: &[&Row]) -> Span<i64> {
     let around = |row: &&Row| {
         let slack = reach(row);
-        let at = row.lineage.arrived_at?.micros();
-        Some([at.saturating_sub(slack), at.saturating_add(slack)])
+        let arrived = row.lineage.arrived_at?.micros();
+        Some([arrived.saturating_sub(slack), arrived.saturating_add(slack)])
     };
     let Some(all) = rows.iter().map(around).collect::<Option<Vec<_>>>() else {
         return Span::Anything;
@@ -129,7 +129,7 @@ fn arrivals(rows: &[&Row]) -> Span<i64> {
 }
 
 impl Search {
-    /// The search for `rows`.
+    /// Makes the search for `rows`.
     pub fn of<'a>(rows: impl IntoIterator<Item = &'a Row>) -> Self {
         let (by_id, delivered): (Vec<&Row>, Vec<&Row>) =
             rows.into_iter().partition(|row| row.lineage.id_window.is_some());
@@ -144,28 +144,28 @@ impl Search {
         Self { reaches, by_digest }
     }
 
-    /// Whether two records of one id may say different things.
+    /// Returns whether two records of one id may have different content.
     pub fn by_digest(&self) -> bool {
         self.by_digest
     }
 
-    /// Whether a manifest may name a file that is searched for, by its name alone.
+    /// Returns whether a manifest may have a file that is searched for, by its name alone.
     pub fn may_be_in_manifest(&self, location: &str) -> bool {
         Arrivals::of_manifest(location).is_none_or(|it| {
             let micros = |ms: i64| ms.saturating_mul(1_000);
-            // The name's milliseconds are cut downwards, so the last one reaches to its end.
+            // The milliseconds of the name are rounded down, so the last one counts to its end.
             let (from, to) = (micros(it.from), micros(it.to).saturating_add(999));
             self.reaches.iter().any(|reach| reach.arrived.overlaps(Some(from), Some(to)))
         })
     }
 
-    /// Whether a file may hold a record that is searched for.
+    /// Returns whether a file may hold a record that is searched for.
     pub fn may_be_in_file(&self, schema: &Schema, file: &DataFile) -> bool {
         self.reaches.iter().any(|reach| reach.may_be_in(schema, file))
     }
 }
 
-/// The bounds of a column, each `None` where the file may hold anything: no bound, a null among
+/// Returns the bounds of a column; `None` where the file may hold any value: no bound, a null among
 /// the values, or no count of nulls.
 fn bounds<'a>(schema: &Schema, file: &'a DataFile, name: &str) -> [Option<&'a Datum>; 2] {
     let Some(id) = schema.field_id_by_name(name) else { return [None, None] };
@@ -193,9 +193,9 @@ fn micros_of(datum: &Datum) -> Option<i64> {
 mod tests {
     use super::*;
 
-    /// Pruned too much, a record lands twice; too little, a commit reads for nothing.
+    /// With too much pruning a record lands twice; with too little a commit reads for nothing.
     #[test]
-    fn a_span_overlaps_unless_the_bounds_that_are_there_forbid_it() {
+    fn a_span_overlaps_unless_existing_bounds_exclude_it() {
         let span = Span::of([Some(3), Some(7), Some(5)].into_iter());
         for (lower, upper, expected) in [
             (Some(1), Some(2), false),

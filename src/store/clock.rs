@@ -1,11 +1,11 @@
-//! The wall clock of commits, replaceable so that tests can let time pass.
+//! The wall clock of commits, which tests replace to let time pass.
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// Tells the time of day. Heads age by it, also while an environment is frozen, which is why no
-/// monotonic clock will do.
+/// A wall clock. Heads age by it even while an execution environment is frozen, which a monotonic
+/// clock would not notice.
 #[derive(Clone)]
 pub struct Clock(Arc<dyn Fn() -> SystemTime + Send + Sync>);
 
@@ -21,18 +21,18 @@ impl Clock {
         Self(Arc::new(now))
     }
 
-    /// The time now.
+    /// Returns the time now.
     pub fn now(&self) -> SystemTime {
         (self.0)()
     }
 
-    /// Milliseconds since 1970-01-01T00:00:00Z.
+    /// Returns the milliseconds since 1970-01-01T00:00:00Z.
     pub fn millis(&self) -> i64 {
         let since = self.now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
         i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
     }
 
-    /// Whether `then` is more than `age` ago, or ahead of this clock (then nothing is known).
+    /// Returns whether `then` is more than `age` ago, or ahead of this clock: then its age is unknown.
     pub fn is_older(&self, then: SystemTime, age: Duration) -> bool {
         self.now().duration_since(then).map_or(true, |passed| passed > age)
     }

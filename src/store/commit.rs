@@ -1,6 +1,6 @@
 //! The commit: rows enter a table's head only if that head does not hold their ids.
 //!
-//! The check and the swap use the same metadata, so whatever happens between them (a retry, a
+//! The check and the swap use the same metadata, so anything that happens between them (a retry, a
 //! bisected half, a zombie, another committer) makes the swap fail and the check run again.
 
 use std::collections::{BTreeMap, HashSet};
@@ -10,12 +10,13 @@ use iceberg::spec::{DataFile, ManifestFile};
 use uuid::Uuid;
 
 use crate::deadline::Deadline;
+use crate::number::count;
 use crate::record::{Reject, Row};
 use crate::store::batch::{Batch, BatchReport};
 use crate::store::candidates::Search;
-use crate::store::data::{self, Written};
+use crate::store::data::{self, DataFiles};
 use crate::store::error::StoreError;
-use crate::store::head::{Loaded, Swap};
+use crate::store::head::{HeadVersion, Swap};
 use crate::store::proposal::{self, CommitId};
 use crate::store::table::Table;
 use crate::store::{read, schema};
@@ -23,12 +24,12 @@ use crate::table::layout::{Change, Layout, Policy, Spread};
 use crate::table::lineage::BEFORE;
 use crate::table::{judge, place};
 
-/// Swaps of the schema alone before the batch is placed in the columns there are.
-const SCHEMA_TRIES: u32 = 32;
-/// Swaps of unknown outcome before the batch is given back.
-const UNKNOWN_TRIES: u32 = 8;
+/// Swaps of the schema alone before the batch is placed in the existing columns.
+const MAX_SCHEMA_TRIES: u32 = 32;
+/// Swaps of unknown outcome before the commit fails.
+const MAX_UNKNOWN_TRIES: u32 = 8;
 /// Longest pause after a lost swap.
-const LONGEST_PAUSE_MS: u64 = 250;
+const MAX_PAUSE_MS: u64 = 250;
 
 /// What became of a batch that is durable now.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -45,9 +46,9 @@ pub struct LandReport {
     pub files_read: u64,
     /// The commit that added the rows, unless there was nothing to add.
     pub commit: Option<CommitId>,
-    /// How often the rows were offered to the head.
+    /// Number of swaps that were tried with the rows.
     pub attempts: u64,
-    /// How often another commit came first.
+    /// Number of swaps that were lost to another commit.
     pub conflicts: u64,
     /// The added rows, by index in the batch as it was offered.
     pub indexes: Vec<usize>,
@@ -55,10 +56,10 @@ pub struct LandReport {
     pub new_columns: Vec<String>,
     /// Landed rows with something in `_lw_extra`.
     pub extra: u64,
-    /// Rows that the table does not take, by their place in the batch, and why: their records are
+    /// Rows that the table does not take, by index in the batch, and the reasons: their records are
     /// rejects.
     pub refused: Vec<(usize, Reject)>,
-    /// By the name of a field's own column: where the values of landed rows went.
+    /// Where the values of landed rows went, by the name of the field's own column.
     pub spread: BTreeMap<String, Spread>,
 }
 
@@ -69,12 +70,13 @@ pub struct Commit<'a> {
     policy: &'a Policy,
     id: CommitId,
     batch: Batch,
-    /// Data files that need not be looked into again, and manifests whose files all need not.
+    /// Locations of data files whose ids were checked, and of manifests all of whose files were.
     checked: HashSet<String>,
     /// Locations of data files that this commit has written.
-    ours: HashSet<String>,
-    written: Option<(Written, ManifestFile)>,
-    landed: LandReport,
+    own_files: HashSet<String>,
+    /// The files of the rows, unless the rows have changed since.
+    written: Option<(DataFiles, ManifestFile)>,
+    report: LandReport,
 }
 
 impl<'a> Commit<'a> {
@@ -86,9 +88,9 @@ impl<'a> Commit<'a> {
             id: CommitId::random(),
             batch: Batch::new(rows),
             checked: HashSet::new(),
-            ours: HashSet::new(),
+            own_files: HashSet::new(),
             written: None,
-            landed: LandReport::default(),
+            report: LandReport::default(),
         }
     }
 
@@ -99,67 +101,64 @@ impl<'a> Commit<'a> {
             if deadline.passed() {
                 return Err(StoreError::OutOfTime(self.table.name.clone()));
             }
-            let (head, layout) = self.agree(deadline).await?;
+            let (head, layout) = self.agree_on_schema(deadline).await?;
             let there = match head.metadata.current_snapshot() {
                 Some(snapshot) => self.table.manifests.list(snapshot).await?,
                 None => Vec::new(),
             };
-            if self.look(&head, &there, deadline).await? {
-                return Ok(self.done());
+            if self.find_duplicates(&head, &there, deadline).await? {
+                return Ok(self.into_report());
             }
             if self.judge(&layout) {
-                // Other rows have come in, which may need other columns.
+                // Later rows have replaced them, which may need other columns.
                 continue;
             }
             if self.batch.rows().is_empty() {
                 break;
             }
             let manifest = self.write(&head, &layout).await?;
-            let entries = self.written.as_ref().map_or(&[][..], |(written, _)| &written.entries);
+            let entries = self.written.as_ref().map_or(&[][..], |(files, _)| &files.entries);
             let next =
                 proposal::append(self.table, &head, &self.id, there, manifest, entries).await?;
-            self.landed.attempts = self.landed.attempts.saturating_add(1);
+            self.report.attempts += 1;
             match self.table.head.swap(Some(&head), &next, &self.id.id).await {
-                Swap::Swapped => return Ok(self.done()),
+                Swap::Swapped => return Ok(self.into_report()),
                 Swap::TooOld => {}
-                // What is in the table decides, at the next look.
-                Swap::Conflict => {
-                    self.landed.conflicts = self.landed.conflicts.saturating_add(1);
-                }
+                // The rows of the table decide, at the next check.
+                Swap::Conflict => self.report.conflicts += 1,
                 Swap::Unknown(error) => {
-                    tracing::warn!(table = %self.table.name, %error, "a swap's outcome is unknown");
-                    if lost >= UNKNOWN_TRIES {
+                    tracing::warn!(table = %self.table.name, %error, "the outcome of a swap is unknown");
+                    if lost >= MAX_UNKNOWN_TRIES {
                         return Err(error);
                     }
                 }
             }
-            lost = lost.saturating_add(1);
+            lost += 1;
             pause(lost).await;
         }
-        Ok(self.done())
+        Ok(self.into_report())
     }
 
-    fn done(self) -> LandReport {
-        let Self { batch, written, mut landed, id, .. } = self;
-        landed.landed = count(batch.rows().len());
-        landed.commit = (landed.landed > 0).then_some(id);
-        if let Some((written, _)) = written {
-            landed.files = count(written.entries.len());
-            let bytes = written.entries.iter().map(DataFile::file_size_in_bytes);
-            landed.bytes = bytes.fold(0, u64::saturating_add);
-            landed.extra = written.extra;
-            landed.spread = written.spread;
+    fn into_report(self) -> LandReport {
+        let Self { batch, written, report, id, .. } = self;
+        let landed = count(batch.rows().len());
+        let BatchReport { indexes, duplicates, refused } = batch.into_report();
+        let commit = (landed > 0).then_some(id);
+        let mut report = LandReport { landed, indexes, duplicates, refused, commit, ..report };
+        if let Some((files, _)) = written {
+            report.files = count(files.entries.len());
+            report.bytes = files.entries.iter().map(DataFile::file_size_in_bytes).sum();
+            report.extra = files.extra;
+            report.spread = files.spread;
         }
-        BatchReport {
-            indexes: landed.indexes,
-            duplicates: landed.duplicates,
-            refused: landed.refused,
-        } = batch.into_report();
-        landed
+        report
     }
 
-    /// Step 1: a head whose schema has what the rows need, and its layout.
-    async fn agree(&mut self, deadline: &Deadline) -> Result<(Loaded, Layout), StoreError> {
+    /// Returns a head whose schema has the columns that the rows need, and its layout.
+    async fn agree_on_schema(
+        &mut self,
+        deadline: &Deadline,
+    ) -> Result<(HeadVersion, Layout), StoreError> {
         let table = self.table;
         let mut tries = 0;
         loop {
@@ -168,8 +167,8 @@ impl<'a> Commit<'a> {
                 if deadline.passed() {
                     return Err(StoreError::OutOfTime(table.name.clone()));
                 }
-                if tries >= SCHEMA_TRIES {
-                    let problem = "others make and remove it at the same time; try again later";
+                if tries >= MAX_SCHEMA_TRIES {
+                    let problem = "others create and remove it at the same time; try again later";
                     return Err(StoreError::Table {
                         table: table.name.clone(),
                         problem: problem.to_owned(),
@@ -183,8 +182,8 @@ impl<'a> Commit<'a> {
             };
             let layout = schema::layout(table, &head.metadata)?;
             let changes = place::changes(self.batch.rows(), &layout, self.policy);
-            // Placing is total: what still has no column after so many tries goes to _lw_extra.
-            if changes.is_empty() || tries >= SCHEMA_TRIES {
+            // Placing is total: a value without a column after so many tries goes to _lw_extra.
+            if changes.is_empty() || tries >= MAX_SCHEMA_TRIES {
                 return Ok((head, layout));
             }
             if deadline.passed() {
@@ -197,7 +196,7 @@ impl<'a> Commit<'a> {
         }
     }
 
-    /// Notes how a swap of the schema went, and lets others go first where it was lost before.
+    /// Notes the outcome of a swap of the schema, and pauses where one was lost before.
     async fn schema_swapped(
         &mut self,
         swap: Swap,
@@ -211,25 +210,25 @@ impl<'a> Commit<'a> {
                     Change::Before => Some(BEFORE.name.to_owned()),
                     Change::Claim { .. } | Change::Widen { .. } => None,
                 });
-                self.landed.new_columns.extend(added);
+                self.report.new_columns.extend(added);
             }
             Swap::Conflict | Swap::TooOld => {}
             // The next load shows whether it happened.
-            Swap::Unknown(_) if *tries < UNKNOWN_TRIES => {}
+            Swap::Unknown(_) if *tries < MAX_UNKNOWN_TRIES => {}
             Swap::Unknown(error) => return Err(error),
         }
-        *tries = tries.saturating_add(1);
+        *tries += 1;
         if *tries > 1 {
             pause(*tries).await;
         }
         Ok(())
     }
 
-    /// Step 2: takes out the rows that the head holds. `true` when it holds a file of this commit:
+    /// Takes out the rows that the head holds. Returns `true` when it holds a file of this commit:
     /// an earlier attempt, whose answer was lost, has landed.
-    async fn look(
+    async fn find_duplicates(
         &mut self,
-        head: &Loaded,
+        head: &HeadVersion,
         there: &[ManifestFile],
         deadline: &Deadline,
     ) -> Result<bool, StoreError> {
@@ -238,12 +237,12 @@ impl<'a> Commit<'a> {
         let search = Search::of(self.batch.sought());
         let mut occurrences = self.batch.occurrences();
         for manifest in there {
-            let path = &manifest.manifest_path;
-            if self.checked.contains(path) || !search.may_be_in_manifest(path) {
+            let location = &manifest.manifest_path;
+            if self.checked.contains(location) || !search.may_be_in_manifest(location) {
                 continue;
             }
             for file in table.manifests.live(manifest).await?.iter() {
-                if self.ours.contains(file.file_path()) {
+                if self.own_files.contains(file.file_path()) {
                     return Ok(true);
                 }
                 if self.checked.contains(file.file_path()) || !search.may_be_in_file(schema, file) {
@@ -256,10 +255,10 @@ impl<'a> Commit<'a> {
                     occurrences.add(id, occurrence);
                 })
                 .await?;
-                self.landed.files_read = self.landed.files_read.saturating_add(1);
+                self.report.files_read += 1;
                 self.checked.insert(file.file_path().to_owned());
             }
-            self.checked.insert(path.clone());
+            self.checked.insert(location.clone());
         }
         let verdicts = self.batch.verdicts(&occurrences);
         if self.batch.settle(verdicts) {
@@ -269,8 +268,8 @@ impl<'a> Commit<'a> {
         Ok(false)
     }
 
-    /// Takes out the rows that the policy does not let in; only what is not there already is
-    /// judged. Returns whether rows have taken their place.
+    /// Refuses the rows that the policy does not let in. Rows that the table holds are not judged.
+    /// Returns whether later rows have replaced refused ones.
     fn judge(&mut self, layout: &Layout) -> bool {
         let rejects = judge::judge(self.batch.rows(), layout, self.policy);
         if rejects.is_empty() {
@@ -280,17 +279,21 @@ impl<'a> Commit<'a> {
         self.batch.refuse(rejects)
     }
 
-    /// Writes the rows under the head's schema, unless files of an earlier attempt still fit it.
-    async fn write(&mut self, head: &Loaded, layout: &Layout) -> Result<ManifestFile, StoreError> {
-        if let Some((written, manifest)) = &self.written
-            && written.fits(&head.metadata)
+    /// Writes the rows under the head's schema, unless the files of an earlier attempt still fit it.
+    async fn write(
+        &mut self,
+        head: &HeadVersion,
+        layout: &Layout,
+    ) -> Result<ManifestFile, StoreError> {
+        if let Some((files, manifest)) = &self.written
+            && files.fit(&head.metadata)
         {
             return Ok(manifest.clone());
         }
         let table = self.table;
         let metadata = &head.metadata;
-        let written = data::write(table, metadata, layout, self.policy, self.batch.rows()).await?;
-        self.ours.extend(written.entries.iter().map(|entry| entry.file_path().to_owned()));
+        let files = data::write(table, metadata, layout, self.policy, self.batch.rows()).await?;
+        self.own_files.extend(files.entries.iter().map(|entry| entry.file_path().to_owned()));
         let spec = metadata.default_partition_spec();
         let manifest = table
             .manifests
@@ -298,21 +301,17 @@ impl<'a> Commit<'a> {
                 self.id.snapshot,
                 metadata.current_schema(),
                 spec,
-                &written.entries,
-                written.arrivals,
+                &files.entries,
+                files.arrivals,
             )
             .await?;
-        self.written = Some((written, manifest.clone()));
+        self.written = Some((files, manifest.clone()));
         Ok(manifest)
     }
 }
 
-fn count(n: usize) -> u64 {
-    u64::try_from(n).unwrap_or(u64::MAX)
-}
-
-/// Waits a random while, longer after each lost swap, so that contenders spread out.
+/// Waits for a random time, longer after each lost swap, so that contenders spread out.
 async fn pause(lost: u32) {
-    let most = 4_u64.saturating_mul(2_u64.saturating_pow(lost)).min(LONGEST_PAUSE_MS);
-    tokio::time::sleep(Duration::from_millis(fastrand::u64(0..=most))).await;
+    let max_ms = 4_u64.saturating_mul(2_u64.saturating_pow(lost)).min(MAX_PAUSE_MS);
+    tokio::time::sleep(Duration::from_millis(fastrand::u64(0..=max_ms))).await;
 }

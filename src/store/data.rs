@@ -1,47 +1,48 @@
-//! The data files of a batch: one for each partition, under the head's schema and spec.
+//! The data files of a batch: one for each partition, written with the head's schema and spec.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
 use iceberg::arrow::RecordBatchPartitionSplitter;
-use iceberg::spec::{DataFile, Literal, Schema, Struct, TableMetadata, Transform};
+use iceberg::spec::{DataFile, Literal, NestedFieldRef, Schema, Struct, TableMetadata, Transform};
 use uuid::Uuid;
 
 use crate::name;
+use crate::number::count;
 use crate::record::Row;
-use crate::store::encode::{self, FileColumn, Place};
+use crate::store::encode::{self, Destination, FileColumn};
 use crate::store::error::StoreError;
 use crate::store::manifest::Arrivals;
 use crate::store::table::Table;
 use crate::table::Cell;
 use crate::table::layout::{Layout, Policy, Spread};
 use crate::table::lineage::{self, BEFORE};
-use crate::table::place::{self, Placed};
+use crate::table::place::{self, Placement};
 use crate::time::Timestamp;
 
 /// Data files that are durable and in no snapshot yet.
 #[derive(Debug)]
-pub struct Written {
+pub struct DataFiles {
     /// Their manifest entries.
     pub entries: Vec<DataFile>,
-    /// First and last arrival; `None` when some row has none, or once had another.
+    /// First and last arrival; `None` when a row has no arrival, or may have had another one.
     pub arrivals: Option<Arrivals>,
-    /// Rows with something in `_lw_extra`.
+    /// Number of rows with something in `_lw_extra`.
     pub extra: u64,
-    /// Where values went that are not in their field's own column.
+    /// Where values went, by the name of their field's own column.
     pub spread: BTreeMap<String, Spread>,
-    /// Partition spec they were written with.
+    /// The partition spec that they were written with.
     spec_id: i32,
-    /// Columns they were written with.
-    fields: Vec<iceberg::spec::NestedFieldRef>,
+    /// The columns that they were written with.
+    fields: Vec<NestedFieldRef>,
 }
 
-impl Written {
-    /// Whether a head still has all their columns under the same ids, names and types, and their
-    /// spec. Readers resolve columns by id: a file that does not fit shows values under wrong
+impl DataFiles {
+    /// Returns whether a head still has all their columns under the same ids, names and types, and
+    /// their spec. Readers resolve columns by id: a file that does not fit shows values under wrong
     /// names.
-    pub fn fits(&self, metadata: &TableMetadata) -> bool {
+    pub fn fit(&self, metadata: &TableMetadata) -> bool {
         let schema = metadata.current_schema();
         self.spec_id == metadata.default_partition_spec_id()
             && self.fields.iter().all(|field| {
@@ -54,16 +55,22 @@ impl Written {
 
 /// Rows laid out in cells, by column.
 struct Cells {
-    /// Field id and a cell for each row.
+    /// Field ids, each with one cell per row.
     columns: Vec<(i32, Vec<Cell>)>,
 }
 
 impl Cells {
-    fn of(table: &Table, schema: &Schema, layout: &Layout, rows: &[Row], placed: Placed) -> Self {
+    fn of(
+        table: &Table,
+        schema: &Schema,
+        layout: &Layout,
+        rows: &[Row],
+        placement: Placement,
+    ) -> Self {
         let mut columns = Vec::new();
         for column in table.lineage {
             let Some(id) = schema.field_id_by_name(column.name) else { continue };
-            let extras = placed.extra.iter().map(Option::as_deref);
+            let extras = placement.extra.iter().map(Option::as_deref);
             let cells =
                 rows.iter().zip(extras).map(|(row, extra)| column.cell(&row.lineage, extra));
             columns.push((id, cells.collect()));
@@ -72,17 +79,17 @@ impl Cells {
             let cells = rows.iter().map(|row| BEFORE.cell(&row.lineage, None));
             columns.push((id, cells.collect()));
         }
-        for (at, cells) in placed.columns {
-            columns.extend(layout.columns.get(at).map(|column| (column.id, cells)));
+        for (index, cells) in placement.columns {
+            columns.extend(layout.columns.get(index).map(|column| (column.id, cells)));
         }
         // In schema order, so that every file of a table looks the same.
-        let place = |id: &i32| schema.as_struct().fields().iter().position(|it| it.id == *id);
-        columns.sort_by_key(|(id, _)| place(id));
+        let index = |id: &i32| schema.as_struct().fields().iter().position(|it| it.id == *id);
+        columns.sort_by_key(|(id, _)| index(id));
         Self { columns }
     }
 
-    /// The columns of some rows. Optional columns without any value are left out: what a file
-    /// does not have reads as null and costs nothing.
+    /// Returns the columns of some rows. Optional columns without any value are left out: a missing
+    /// column reads as null and costs nothing.
     fn select(&self, schema: &Schema, rows: &[usize]) -> Vec<FileColumn<'_>> {
         let mut selected = Vec::with_capacity(self.columns.len());
         for (id, cells) in &self.columns {
@@ -95,7 +102,7 @@ impl Cells {
         selected
     }
 
-    /// All columns of the schema for all rows.
+    /// Returns all columns of the schema for all rows.
     fn all(&self, schema: &Schema, rows: usize) -> Vec<FileColumn<'_>> {
         let fields = schema.as_struct().fields().iter();
         let columns = fields.map(|field| {
@@ -110,61 +117,61 @@ impl Cells {
     }
 }
 
-/// Writes `rows` and makes them durable.
+/// Writes `rows` to data files, which are durable when it returns.
 pub async fn write(
     table: &Table,
     metadata: &TableMetadata,
     layout: &Layout,
     policy: &Policy,
     rows: &[Row],
-) -> Result<Written, StoreError> {
+) -> Result<DataFiles, StoreError> {
     let schema = metadata.current_schema();
     let spec = metadata.default_partition_spec();
-    let mut placed = place::place(rows, layout, policy);
-    let spread = std::mem::take(&mut placed.spread);
-    let extra = placed.extra.iter().flatten().count();
+    let mut placement = place::place(rows, layout, policy);
+    let spread = std::mem::take(&mut placement.spread);
+    let extra = placement.extra.iter().flatten().count();
     if extra > 0 && !table.lineage.iter().any(|it| it.name == lineage::EXTRA) {
         return Err(StoreError::Table {
             table: table.name.clone(),
-            problem:
-                "someone dropped a column of it or changed its type, and what it holds has no \
-                      other place: put the column right, or move the table away; nothing was \
-                      written"
-                    .to_owned(),
+            problem: "someone dropped one of its columns or changed its type, and it has no other \
+                      column for these values: restore the column, or move the table away; nothing \
+                      was written"
+                .to_owned(),
         });
     }
-    let cells = Cells::of(table, schema, layout, rows, placed);
+    let cells = Cells::of(table, schema, layout, rows, placement);
     let moved = rows.iter().any(|row| row.lineage.moved);
     let mut entries = Vec::new();
     for (partition, batch) in partitions(metadata, &cells, rows)? {
         let folder = folder(&spec.partition_to_path(&partition, Arc::clone(schema)));
         let location = format!("{}/data/{folder}{}.parquet", table.location, Uuid::new_v4());
-        let place = Place { location: &location, spec_id: spec.spec_id(), partition, moved };
-        let file = encode::parquet(schema, &batch, &table.release, place)?;
-        let stored = table.files.write(&location, file.bytes).await;
-        stored.map_err(StoreError::files("write", &location))?;
+        let destination =
+            Destination { location: &location, spec_id: spec.spec_id(), partition, moved };
+        let file = encode::parquet(schema, &batch, &table.release, destination)?;
+        let written = table.files.write(&location, file.bytes).await;
+        written.map_err(StoreError::files("write", &location))?;
         entries.push(file.entry);
     }
     let fields = schema.as_struct().fields();
     let used = fields.iter().filter(|field| cells.columns.iter().any(|(id, _)| *id == field.id));
-    Ok(Written {
+    Ok(DataFiles {
         entries,
         arrivals: arrivals(rows).filter(|_| !moved),
-        extra: u64::try_from(extra).unwrap_or(u64::MAX),
+        extra: count(extra),
         spread,
         spec_id: spec.spec_id(),
         fields: used.cloned().collect(),
     })
 }
 
-/// The folder of a partition, for people; readers go by the manifests. Where someone partitions by
-/// what senders write, values may be anything: those that are no plain names have no folder.
+/// Returns the folder of a partition, for people; readers go by the manifests. Where someone
+/// partitions by a column of the senders, its values may be anything: only plain names get a folder.
 fn folder(partition: &str) -> String {
-    const MOST_BYTES: usize = 100;
+    const MAX_BYTES: usize = 100;
     let is_plain = |it: u8| it.is_ascii_alphanumeric() || matches!(it, b'_' | b'-' | b'=' | b'.');
     let mut parts = partition.split('/');
     let plain = parts.all(|it| {
-        it.len() <= MOST_BYTES && it.bytes().all(is_plain) && !it.is_empty() && !it.starts_with('.')
+        it.len() <= MAX_BYTES && it.bytes().all(is_plain) && !it.is_empty() && !it.starts_with('.')
     });
     if plain { format!("{partition}/") } else { String::new() }
 }
@@ -176,7 +183,7 @@ fn arrivals(rows: &[Row]) -> Option<Arrivals> {
     Some(Arrivals { from: *millis.iter().min()?, to: *millis.iter().max()? })
 }
 
-/// The rows by partition of the head's default spec.
+/// Returns the rows by partition of the head's default spec.
 fn partitions(
     metadata: &TableMetadata,
     cells: &Cells,
@@ -192,8 +199,8 @@ fn partitions(
         return foreign_partitions(metadata, cells, rows.len());
     }
     let mut days: BTreeMap<Option<i32>, Vec<usize>> = BTreeMap::new();
-    for (at, row) in rows.iter().enumerate() {
-        days.entry(row.lineage.arrived_at.map(Timestamp::day)).or_default().push(at);
+    for (index, row) in rows.iter().enumerate() {
+        days.entry(row.lineage.arrived_at.map(Timestamp::day)).or_default().push(index);
     }
     let each = days.into_iter().map(|(day, rows)| {
         let partition = Struct::from_iter([day.map(Literal::date)]);
@@ -202,7 +209,7 @@ fn partitions(
     each.collect()
 }
 
-/// Partitions of a spec that someone else gave the table.
+/// Returns the rows by partition of a spec that someone else gave the table.
 fn foreign_partitions(
     metadata: &TableMetadata,
     cells: &Cells,
@@ -238,17 +245,18 @@ mod tests {
         });
         let schema = Schema::builder().with_fields(fields).build().unwrap();
         let (spec, order) = (PartitionSpec::unpartition_spec(), SortOrder::unsorted_order());
-        let at = "memory:/t".to_owned();
+        let location = "memory:/t".to_owned();
+        let properties = HashMap::new();
         let builder =
-            TableMetadataBuilder::new(schema, spec, order, at, FormatVersion::V2, HashMap::new());
+            TableMetadataBuilder::new(schema, spec, order, location, FormatVersion::V2, properties);
         builder.unwrap().build().unwrap().metadata
     }
 
-    /// Of the first two batches of a table each may have taken one id for a column of its own.
+    /// The first two batches of a table may each have used one id for a column of their own.
     #[test]
     fn a_file_fits_a_head_whose_ids_mean_the_same_columns() {
         let mine = head(&[("a", PrimitiveType::Int), ("b", PrimitiveType::String)]);
-        let written = Written {
+        let files = DataFiles {
             entries: Vec::new(),
             arrivals: None,
             extra: 0,
@@ -258,14 +266,14 @@ mod tests {
         };
         let a = ("a", PrimitiveType::Int);
         let wider = [a.clone(), ("b", PrimitiveType::String), ("c", PrimitiveType::Int)];
-        assert!(written.fits(&mine));
-        assert!(written.fits(&head(&wider)));
+        assert!(files.fit(&mine));
+        assert!(files.fit(&head(&wider)));
         for other in [("c", PrimitiveType::String), ("b", PrimitiveType::Int)] {
-            assert!(!written.fits(&head(&[a.clone(), other.clone()])), "{other:?}");
+            assert!(!files.fit(&head(&[a.clone(), other.clone()])), "{other:?}");
         }
-        assert!(!written.fits(&head(&[a])));
-        let other_spec = Written { spec_id: written.spec_id + 1, ..written };
-        assert!(!other_spec.fits(&mine));
+        assert!(!files.fit(&head(&[a])));
+        let other_spec = DataFiles { spec_id: files.spec_id + 1, ..files };
+        assert!(!other_spec.fit(&mine));
     }
 
     #[test]

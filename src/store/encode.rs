@@ -1,5 +1,5 @@
-//! Cells to Arrow arrays, and record batches to Parquet files with the statistics that the table
-//! and the id check live on.
+//! Encodes cells as Arrow arrays, and record batches as Parquet files with the statistics that the
+//! id check needs.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -22,15 +22,16 @@ use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
 
 use crate::name;
+use crate::number::count;
 use crate::store::bounds;
 use crate::store::error::StoreError;
 use crate::store::release::Release;
 use crate::table::Cell;
 use crate::table::lineage;
 
-/// Columns beside the lineage that have statistics, from the front of the schema.
-const WITH_STATISTICS: usize = 32;
-/// Columns whose bounds are kept whole: the id check searches by them.
+/// Number of columns beside the lineage that have statistics, from the front of the schema.
+const MAX_WITH_STATISTICS: usize = 32;
+/// Columns with exact bounds: the id check searches by them.
 const EXACT: [&str; 3] = [lineage::SOURCE, lineage::SHARD, lineage::POSITION];
 
 /// Columns that change when SQS moves a message to a DLQ.
@@ -38,19 +39,19 @@ const MOVED: [&str; 3] = [lineage::SHARD, lineage::POSITION, lineage::ARRIVED_AT
 
 /// Where a data file belongs.
 #[derive(Debug)]
-pub struct Place<'a> {
-    /// Where it will lie.
+pub struct Destination<'a> {
+    /// Its location.
     pub location: &'a str,
-    /// The spec it is written with.
+    /// The spec that it is written with.
     pub spec_id: i32,
     /// Its partition under that spec.
     pub partition: Struct,
     /// Whether it holds messages that came through a DLQ. Such a file has no bounds in the columns
-    /// that the move has changed, so that it is found under the old values too.
+    /// that the move has changed, so that a search by the old values finds it.
     pub moved: bool,
 }
 
-/// A column of a file under way: its place in the schema and one cell a row.
+/// A column of a file: its field id and one cell per row.
 #[derive(Debug)]
 pub struct FileColumn<'a> {
     /// Iceberg field id.
@@ -59,7 +60,7 @@ pub struct FileColumn<'a> {
     pub cells: Vec<&'a Cell>,
 }
 
-/// A record batch of `columns` with the names, types and field ids that `schema` has for them.
+/// Makes a record batch of `columns` with the names, types and field ids that `schema` has for them.
 pub fn batch(schema: &Schema, columns: &[FileColumn<'_>]) -> Result<RecordBatch, StoreError> {
     let failed = StoreError::encode::<&str>("lay out a data file");
     let arrow = iceberg::arrow::schema_to_arrow_schema(schema)
@@ -67,8 +68,8 @@ pub fn batch(schema: &Schema, columns: &[FileColumn<'_>]) -> Result<RecordBatch,
     let mut fields = Vec::with_capacity(columns.len());
     let mut arrays = Vec::with_capacity(columns.len());
     for column in columns {
-        let at = schema.as_struct().fields().iter().position(|it| it.id == column.id);
-        let field = at.and_then(|at| arrow.fields().get(at));
+        let index = schema.as_struct().fields().iter().position(|it| it.id == column.id);
+        let field = index.and_then(|it| arrow.fields().get(it));
         let field = field.ok_or_else(|| failed("a column is not in the table's schema"))?;
         arrays.push(array(field.data_type(), &column.cells)?);
         fields.push(Arc::clone(field));
@@ -77,8 +78,8 @@ pub fn batch(schema: &Schema, columns: &[FileColumn<'_>]) -> Result<RecordBatch,
         .map_err(StoreError::encode("lay out a data file"))
 }
 
-/// Fills a builder with what `$cell` makes of each cell; any other cell than null is a mistake of
-/// placing, which must never be written as something else.
+/// Fills a builder with the values of the cells that match `$cell`. Any other cell but null is a
+/// mistake of placing, which must never be written as something else.
 macro_rules! fill {
     ($builder:expr, $cells:expr, $($cell:pat => $value:expr),+) => {{
         let mut builder = $builder;
@@ -97,11 +98,11 @@ fn misplaced() -> StoreError {
     StoreError::encode("lay out a data file")("a value is not of its column's type")
 }
 
-/// An Arrow array of `ty` from cells of that type.
+/// Makes an Arrow array of `ty` from cells of that type.
 fn array(ty: &DataType, cells: &[&Cell]) -> Result<ArrayRef, StoreError> {
     let n = cells.len();
     if cells.iter().all(|cell| **cell == Cell::Null) {
-        // Also for types of someone else's, which nothing of ours is laid out in.
+        // Also for foreign types, which never have a value here.
         return Ok(new_null_array(ty, n));
     }
     Ok(match ty {
@@ -186,24 +187,24 @@ fn structs(fields: &arrow_schema::Fields, cells: &[&Cell]) -> Result<ArrayRef, S
         .map_err(StoreError::encode("lay out a struct column"))
 }
 
-/// Which columns of a schema have statistics, by field id.
+/// Returns the field ids of the columns that have statistics.
 fn with_statistics(schema: &Schema) -> Vec<i32> {
     let (ours, others): (Vec<_>, Vec<_>) =
         schema.as_struct().fields().iter().partition(|field| name::is_lineage(&field.name));
-    ours.iter().chain(others.iter().take(WITH_STATISTICS)).map(|field| field.id).collect()
+    ours.iter().chain(others.iter().take(MAX_WITH_STATISTICS)).map(|field| field.id).collect()
 }
 
 fn properties(schema: &Schema, batch: &RecordBatch, release: &Release) -> WriterProperties {
-    let rows = u64::try_from(batch.num_rows()).unwrap_or(u64::MAX);
+    let rows = count(batch.num_rows());
     let id = ColumnPath::from(lineage::ID);
     let mut properties = WriterProperties::builder()
-        // Level 1 costs a third less than 3 and files of a few thousand rows are no larger.
+        // Level 1 costs a third less than 3, and files of a few thousand rows are not larger.
         .set_compression(Compression::ZSTD(ZstdLevel::default()))
         .set_created_by(format!("lakeward {}", release.version))
         .set_statistics_enabled(EnabledStatistics::None)
         .set_column_bloom_filter_enabled(id.clone(), true)
         .set_column_bloom_filter_ndv(id.clone(), rows.max(1))
-        // Mostly different values: a dictionary would be built and thrown away.
+        // Nearly all values differ: a dictionary would be built and thrown away.
         .set_column_dictionary_enabled(id, false)
         .set_column_dictionary_enabled(ColumnPath::from(lineage::POSITION), false);
     let kept = with_statistics(schema);
@@ -218,20 +219,20 @@ fn properties(schema: &Schema, batch: &RecordBatch, release: &Release) -> Writer
 
 /// A Parquet file in memory and its entry for a manifest.
 #[derive(Debug)]
-pub struct Encoded {
+pub struct ParquetFile {
     /// The file.
     pub bytes: Bytes,
     /// Its entry.
     pub entry: DataFile,
 }
 
-/// Writes `batch` as one Parquet file for `place`.
+/// Encodes `batch` as one Parquet file.
 pub fn parquet(
     schema: &Schema,
     batch: &RecordBatch,
     release: &Release,
-    place: Place<'_>,
-) -> Result<Encoded, StoreError> {
+    destination: Destination<'_>,
+) -> Result<ParquetFile, StoreError> {
     let failed = || StoreError::encode("encode a data file");
     let mut bytes = Vec::new();
     let options = properties(schema, batch, release);
@@ -239,8 +240,8 @@ pub fn parquet(
         ArrowWriter::try_new(&mut bytes, batch.schema(), Some(options)).map_err(failed())?;
     file.write(batch).map_err(failed())?;
     let footer = file.close().map_err(failed())?;
-    let entry = entry(schema, batch, &footer, bytes.len(), place)?;
-    Ok(Encoded { bytes: Bytes::from(bytes), entry })
+    let entry = entry(schema, batch, &footer, bytes.len(), destination)?;
+    Ok(ParquetFile { bytes: Bytes::from(bytes), entry })
 }
 
 fn entry(
@@ -248,10 +249,9 @@ fn entry(
     batch: &RecordBatch,
     footer: &ParquetMetaData,
     size: usize,
-    place: Place<'_>,
+    destination: Destination<'_>,
 ) -> Result<DataFile, StoreError> {
     let kept = with_statistics(schema);
-    let count = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
     let (mut values, mut nulls) = (HashMap::new(), HashMap::new());
     let (mut lower, mut upper) = (HashMap::new(), HashMap::new());
     for (field, array) in batch.schema().fields().iter().zip(batch.columns()) {
@@ -263,7 +263,7 @@ fn entry(
         values.insert(column.id, count(array.len()));
         nulls.insert(column.id, count(array.null_count()));
         let name = column.name.as_str();
-        if place.moved && MOVED.contains(&name) {
+        if destination.moved && MOVED.contains(&name) {
             continue;
         }
         let bounds = bounds::of(array, ty, EXACT.contains(&name));
@@ -272,10 +272,10 @@ fn entry(
     }
     DataFileBuilder::default()
         .content(DataContentType::Data)
-        .file_path(place.location.to_owned())
+        .file_path(destination.location.to_owned())
         .file_format(DataFileFormat::Parquet)
-        .partition(place.partition)
-        .partition_spec_id(place.spec_id)
+        .partition(destination.partition)
+        .partition_spec_id(destination.spec_id)
         .record_count(count(batch.num_rows()))
         .file_size_in_bytes(count(size))
         .column_sizes(column_sizes(footer))
@@ -288,21 +288,20 @@ fn entry(
         .map_err(StoreError::encode("describe a data file"))
 }
 
-/// Bytes of each leaf column by field id.
+/// Returns the bytes of each leaf column by field id.
 fn column_sizes(footer: &ParquetMetaData) -> HashMap<i32, u64> {
     let mut sizes = HashMap::new();
     for column in footer.row_groups().iter().flat_map(RowGroupMetaData::columns) {
         let info = column.column_descr().self_type().get_basic_info();
         if info.has_id() {
             let size = u64::try_from(column.compressed_size()).unwrap_or(0);
-            let sum: &mut u64 = sizes.entry(info.id()).or_default();
-            *sum = sum.saturating_add(size);
+            *sizes.entry(info.id()).or_default() += size;
         }
     }
     sizes
 }
 
-/// Where each row group begins.
+/// Returns the offset of each row group.
 fn split_offsets(footer: &ParquetMetaData) -> Vec<i64> {
     let first = |group: &RowGroupMetaData| {
         let column = group.columns().first()?;

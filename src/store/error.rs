@@ -1,76 +1,76 @@
-//! Why a batch may not be durable.
+//! Errors of the store, after which a batch may not be durable.
 
 use std::io;
 
 use crate::table_name::TableName;
 
-/// Trouble with the store. Nothing is known about the batch: the caller offers it again.
+/// An error of the store. Nothing is known about the batch: the caller offers it again.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The place where the lake is did not do as asked.
+    /// The files of the lake could not be read or written.
     #[error("can't {what} {location}: {source}")]
     Files {
-        /// What was tried.
+        /// The action, a verb.
         what: &'static str,
-        /// Where.
+        /// The file or folder.
         location: String,
         /// The cause.
         source: io::Error,
     },
-    /// A file of the table is not what it should be.
+    /// A file of the table is damaged or missing.
     #[error("can't read {location}: {problem}")]
     Damaged {
-        /// Which file.
+        /// The file.
         location: String,
-        /// What is wrong with it.
+        /// The problem.
         problem: String,
     },
-    /// Table metadata that can't be made.
+    /// Table metadata could not be made.
     #[error("can't {what}: {source}")]
     Metadata {
-        /// What was being made.
+        /// The action, with its object.
         what: &'static str,
         /// The cause.
         source: Box<iceberg::Error>,
     },
-    /// A data file that can't be made.
+    /// A data file could not be made.
     #[error("can't {what}: {problem}")]
     Encode {
-        /// What was being made.
+        /// The action, with its object.
         what: &'static str,
         /// The cause.
         problem: String,
     },
-    /// The table is in a state that this binary must not write to.
+    /// The table is in a state in which this release must not write to it.
     #[error("table {table}: {problem}")]
     Table {
-        /// Which table.
+        /// The table.
         table: TableName,
-        /// What is in the way, and what to do.
+        /// The problem and its remedy.
         problem: String,
     },
-    /// No time left; nothing is known to be durable.
+    /// The time is up; nothing is known to be durable.
     #[error("out of time before the records for {0} were durable")]
     OutOfTime(TableName),
 }
 
 impl StoreError {
-    /// Names what was tried where, for an I/O error.
+    /// Adds the action and the location to an I/O error.
     pub(crate) fn files(what: &'static str, location: &str) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Files { what, location: location.to_owned(), source }
     }
 
-    /// Names what was being made, for an error of the Iceberg library.
+    /// Adds the action to an error of the Iceberg library.
     pub(crate) fn metadata(what: &'static str) -> impl Fn(iceberg::Error) -> Self {
         move |source| Self::Metadata { what, source: Box::new(source) }
     }
 
-    /// Names what was being made, for an error of the Arrow or Parquet library.
+    /// Adds the action to an error of the Arrow or Parquet library.
     pub(crate) fn encode<E: std::fmt::Display>(what: &'static str) -> impl Fn(E) -> Self {
         move |problem| Self::Encode { what, problem: problem.to_string() }
     }
 
-    /// Names the file that is not what it should be.
+    /// Adds the location of the file to a problem with it.
     pub(crate) fn damaged<E: std::fmt::Display>(location: &str) -> impl FnOnce(E) -> Self {
         move |problem| Self::Damaged { location: location.to_owned(), problem: problem.to_string() }
     }

@@ -1,12 +1,13 @@
-//! What people look at: which tables there are, how large, and their newest rows.
+//! Tables as people look at them: which exist, how large they are, and their newest rows.
 
 use std::collections::BTreeMap;
 
 use iceberg::spec::{DataFile, NestedField, NestedFieldRef, PrimitiveLiteral, Schema, Type};
 
+use crate::number::count;
 use crate::store::error::StoreError;
 use crate::store::files::Files;
-use crate::store::head::Loaded;
+use crate::store::head::HeadVersion;
 use crate::store::read;
 use crate::store::schema::column_type;
 use crate::store::table::Table;
@@ -20,7 +21,7 @@ use crate::time::Timestamp;
 pub struct Description {
     /// Its name.
     pub name: TableName,
-    /// Where it is, `file://…`.
+    /// Its location, `file://…`.
     pub location: String,
     /// Live rows.
     pub rows: u64,
@@ -45,7 +46,7 @@ pub struct DescribedColumn {
     pub ty: ColumnType,
     /// Its doc.
     pub doc: Option<String>,
-    /// Nulls among the live rows; `None` where a file has the column and does not count them.
+    /// Number of nulls among the live rows; `None` where a file has the column but not their number.
     pub nulls: Option<u64>,
 }
 
@@ -54,15 +55,14 @@ pub struct DescribedColumn {
 pub struct ReadRows {
     /// Name and type of each column, in schema order.
     pub columns: Vec<(String, ColumnType)>,
-    /// A cell for each column.
+    /// The rows, each with one cell per column.
     pub rows: Vec<Vec<Cell>>,
 }
 
-/// Where rows are from: source, shard, and day of arrival in days since 1970.
+/// The origin of rows: source, shard, and day of arrival in days since 1970.
 pub type Origin = (String, Option<String>, Option<i32>);
 
-/// Names of all tables of the lake at `location`, sorted. Folders that are not tables are passed
-/// over.
+/// Lists the tables of the lake at `location`, sorted. Folders that are not tables are skipped.
 pub async fn tables(files: &dyn Files, location: &str) -> Result<Vec<TableName>, StoreError> {
     let mut tables = Vec::new();
     for namespace in folders(files, location).await? {
@@ -81,7 +81,7 @@ pub async fn tables(files: &dyn Files, location: &str) -> Result<Vec<TableName>,
 async fn folders(files: &dyn Files, folder: &str) -> Result<Vec<String>, StoreError> {
     match files.list(folder).await {
         Ok(names) => Ok(names),
-        // A file lies among the folders.
+        // A file among the folders.
         Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => Ok(Vec::new()),
         Err(error) => Err(StoreError::files("list", folder)(error)),
     }
@@ -103,15 +103,15 @@ pub async fn describe(table: &Table) -> Result<Option<Description>, StoreError> 
         name: table.name.clone(),
         location: table.location.clone(),
         rows: sum(DataFile::record_count),
-        files: u64::try_from(files.len()).unwrap_or(u64::MAX),
+        files: count(files.len()),
         bytes: sum(DataFile::file_size_in_bytes),
-        snapshots: u64::try_from(head.metadata.snapshots().len()).unwrap_or(u64::MAX),
+        snapshots: count(head.metadata.snapshots().len()),
         last_arrival: files.iter().filter_map(|file| last_arrival(schema, file)).max(),
         columns: columns.collect(),
     }))
 }
 
-/// The newest `limit` rows by arrival, then position; newest first. `None` where the table does
+/// Reads the newest `limit` rows by arrival, then position; newest first. `None` where the table does
 /// not exist. Files that can't hold one of them are not read.
 pub async fn newest(table: &Table, limit: usize) -> Result<Option<ReadRows>, StoreError> {
     let Some(head) = table.head.load().await? else { return Ok(None) };
@@ -139,8 +139,8 @@ pub async fn newest(table: &Table, limit: usize) -> Result<Option<ReadRows>, Sto
     Ok(Some(ReadRows { columns: columns.collect(), rows: newest }))
 }
 
-/// The number of rows that a table has of each source, shard and day of arrival (UTC). Files whose
-/// rows are all older than the day `since` are not read. `None` where the table does not exist.
+/// Counts the rows of a table by source, shard and day of arrival (UTC). Files whose rows are all
+/// older than the day `since` are not read. `None` where the table does not exist.
 pub async fn origins(
     table: &Table,
     since: Option<i32>,
@@ -158,7 +158,7 @@ pub async fn origins(
             continue;
         }
         for row in read::rows(&table.files, &fields, &file).await? {
-            let text = |at: usize| match row.get(at) {
+            let text = |index: usize| match row.get(index) {
                 Some(Cell::Text(text)) => Some(text.clone()),
                 _ => None,
             };
@@ -173,7 +173,7 @@ pub async fn origins(
     Ok(Some(origins))
 }
 
-async fn live(table: &Table, head: &Loaded) -> Result<Vec<DataFile>, StoreError> {
+async fn live(table: &Table, head: &HeadVersion) -> Result<Vec<DataFile>, StoreError> {
     let Some(snapshot) = head.metadata.current_snapshot() else { return Ok(Vec::new()) };
     let mut files = Vec::new();
     for manifest in table.manifests.list(snapshot).await? {
@@ -182,7 +182,7 @@ async fn live(table: &Table, head: &Loaded) -> Result<Vec<DataFile>, StoreError>
     Ok(files)
 }
 
-/// Nulls of a column over all files; a file without the column has nothing but nulls.
+/// Counts the nulls of a column over all files; in a file without the column, all are null.
 fn nulls(files: &[DataFile], field: &NestedField) -> Option<u64> {
     let leaves = leaves(field);
     files.iter().try_fold(0_u64, |sum, file| {
@@ -196,7 +196,7 @@ fn nulls(files: &[DataFile], field: &NestedField) -> Option<u64> {
     })
 }
 
-/// Field ids that a file stores for a column: its own, or those of what is nested in it.
+/// Returns the field ids that a file stores for a column: its own, or those of its nested fields.
 fn leaves(field: &NestedField) -> Vec<i32> {
     match field.field_type.as_ref() {
         Type::Primitive(_) => vec![field.id],
@@ -214,8 +214,8 @@ fn last_arrival(schema: &Schema, file: &DataFile) -> Option<Timestamp> {
     }
 }
 
-fn micros(row: &[Cell], at: Option<usize>) -> Option<i64> {
-    match row.get(at?)? {
+fn micros(row: &[Cell], index: Option<usize>) -> Option<i64> {
+    match row.get(index?)? {
         Cell::Micros(it) => Some(*it),
         _ => None,
     }
@@ -225,7 +225,7 @@ fn sort_key(
     row: &[Cell],
     [arrived, position, id]: [Option<usize>; 3],
 ) -> (Option<i64>, Option<String>, Option<String>) {
-    let text = |at: Option<usize>| match row.get(at?)? {
+    let text = |index: Option<usize>| match row.get(index?)? {
         Cell::Text(it) => Some(it.clone()),
         _ => None,
     };

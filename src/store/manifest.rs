@@ -1,7 +1,6 @@
-//! Manifests and manifest lists: what a snapshot consists of.
+//! Manifests and manifest lists: the parts of a snapshot.
 //!
-//! Avro is written and read through the Iceberg crate in memory; how bytes become durable is the
-//! business of [`Files`] alone.
+//! The Iceberg crate writes and reads Avro in memory; [`Files`] alone makes bytes durable.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,12 +16,12 @@ use uuid::Uuid;
 use crate::store::error::StoreError;
 use crate::store::files::Files;
 
-/// Sequence number of a manifest that is in no list yet.
+/// Sequence number of a manifest that is not in a list yet.
 const UNASSIGNED: i64 = -1;
-/// Parsed manifests that are kept at most; they never change once written.
-const KEPT_MANIFESTS: usize = 2048;
+/// Number of parsed manifests that are kept; they never change once written.
+const MAX_PARSED: usize = 2048;
 
-/// The arrival times of a manifest's files, in its name, so that a commit opens only what it must.
+/// The arrival times of a manifest's files, in its name, so that a commit opens few manifests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Arrivals {
     /// First arrival, ms since the epoch.
@@ -32,7 +31,7 @@ pub struct Arrivals {
 }
 
 impl Arrivals {
-    /// `m-<from>-<to>-<uuid>.avro`; without known arrivals `m-any-<uuid>.avro`.
+    /// Makes a name: `m-<from>-<to>-<uuid>.avro`; without known arrivals `m-any-<uuid>.avro`.
     fn file_name(arrivals: Option<Self>) -> String {
         let unique = Uuid::new_v4();
         match arrivals {
@@ -41,7 +40,7 @@ impl Arrivals {
         }
     }
 
-    /// The interval in a manifest's name; `None` means that it may hold anything.
+    /// Returns the interval in a manifest's name; `None` means that it may hold any arrival.
     pub fn of_manifest(location: &str) -> Option<Self> {
         let name = location.rsplit('/').next()?.strip_prefix("m-")?;
         let (from, rest) = name.split_once('-')?;
@@ -70,12 +69,12 @@ impl Manifests {
 
     async fn bytes(&self, location: &str) -> Result<Bytes, StoreError> {
         let found = self.files.read(location).await;
-        found
-            .map_err(StoreError::files("read", location))?
-            .ok_or_else(|| StoreError::damaged(location)("the table names it, and it is gone"))
+        found.map_err(StoreError::files("read", location))?.ok_or_else(|| {
+            StoreError::damaged(location)("the table refers to it, but it does not exist")
+        })
     }
 
-    /// Writes a manifest that adds `entries`, which were written with `spec`.
+    /// Writes a manifest that adds `entries`, which belong to `spec`.
     pub async fn write(
         &self,
         snapshot_id: i64,
@@ -92,7 +91,7 @@ impl Manifests {
             ManifestWriterBuilder::new(output, Some(snapshot_id), Arc::clone(schema), spec.clone());
         let mut writer = builder.build_v2_data();
         for entry in entries {
-            // No sequence number: it is inherited from the commit that wins.
+            // Without a sequence number: it is inherited from the commit that wins.
             writer.add_file(entry.clone(), -1).map_err(&failed)?;
         }
         let manifest = writer.write_manifest_file().await.map_err(&failed)?;
@@ -131,13 +130,13 @@ impl Manifests {
     }
 
     async fn publish(&self, memory: &FileIO, location: &str) -> Result<(), StoreError> {
-        let failed = StoreError::metadata("hand over a manifest");
+        let failed = StoreError::metadata("encode a manifest");
         let input = memory.new_input(location).map_err(&failed)?;
         let bytes = input.read().await.map_err(&failed)?;
         self.files.write(location, bytes).await.map_err(StoreError::files("write", location))
     }
 
-    /// The manifests of a snapshot.
+    /// Returns the manifests of a snapshot.
     pub async fn list(&self, snapshot: &Snapshot) -> Result<Vec<ManifestFile>, StoreError> {
         let location = snapshot.manifest_list();
         if let Some((kept, list)) = &*self.kept()
@@ -161,8 +160,8 @@ impl Manifests {
         *self.kept() = Some((location, list));
     }
 
-    /// The live data files of a manifest; none for a manifest of deletes, because a row that
-    /// someone deleted is not there any more, whoever asks.
+    /// Returns the live data files of a manifest; none for a manifest of delete files, which are not
+    /// applied here.
     pub async fn live(&self, manifest: &ManifestFile) -> Result<Arc<Vec<DataFile>>, StoreError> {
         if manifest.content == ManifestContentType::Deletes {
             return Ok(Arc::default());
@@ -176,7 +175,7 @@ impl Manifests {
         let alive = parsed.entries().iter().filter(|entry| entry.is_alive());
         let files = Arc::new(alive.map(|entry| entry.data_file().clone()).collect::<Vec<_>>());
         let mut kept = self.parsed();
-        if kept.len() >= KEPT_MANIFESTS {
+        if kept.len() >= MAX_PARSED {
             kept.clear();
         }
         kept.insert(location.clone(), Arc::clone(&files));

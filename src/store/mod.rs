@@ -1,7 +1,7 @@
 //! The lake: Iceberg tables that hold each record once.
 //!
 //! [`Lake::land`] is the promise: when it returns `Ok`, every row is durable in its table, once.
-//! An error means that nothing is known, and that offering the rows again is harmless.
+//! After an error nothing is known about the rows, and offering them again is harmless.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -49,12 +49,12 @@ pub mod proposal;
 pub mod commit;
 pub mod inspect;
 
-/// Where the lake is and how its commits are named.
+/// The location of a lake and the config of its writer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// Directory of the lake (`./lake`).
+    /// Its directory (`./lake`), or a location of S3.
     pub location: String,
-    /// SHA-256 of the config, hex; goes into snapshot summaries.
+    /// SHA-256 of the config, hex; written to snapshot summaries.
     pub config_hash: String,
 }
 
@@ -66,19 +66,19 @@ pub struct Lake {
     files: Arc<dyn Files>,
     clock: Clock,
     release: Release,
-    /// Tables keep what they have seen: heads to start from and manifests, which never change.
+    /// Tables cache heads to start from, and manifests, which never change.
     tables: Mutex<HashMap<TableName, Arc<Table>>>,
 }
 
 impl Lake {
-    /// Opens the lake of a local directory or of S3; nothing is created until a row lands.
+    /// Opens the lake of a local directory or of S3. Nothing is created until a row lands.
     pub fn open(settings: Settings) -> Result<Self, StoreError> {
         let (files, location) =
             files::at(&settings.location).map_err(StoreError::files("open", &settings.location))?;
         Ok(Self::with(files, location, settings.config_hash, Clock::system()))
     }
 
-    /// A lake on other files, by another clock.
+    /// A lake on other files, with another clock.
     pub fn with(
         files: Arc<dyn Files>,
         location: String,
@@ -89,18 +89,18 @@ impl Lake {
         Self { location, config_hash, files, clock, release, tables: Mutex::default() }
     }
 
-    /// The same lake, written to by another release; for tests of what two of them do to a table.
+    /// The same lake, written to by another release; for tests of two releases on one table.
     #[must_use]
     pub fn written_by(self, release: Release) -> Self {
         Self { release, tables: Mutex::default(), ..self }
     }
 
-    /// Where the lake is, `file://…`.
+    /// Its location, `file://…`.
     pub fn location(&self) -> &str {
         &self.location
     }
 
-    /// Makes `rows` durable in `table`, each once, creating and widening the table as needed.
+    /// Makes `rows` durable in `table`, each once. Creates and widens the table as needed.
     pub async fn land(
         &self,
         table: &TableName,
@@ -112,7 +112,7 @@ impl Lake {
         Commit::new(&table, policy, rows).run(deadline).await
     }
 
-    /// Names of all tables, sorted. Folders that are not tables are passed over.
+    /// Lists all tables, sorted. Folders that are not tables are skipped.
     pub async fn tables(&self) -> Result<Vec<TableName>, StoreError> {
         inspect::tables(&*self.files, &self.location).await
     }
@@ -122,7 +122,7 @@ impl Lake {
         inspect::describe(&self.table(table)).await
     }
 
-    /// The newest `limit` rows by arrival, then position; newest first. `None` where the table
+    /// Reads the newest `limit` rows by arrival, then position; newest first. `None` where the table
     /// does not exist. Files that can't hold one of them are not read.
     pub async fn newest(
         &self,
@@ -132,9 +132,8 @@ impl Lake {
         inspect::newest(&self.table(table), limit).await
     }
 
-    /// The number of rows that a table has of each source, shard and day of arrival (UTC). Files
-    /// whose rows are all older than the day `since` are not read. `None` where the table does not
-    /// exist.
+    /// Counts the rows of a table by source, shard and day of arrival (UTC). Files whose rows are
+    /// all older than the day `since` are not read. `None` where the table does not exist.
     pub async fn origins(
         &self,
         table: &TableName,

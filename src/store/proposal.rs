@@ -10,44 +10,44 @@ use iceberg::spec::{
 use uuid::Uuid;
 
 use crate::store::error::StoreError;
-use crate::store::head::{COMMIT_PROPERTY, Loaded, commit_property};
+use crate::store::head::{COMMIT_PROPERTY, HeadVersion, commit_property};
 use crate::store::table::Table;
 use crate::store::{schema, trim};
 
-/// What names a commit in all its attempts, in the table as well.
+/// The id of a commit in all its attempts, which the table shows as well.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CommitId {
-    /// The commit id in the snapshot's summary.
+    /// A UUID, in the snapshot's summary.
     pub id: String,
-    /// The snapshot.
+    /// The id of its snapshot.
     pub snapshot: i64,
 }
 
 impl CommitId {
-    /// A new id.
+    /// Makes a new id.
     pub fn random() -> Self {
         let unique = Uuid::new_v4();
         Self {
             id: unique.to_string(),
-            // Positive, and as random as the commit id.
+            // Positive, and as random as the UUID.
             snapshot: i64::try_from(unique.as_u64_pair().0 >> 1).unwrap_or(i64::MAX),
         }
     }
 }
 
-/// Writes the manifest list of a new snapshot, and returns the metadata that makes it current: the
-/// manifests `there`, and one that adds `entries`.
+/// Writes the manifest list of a new snapshot, and returns the metadata that makes it current. The
+/// snapshot has the manifests of the head and `manifest`, which adds `entries`.
 pub async fn append(
     table: &Table,
-    head: &Loaded,
+    head: &HeadVersion,
     commit: &CommitId,
-    there: Vec<ManifestFile>,
+    head_manifests: Vec<ManifestFile>,
     manifest: ManifestFile,
     entries: &[DataFile],
 ) -> Result<TableMetadata, StoreError> {
     let metadata = &head.metadata;
     let sequence = metadata.next_sequence_number();
-    let manifests = iter::once(manifest).chain(there).collect();
+    let manifests = iter::once(manifest).chain(head_manifests).collect();
     let parent_id = metadata.current_snapshot_id();
     let list = table.manifests.write_list(commit.snapshot, parent_id, sequence, manifests).await?;
     let now = table.time_after(head);

@@ -1,4 +1,4 @@
-//! Rows of data files: the ids that a commit checks, and whole rows for people.
+//! Reads data files: the ids that a commit checks, and whole rows for people.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -21,11 +21,11 @@ use crate::store::schema::column_type;
 use crate::table::lineage;
 use crate::table::{Cell, ColumnType};
 
-/// Rows that are decoded at a time.
-const BATCH: usize = 8192;
+/// Number of rows that are decoded at a time.
+const BATCH_ROWS: usize = 8192;
 
-/// Record batches of the columns with `ids`, by field id, and for each batch which of its columns
-/// has which id. Columns that the file does not have are left out.
+/// Reads the columns with these field ids, batch by batch. Columns that the file does not have are
+/// left out.
 async fn batches(
     files: &Arc<dyn Files>,
     file: &DataFile,
@@ -33,8 +33,9 @@ async fn batches(
 ) -> Result<Vec<HashMap<i32, ArrayRef>>, StoreError> {
     let location = file.file_path();
     let bytes = files.read(location).await.map_err(StoreError::files("read", location))?;
-    let bytes =
-        bytes.ok_or_else(|| StoreError::damaged(location)("the table names it, and it is gone"))?;
+    let bytes = bytes.ok_or_else(|| {
+        StoreError::damaged(location)("the table refers to it, but it does not exist")
+    })?;
     decode(bytes, ids).map_err(StoreError::damaged(location))
 }
 
@@ -42,24 +43,24 @@ fn decode(
     bytes: Bytes,
     ids: &[i32],
 ) -> Result<Vec<HashMap<i32, ArrayRef>>, parquet::errors::ParquetError> {
-    // The types are Iceberg's, not those of an Arrow schema that a writer may have left.
+    // The types are Iceberg's, not those of an Arrow schema that a writer may have stored.
     let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
     let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(bytes, options)?;
     let roots = builder.parquet_schema().root_schema().get_fields();
-    let id = |at: usize| {
-        let info = roots.get(at)?.get_basic_info();
+    let id = |index: usize| {
+        let info = roots.get(index)?.get_basic_info();
         info.has_id().then(|| info.id()).filter(|it| ids.contains(it))
     };
-    let wanted: Vec<usize> = (0..roots.len()).filter(|at| id(*at).is_some()).collect();
-    let found: Vec<i32> = wanted.iter().filter_map(|at| id(*at)).collect();
+    let wanted: Vec<usize> = (0..roots.len()).filter(|it| id(*it).is_some()).collect();
+    let found: Vec<i32> = wanted.iter().filter_map(|it| id(*it)).collect();
     let mask = ProjectionMask::roots(builder.parquet_schema(), wanted);
-    let reader = builder.with_projection(mask).with_batch_size(BATCH).build()?;
+    let reader = builder.with_projection(mask).with_batch_size(BATCH_ROWS).build()?;
     let by_id = |batch: RecordBatch| found.iter().copied().zip(batch.columns().to_vec()).collect();
     reader.map(|batch| Ok(by_id(batch?))).collect()
 }
 
-/// Calls `each` with the source and id of every row of a file, and where the search is by digest
-/// with what else tells two records of one id apart.
+/// Calls `each` with the source and id of every row of a file and, where the search is by digest,
+/// with its digest and arrival.
 pub async fn ids(
     files: &Arc<dyn Files>,
     schema: &Schema,
@@ -69,23 +70,26 @@ pub async fn ids(
 ) -> Result<(), StoreError> {
     let id_of = |name: &str| schema.field_id_by_name(name).unwrap_or(-1);
     let (source, id) = (id_of(lineage::SOURCE), id_of(lineage::ID));
-    let beside = |name: &str| if by_digest { id_of(name) } else { -1 };
-    let (digest, arrived_at) = (beside(lineage::DIGEST), beside(lineage::ARRIVED_AT));
+    let if_by_digest = |name: &str| if by_digest { id_of(name) } else { -1 };
+    let digest = if_by_digest(lineage::DIGEST);
+    let arrived_at = if_by_digest(lineage::ARRIVED_AT);
     for batch in batches(files, file, &[source, id, digest, arrived_at]).await? {
         let column = |id: i32| batch.get(&id).and_then(|it| it.as_string_opt::<i32>());
         let (Some(sources), Some(ids)) = (column(source), column(id)) else {
-            return Err(StoreError::damaged(file.file_path())("it has no _lw_source or no _lw_id"));
+            return Err(StoreError::damaged(file.file_path())(
+                "it has no column _lw_source or _lw_id",
+            ));
         };
         let digests = column(digest);
         let arrivals = batch.get(&arrived_at);
         let arrivals = arrivals.and_then(|it| it.as_primitive_opt::<TimestampMicrosecondType>());
-        for (at, pair) in sources.iter().zip(ids).enumerate() {
+        for (row, pair) in sources.iter().zip(ids).enumerate() {
             if let (Some(source), Some(id)) = pair {
                 each(
                     (source, id),
                     Occurrence {
-                        digest: digests.filter(|it| it.is_valid(at)).map(|it| it.value(at)),
-                        arrived_at: arrivals.filter(|it| it.is_valid(at)).map(|it| it.value(at)),
+                        digest: digests.filter(|it| it.is_valid(row)).map(|it| it.value(row)),
+                        arrived_at: arrivals.filter(|it| it.is_valid(row)).map(|it| it.value(row)),
                     },
                 );
             }
@@ -94,7 +98,7 @@ pub async fn ids(
     Ok(())
 }
 
-/// The rows of a file in these columns; one that the file lacks is null.
+/// Reads the rows of a file in these columns. A column that the file does not have is null.
 pub async fn rows(
     files: &Arc<dyn Files>,
     fields: &[NestedFieldRef],
@@ -105,7 +109,7 @@ pub async fn rows(
     for batch in batches(files, file, &ids).await? {
         let length = batch.values().next().map_or(0, Array::len);
         let first = rows.len();
-        rows.resize_with(first.saturating_add(length), || Vec::with_capacity(fields.len()));
+        rows.resize_with(first + length, || Vec::with_capacity(fields.len()));
         for field in fields {
             let cells = match batch.get(&field.id) {
                 Some(array) => cells(array, &column_type(&field.field_type))
@@ -123,7 +127,7 @@ fn unreadable(file: &DataFile, column: &str) -> StoreError {
     StoreError::damaged(file.file_path())(problem)
 }
 
-/// The values of an array as cells of `ty`, widened where the file is older than the type.
+/// Returns the values of an array as cells of `ty`, widened where the file is older than the type.
 fn cells(array: &ArrayRef, ty: &ColumnType) -> Option<Vec<Cell>> {
     fn some<T>(
         values: impl Iterator<Item = Option<T>>,
@@ -179,16 +183,16 @@ fn cells(array: &ArrayRef, ty: &ColumnType) -> Option<Vec<Cell>> {
             });
             let mut columns: Vec<_> =
                 columns.collect::<Option<Vec<_>>>()?.into_iter().map(Vec::into_iter).collect();
-            let each = (0..structs.len()).map(|at| {
+            let each = (0..structs.len()).map(|row| {
                 let parts: Option<Vec<Cell>> = columns.iter_mut().map(Iterator::next).collect();
-                if structs.is_null(at) { Some(Cell::Null) } else { parts.map(Cell::Struct) }
+                if structs.is_null(row) { Some(Cell::Null) } else { parts.map(Cell::Struct) }
             });
             each.collect()
         }
-        // Made by someone else; people see that there is something.
+        // A foreign type: people see its name instead of the value.
         ColumnType::Other(name) => Some(
             (0..array.len())
-                .map(|at| if array.is_null(at) { Cell::Null } else { Cell::Text(name.clone()) })
+                .map(|row| if array.is_null(row) { Cell::Null } else { Cell::Text(name.clone()) })
                 .collect(),
         ),
     }

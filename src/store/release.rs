@@ -1,25 +1,25 @@
-//! Which release of Lakeward writes, and which may write what: tables outlive releases, and during
-//! a deploy two of them write one table at the same time.
+//! Releases of Lakeward, and which of them may write to a table: tables outlive releases, and during
+//! a deployment two of them write to one table at the same time.
 
 use iceberg::spec::TableMetadata;
 
-/// Table property with the format of our conventions; a table without it has format 1.
+/// Table property with the format of Lakeward's conventions; a table without it has format 1.
 pub const FORMAT_PROPERTY: &str = "lakeward.format";
 /// Table property with the lowest release that may write to the table.
 pub const MIN_WRITER_PROPERTY: &str = "lakeward.min-writer";
-/// The format of a table that does not say.
+/// The format of a table without the property.
 const FIRST_FORMAT: u32 = 1;
 /// The format that this release writes.
 const FORMAT: u32 = 1;
-/// The first release that wrote [`FORMAT`]: any later one may be rolled back to it.
+/// The first release that wrote [`FORMAT`]: any later release may be rolled back to it.
 const MIN_WRITER: &str = "0.1.0";
 
-/// A release, as far as tables are concerned.
+/// A release, as tables see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Release {
     /// Its version, `0.1.0`.
     pub version: String,
-    /// The format it gives new tables, and the newest it may write to.
+    /// The format of new tables, and the newest format that it may write to.
     pub format: u32,
     /// The lowest release that may write that format.
     pub min_writer: String,
@@ -35,15 +35,15 @@ impl Release {
         }
     }
 
-    /// What new tables say about who may write to them.
+    /// Returns the properties of new tables that tell which releases may write to them.
     pub fn properties(&self) -> [(&'static str, String); 2] {
         [(FORMAT_PROPERTY, self.format.to_string()), (MIN_WRITER_PROPERTY, self.min_writer.clone())]
     }
 
-    /// Whether this release may write to a table.
+    /// Checks that this release may write to a table.
     ///
     /// # Errors
-    /// The sentence for people, where it may not: what is in the way and what to do.
+    /// Where it may not: the reason and the remedy, for people.
     pub fn may_write(&self, metadata: &TableMetadata) -> Result<(), String> {
         let property = |name: &str| metadata.properties().get(name).map(String::as_str);
         let min_writer = property(MIN_WRITER_PROPERTY).map(|it| {
@@ -77,19 +77,19 @@ impl Release {
     fn unreadable(&self, property: &str, value: &str) -> String {
         format!(
             "its property {property} is {value:?}, which this release, {}, can't read: use a newer \
-             release, or put the property right; nothing was written",
+             release, or correct the property; nothing was written",
             self.version
         )
     }
 }
 
-/// A version without what follows its numbers: `0.2.0-rc.1` comes before `0.2.0` and writes as it.
+/// Returns a version up to its suffix: `0.2.0-rc.1` comes before `0.2.0` and writes like it.
 fn without_suffix(version: &str) -> &str {
     version.split(['-', '+']).next().unwrap_or_default()
 }
 
-/// The dotted numbers of a version, the trailing zeros left out: `0.1` is `0.1.0`. `None` where it
-/// is something else.
+/// Returns the dotted numbers of a version without trailing zeros: `0.1` is `0.1.0`. `None` for any
+/// other text.
 fn numbers(version: &str) -> Option<Vec<u64>> {
     let number = |it: &str| {
         let digits = !it.is_empty() && it.bytes().all(|byte| byte.is_ascii_digit());
@@ -127,17 +127,17 @@ mod tests {
     }
 
     #[test]
-    fn a_release_writes_what_it_knows() {
+    fn a_release_writes_formats_that_it_knows() {
         for min_writer in ["0.1.0", "0.1", "0", "0.9.9", "0.10.0", "00.2.0"] {
             assert_eq!(may("0.10.0", &[("lakeward.min-writer", min_writer)]), Ok(()));
         }
-        assert_eq!(may("0.1.0", &[]), Ok(()), "a table that says nothing has format 1");
+        assert_eq!(may("0.1.0", &[]), Ok(()), "a table without properties has format 1");
         assert_eq!(may("0.2.0-rc.1", &[("lakeward.min-writer", "0.2.0")]), Ok(()));
         assert_eq!(may("0.1.0", &[("lakeward.format", "1")]), Ok(()));
     }
 
     #[test]
-    fn a_release_that_is_too_old_says_which_one_to_use() {
+    fn a_release_that_is_too_old_names_the_one_to_use() {
         for min_writer in ["0.9.10", "0.10", "1", "9.9.9", "99999999999.0.0"] {
             let refused = may("0.9.9", &[("lakeward.min-writer", min_writer)]).unwrap_err();
             let remedy = format!("use release {min_writer} or newer; nothing was written");
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_not_be_read_is_refused() {
+    fn unreadable_properties_are_refused() {
         for min_writer in ["", " 0.1.0", "0.1.0-rc", "latest", "0..1", "-1", "99999999999999999999"]
         {
             let refused = may("0.1.0", &[("lakeward.min-writer", min_writer)]).unwrap_err();
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn this_release_may_write_what_it_makes() {
+    fn this_release_may_write_to_its_own_tables() {
         let current = Release::current();
         let properties = current.properties();
         let properties = properties.each_ref().map(|(name, value)| (*name, value.as_str()));

@@ -1,4 +1,4 @@
-//! Between Iceberg's schemas and ours: what a head has, and the metadata that changes it.
+//! Between Iceberg's schemas and layouts: the layout of a head, and the metadata that changes it.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -10,23 +10,23 @@ use iceberg::spec::{
 
 use crate::name;
 use crate::store::error::StoreError;
-use crate::store::head::{COMMIT_PROPERTY, Loaded, commit_property};
+use crate::store::head::{COMMIT_PROPERTY, HeadVersion, commit_property};
 use crate::store::table::Table;
 use crate::table::ColumnType;
 use crate::table::layout::{Change, Column, Layout, Owner};
 use crate::table::lineage::{self, BEFORE, LineageColumn};
 use crate::table_name::TableName;
 
-/// Name of the one partition field of our tables.
+/// Name of the partition field of new tables.
 pub const PARTITION_FIELD: &str = "arrived_day";
 /// Table property with the owners of columns, as JSON.
 const OWNERS_PROPERTY: &str = "lakeward.columns";
-/// Field id of what is no column.
+/// Field id of a partition field, which is not a column.
 const NO_COLUMN: i32 = -1;
-/// What other engines are told, so that what they write stays prunable for the id check, and
+/// Properties for other engines, so that the id check can prune the files that they write, and that
 /// every reader's first request stays small.
 const FOR_ENGINES: [(&str, &str); 7] = [
-    // Old versions are listed by number anyway.
+    // Old versions can be listed by number.
     ("write.metadata.previous-versions-max", "20"),
     ("write.parquet.compression-codec", "zstd"),
     ("write.metadata.metrics.column._lw_source", "full"),
@@ -36,7 +36,8 @@ const FOR_ENGINES: [(&str, &str); 7] = [
     ("write.parquet.bloom-filter-enabled.column._lw_id", "true"),
 ];
 
-/// The record columns of a head and their owners. Fails where this release must not write to it.
+/// Returns the record columns of a head and their owners. Fails where this release must not write to
+/// the table.
 pub fn layout(table: &Table, metadata: &TableMetadata) -> Result<Layout, StoreError> {
     let refuse = |problem| refuse(&table.name, problem);
     table.release.may_write(metadata).map_err(refuse)?;
@@ -54,7 +55,7 @@ pub fn layout(table: &Table, metadata: &TableMetadata) -> Result<Layout, StoreEr
         let name = column.name;
         let field = found(name).ok_or_else(|| {
             refuse(format!(
-                "it has no column {name}: either it is not a table of Lakeward's, or someone \
+                "it has no column {name}: either Lakeward did not create the table, or someone \
                  dropped that column; use another table name"
             ))
         })?;
@@ -64,10 +65,10 @@ pub fn layout(table: &Table, metadata: &TableMetadata) -> Result<Layout, StoreEr
     if let Some(field) = before {
         check_lineage(&BEFORE, field).map_err(refuse)?;
     }
-    let is_ours =
+    let is_lineage =
         |name: &str| name == BEFORE.name || table.lineage.iter().any(|column| column.name == name);
     let mut columns = Vec::with_capacity(fields.len());
-    for field in fields.iter().filter(|field| !is_ours(&field.name)) {
+    for field in fields.iter().filter(|field| !is_lineage(&field.name)) {
         if field.required {
             return Err(refuse(made_required(&field.name)));
         }
@@ -82,7 +83,7 @@ pub fn layout(table: &Table, metadata: &TableMetadata) -> Result<Layout, StoreEr
     Ok(Layout { columns, owners, before: before.map(|field| field.id) })
 }
 
-/// Whether a lineage column is still as we make it; someone may have put another in its place.
+/// Checks that a lineage column is still as Lakeward makes it; someone may have replaced it.
 fn check_lineage(column: &LineageColumn, field: &NestedField) -> Result<(), String> {
     let ty = column_type(&field.field_type);
     let same = match ty {
@@ -101,8 +102,8 @@ fn check_lineage(column: &LineageColumn, field: &NestedField) -> Result<(), Stri
     }
     if column.required && !field.required {
         return Err(format!(
-            "someone made column {} optional, or dropped it and added it again, and what it said \
-             is needed to tell what has landed; use another table name",
+            "someone made column {} optional, or dropped it and added it again, but its values are \
+             needed to find duplicates; use another table name",
             column.name
         ));
     }
@@ -110,11 +111,11 @@ fn check_lineage(column: &LineageColumn, field: &NestedField) -> Result<(), Stri
 }
 
 fn made_required(column: &str) -> String {
-    format!("someone made column {column} required, and not every record has it; make it optional")
+    format!("someone made column {column} required, but not every record has it; make it optional")
 }
 
-/// Names of partition fields that are no columns: Iceberg refuses a new column of such a name, so
-/// they count as taken.
+/// Returns the names of partition fields that are not columns: Iceberg refuses a new column of such a
+/// name, so they count as taken.
 fn partition_names(metadata: &TableMetadata) -> Vec<Column> {
     let schema = metadata.current_schema();
     let all = metadata.partition_specs_iter().flat_map(|spec| spec.fields());
@@ -145,7 +146,7 @@ fn owners(table: &TableName, metadata: &TableMetadata) -> Result<Vec<Owner>, Sto
     )
 }
 
-/// Our view of an Iceberg type.
+/// Returns the column type for an Iceberg type.
 pub fn column_type(ty: &Type) -> ColumnType {
     match ty {
         Type::Primitive(PrimitiveType::Boolean) => ColumnType::Bool,
@@ -161,7 +162,7 @@ pub fn column_type(ty: &Type) -> ColumnType {
         Type::Primitive(PrimitiveType::Timestamptz) => ColumnType::Timestamptz,
         Type::Primitive(PrimitiveType::String) => ColumnType::String,
         Type::Primitive(PrimitiveType::Binary) => ColumnType::Binary,
-        // Nothing in ours is required, and what a record has need not be there.
+        // Parts of Lakeward's types are optional, because a record may lack any of them.
         Type::List(list) if !list.element_field.required => {
             ColumnType::List(Box::new(column_type(&list.element_field.field_type)))
         }
@@ -178,14 +179,15 @@ pub fn column_type(ty: &Type) -> ColumnType {
     }
 }
 
-/// Makes Iceberg types with fresh ids from `next` on.
-struct Types {
+/// A builder of Iceberg types with fresh ids from `next` on.
+struct TypeBuilder {
     next: i32,
 }
 
-impl Types {
+impl TypeBuilder {
     fn id(&mut self) -> i32 {
         let id = self.next;
+        // Others may have used the last id.
         self.next = self.next.saturating_add(1);
         id
     }
@@ -203,7 +205,7 @@ impl Types {
             ColumnType::Date => PrimitiveType::Date,
             ColumnType::Timestamp => PrimitiveType::Timestamp,
             ColumnType::Timestamptz => PrimitiveType::Timestamptz,
-            // Nobody asks for a type that is not ours.
+            // Foreign types are never asked for.
             ColumnType::String | ColumnType::Other(_) => PrimitiveType::String,
             ColumnType::Binary => PrimitiveType::Binary,
             ColumnType::List(element) => {
@@ -223,7 +225,7 @@ impl Types {
     }
 }
 
-/// Metadata of the new table with `changes` made; with `zoned` its times are made with a zone, UTC.
+/// Returns the metadata of a new table with `changes` made; with `zoned` its times have a zone, UTC.
 pub fn create(
     table: &Table,
     changes: &[Change],
@@ -235,10 +237,10 @@ pub fn create(
     built(change(builder, &empty, &Layout::default(), changes)?)
 }
 
-/// The head's metadata with `changes` made and nothing else.
+/// Returns the head's metadata with `changes` made and nothing else.
 pub fn changed(
     table: &Table,
-    head: &Loaded,
+    head: &HeadVersion,
     layout: &Layout,
     changes: &[Change],
     commit: &str,
@@ -252,10 +254,10 @@ fn built(builder: TableMetadataBuilder) -> Result<TableMetadata, StoreError> {
     builder.build().map(|it| it.metadata).map_err(StoreError::metadata("change the schema"))
 }
 
-/// Metadata of a new, empty table: the lineage columns, partitioned by the day of arrival.
+/// Returns the metadata of a new table with the lineage columns, partitioned by the day of arrival.
 fn empty(table: &Table, zoned: bool, commit: &str) -> Result<TableMetadata, StoreError> {
-    let failed = StoreError::metadata("make a table");
-    let mut types = Types { next: 1 };
+    let failed = StoreError::metadata("create a table");
+    let mut types = TypeBuilder { next: 1 };
     let fields: Vec<NestedFieldRef> = table
         .lineage
         .iter()
@@ -290,14 +292,14 @@ fn empty(table: &Table, zoned: bool, commit: &str) -> Result<TableMetadata, Stor
     .map_err(failed)
 }
 
-/// Properties for other engines that someone took from the table, or an engine that replaced them
-/// all. One with another value is someone's decision.
+/// Returns the properties for other engines that the table lacks: someone removed them, or an engine
+/// replaced them all. A property with another value is kept: it is someone's decision.
 pub fn missing_properties(metadata: &TableMetadata) -> HashMap<String, String> {
     let missing = FOR_ENGINES.iter().filter(|(name, _)| !metadata.properties().contains_key(*name));
     missing.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
 
-/// The builder with a schema that has `changes` made to `metadata`'s, and their owners recorded.
+/// Gives the builder the schema of `metadata` with `changes` made, and records the owners.
 fn change(
     builder: TableMetadataBuilder,
     metadata: &TableMetadata,
@@ -305,7 +307,7 @@ fn change(
     changes: &[Change],
 ) -> Result<TableMetadataBuilder, StoreError> {
     let failed = StoreError::metadata("change the schema");
-    let mut types = Types { next: metadata.last_column_id().saturating_add(1) };
+    let mut types = TypeBuilder { next: metadata.last_column_id().saturating_add(1) };
     let mut fields = metadata.current_schema().as_struct().fields().to_vec();
     let mut owners = layout.owners.clone();
     for change in changes {
@@ -326,8 +328,8 @@ fn change(
                 let field = NestedField::optional(id, BEFORE.name, types.make(&ColumnType::String));
                 // Beside the rest of the lineage.
                 let last = fields.iter().rposition(|it| name::is_lineage(&it.name));
-                let at = last.map_or(0, |it| it.saturating_add(1));
-                fields.insert(at, Arc::new(field.with_doc(BEFORE.doc)));
+                let index = last.map_or(0, |it| it + 1);
+                fields.insert(index, Arc::new(field.with_doc(BEFORE.doc)));
             }
             Change::Widen { id, to } => {
                 for field in fields.iter_mut().filter(|field| field.id == *id) {
@@ -355,7 +357,7 @@ mod tests {
     use super::*;
     use crate::table::layout::Role;
 
-    /// A table of two lineage columns and a column of the record's own.
+    /// A table of two lineage columns and a record column.
     fn small() -> (TableMetadata, Layout) {
         let text = |id, name: &str| {
             Arc::new(NestedField::optional(id, name, Type::Primitive(PrimitiveType::String)))
@@ -374,9 +376,9 @@ mod tests {
         (metadata.unwrap().build().unwrap().metadata, Layout::default())
     }
 
-    /// A null in a required place makes a file that readers refuse.
+    /// Readers refuse a file with a null in a required field.
     #[test]
-    fn a_list_or_struct_with_a_required_part_is_not_ours_to_write() {
+    fn a_list_or_struct_with_a_required_part_is_never_written() {
         let text = Type::Primitive(PrimitiveType::String);
         for required in [true, false] {
             let field = |id| Arc::new(NestedField::new(id, "a", text.clone(), required));
@@ -435,6 +437,6 @@ mod tests {
         let owners: Vec<Owner> =
             serde_json::from_str(&changed.properties()[OWNERS_PROPERTY]).unwrap();
         let owners: Vec<&str> = owners.iter().map(|it| it.name.as_str()).collect();
-        assert_eq!(owners, ["price"], "it is no column of the record");
+        assert_eq!(owners, ["price"], "it is not a column of the record");
     }
 }

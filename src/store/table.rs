@@ -1,4 +1,4 @@
-//! One table of the lake: its head, its files, and the metadata that changes it.
+//! One table of the lake: its head, its files, and the builder of its next version.
 
 use std::sync::Arc;
 
@@ -8,14 +8,14 @@ use serde_json::Value;
 use crate::store::clock::Clock;
 use crate::store::error::StoreError;
 use crate::store::files::Files;
-use crate::store::head::{Head, Loaded};
+use crate::store::head::{Head, HeadVersion};
 use crate::store::manifest::Manifests;
 use crate::store::release::Release;
 use crate::table::lineage::LineageColumn;
 use crate::table_name::TableName;
 
-/// How far clocks may differ before times are brought back. Iceberg allows a minute.
-const CLOCKS_DIFFER_MS: i64 = 30_000;
+/// The lead of another clock from which on times are brought back. Iceberg allows a minute.
+const MAX_LEAD_MS: i64 = 30_000;
 
 /// A table, whether it exists yet or not.
 #[derive(Debug)]
@@ -26,36 +26,36 @@ pub struct Table {
     pub location: String,
     /// Its lineage columns.
     pub lineage: &'static [LineageColumn],
-    /// Which metadata is current.
+    /// Its current metadata.
     pub head: Box<dyn Head>,
-    /// Where its bytes are.
+    /// The files of the lake.
     pub files: Arc<dyn Files>,
     /// Its manifests.
     pub manifests: Manifests,
-    /// The time.
+    /// The clock of its commits.
     pub clock: Clock,
     /// The release that writes to it.
     pub release: Release,
-    /// Goes into every snapshot's summary.
+    /// The hash of the config, for every snapshot's summary.
     pub config_hash: String,
 }
 
 impl Table {
-    /// The time of a commit after `head`: a clock that is a little behind must not make a snapshot
-    /// older than its parent, and one that was far ahead does not count.
-    pub(crate) fn time_after(&self, head: &Loaded) -> i64 {
+    /// Returns the time of a commit after `head`: a clock that is a little behind must not make a
+    /// snapshot older than its parent, and one that was far ahead does not count.
+    pub(crate) fn time_after(&self, head: &HeadVersion) -> i64 {
         let now = self.clock.millis();
         let last = head.metadata.last_updated_ms();
-        if last > now.saturating_add(CLOCKS_DIFFER_MS) { now } else { now.max(last) }
+        if last > now.saturating_add(MAX_LEAD_MS) { now } else { now.max(last) }
     }
 
-    /// A builder of the version after `head`.
+    /// Returns a builder of the version after `head`.
     ///
-    /// Where another clock was ahead, the head's times are brought back to ours: Iceberg refuses
-    /// metadata whose times go backwards, and a commit must not wait for the day to come.
-    pub(crate) fn builder(&self, head: &Loaded) -> Result<TableMetadataBuilder, StoreError> {
+    /// Where another clock was far ahead, the head's times are brought back to this clock: Iceberg
+    /// refuses metadata whose times go backwards, and a commit must not wait for that time.
+    pub(crate) fn builder(&self, head: &HeadVersion) -> Result<TableMetadataBuilder, StoreError> {
         let now = self.clock.millis();
-        let metadata = if head.metadata.last_updated_ms() > now.saturating_add(CLOCKS_DIFFER_MS) {
+        let metadata = if head.metadata.last_updated_ms() > now.saturating_add(MAX_LEAD_MS) {
             not_after(&head.metadata, now)?
         } else {
             TableMetadata::clone(&head.metadata)
@@ -64,9 +64,9 @@ impl Table {
     }
 }
 
-/// The metadata with no time of an update after `now`.
+/// Returns the metadata without any time of an update after `now`.
 fn not_after(metadata: &TableMetadata, now: i64) -> Result<TableMetadata, StoreError> {
-    let failed = StoreError::encode("bring back the times of a table");
+    let failed = StoreError::encode("correct the times of a table");
     let mut json = serde_json::to_value(metadata).map_err(&failed)?;
     let clamp = |time: Option<&mut Value>| {
         if let Some(time) = time

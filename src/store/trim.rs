@@ -1,4 +1,4 @@
-//! What a commit leaves behind of the past, so that metadata stays small for every reader.
+//! Drops old snapshots and schemas from metadata, so that it stays small for every reader.
 
 use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
@@ -9,20 +9,20 @@ use serde::Deserialize;
 
 use crate::store::error::StoreError;
 
-/// Snapshots that are always kept.
-const NEWEST: usize = 20;
-/// Snapshots younger than this are kept as well, so that incremental readers keep their place…
+/// Number of snapshots that are always kept.
+const MIN_SNAPSHOTS: usize = 20;
+/// Younger snapshots are kept as well, so that incremental readers can go on from them…
 const KEEP_FOR: Duration = Duration::from_secs(60 * 60);
-/// …up to so many: each is some 700 bytes of metadata that every commit writes and every reader
+/// …up to this number: each is some 700 bytes of metadata that every commit writes and every reader
 /// reads.
-const MOST: usize = 200;
-/// Different schemas that kept snapshots may use; each is as large as the table is wide.
-const SCHEMAS: usize = 6;
+const MAX_SNAPSHOTS: usize = 200;
+/// Number of different schemas that kept snapshots may use; each is as large as the table is wide.
+const MAX_SCHEMAS: usize = 6;
 
-/// Snapshots that must be able to go before the table's references are looked up.
-const WORTHWHILE: usize = 16;
+/// Number of droppable snapshots from which on it is worth looking up the table's references.
+const MIN_DROPPED: usize = 16;
 
-/// Snapshots and schemas that go with the next commit.
+/// Snapshots and schemas that the next commit drops.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Trim {
     /// Snapshot ids.
@@ -31,17 +31,17 @@ pub struct Trim {
     pub schemas: Vec<i32>,
 }
 
-/// What may go at `now_ms`; nothing until there is enough of it. What a tag or branch names stays,
-/// and so does the current snapshot.
+/// Returns what to drop at `now_ms`; nothing until there is enough. Snapshots of tags and branches
+/// stay, and so does the current one.
 pub fn trim(metadata: &TableMetadata, now_ms: i64) -> Result<Trim, StoreError> {
     let trim = without(metadata, now_ms, &HashSet::new());
-    if trim.snapshots.len() < WORTHWHILE && metadata.schemas_iter().len() <= SCHEMAS {
+    if trim.snapshots.len() < MIN_DROPPED && metadata.schemas_iter().len() <= MAX_SCHEMAS {
         return Ok(Trim::default());
     }
     Ok(without(metadata, now_ms, &named(metadata)?))
 }
 
-/// What may go when only `named` snapshots must stay.
+/// Returns what to drop if the `named` snapshots must stay.
 fn without(metadata: &TableMetadata, now_ms: i64, named: &HashSet<i64>) -> Trim {
     let mut newest_first: Vec<&SnapshotRef> = metadata.snapshots().collect();
     newest_first.sort_by_key(|it| Reverse((it.sequence_number(), it.snapshot_id())));
@@ -51,10 +51,11 @@ fn without(metadata: &TableMetadata, now_ms: i64, named: &HashSet<i64>) -> Trim 
     for (age, snapshot) in newest_first.iter().enumerate() {
         let young = snapshot.timestamp_ms().saturating_add(keep_ms) >= now_ms;
         let schema = snapshot.schema_id();
-        let affordable = schema.is_none_or(|it| schemas.contains(&it)) || schemas.len() < SCHEMAS;
+        let affordable =
+            schema.is_none_or(|it| schemas.contains(&it)) || schemas.len() < MAX_SCHEMAS;
         let kept = age == 0
             || named.contains(&snapshot.snapshot_id())
-            || (affordable && age < if young { MOST } else { NEWEST });
+            || (affordable && age < if young { MAX_SNAPSHOTS } else { MIN_SNAPSHOTS });
         if kept {
             schemas.extend(schema);
         } else {
@@ -66,8 +67,8 @@ fn without(metadata: &TableMetadata, now_ms: i64, named: &HashSet<i64>) -> Trim 
     trim
 }
 
-/// Snapshots that a branch or tag names. The library has no list of references, so they are taken
-/// from the metadata's JSON form.
+/// Returns the snapshots of branches and tags. The library does not list references, so they are
+/// taken from the metadata's JSON form.
 fn named(metadata: &TableMetadata) -> Result<HashSet<i64>, StoreError> {
     #[derive(Deserialize)]
     struct Metadata {

@@ -220,7 +220,7 @@ fn a_table_that_comes_and_goes_costs_no_more_than_the_time_there_is() {
         assert!((1..32).contains(&sent), "{sent} swaps in a quarter of a second");
         // With all the time there is, it ends as well.
         let error = land(&lake, one(1)).await.unwrap_err().to_string();
-        assert!(error.contains("others make and remove it"), "{error}");
+        assert!(error.contains("others create and remove it"), "{error}");
     });
 }
 

@@ -64,8 +64,8 @@ BREAKS = {
     "spoil files on an unknown outcome": [
         (
             COMMIT,
-            '                    tracing::warn!(table = %self.table.name, %error, "a swap\'s outcome is unknown");\n',
-            "                    for file in self.ours.drain() {\n"
+            '                    tracing::warn!(table = %self.table.name, %error, "the outcome of a swap is unknown");\n',
+            "                    for file in self.own_files.drain() {\n"
             "                        drop(self.table.files.write(&file, bytes::Bytes::new()).await);\n"
             "                    }\n                    self.written = None;\n",
         )
@@ -79,7 +79,7 @@ BREAKS = {
     ],
     "move the hint back": [
         (VERSIONS, "        let mut target = number;\n", "        let mut target = number.div_ceil(2);\n"),
-        (VERSIONS, "(current > target && self.is_there(current).await?)", "false"),
+        (VERSIONS, "(current > target && self.exists(current).await?)", "false"),
         (VERSIONS, "                target = self.probe(target).await?;\n", "                return Ok(());\n"),
     ],
     "answer before the commit": [
@@ -108,8 +108,8 @@ BREAKS = {
     "swallow an error of the store": [
         (
             COMMIT,
-            "                    if lost >= UNKNOWN_TRIES {\n                        return Err(error);",
-            "                    if lost < UNKNOWN_TRIES {\n                        return Ok(self.done());",
+            "                    if lost >= MAX_UNKNOWN_TRIES {\n                        return Err(error);",
+            "                    if lost < MAX_UNKNOWN_TRIES {\n                        return Ok(self.into_report());",
         )
     ],
     "take a 412 for one's own": [
@@ -118,8 +118,8 @@ BREAKS = {
     "retry a lost swap blindly": [
         (
             COMMIT,
-            "            if self.look(&head, &there, deadline).await? {",
-            "            if lost == 0 && self.look(&head, &there, deadline).await? {",
+            "            if self.find_duplicates(&head, &there, deadline).await? {",
+            "            if lost == 0 && self.find_duplicates(&head, &there, deadline).await? {",
         )
     ],
     "drop quarantine's failures": [

@@ -1,7 +1,7 @@
 //! A lake in a local directory.
 //!
-//! Calls block: a local disk answers in microseconds to milliseconds, and the function that waits
-//! for it has nothing else to do.
+//! Calls block: a local disk answers in microseconds to milliseconds, and the waiting function has
+//! nothing else to do.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
@@ -16,13 +16,14 @@ use crate::store::files::{Call, Created, Files, Tagged};
 
 const SCHEME: &str = "file://";
 
-/// Files of a local directory, synced to disk before a write is called done: the file first, then
+/// Files of a local directory. A write returns after both are synced to disk: the file first, then
 /// the directory that names it.
 #[derive(Debug, Clone, Default)]
 pub struct LocalFiles;
 
 impl LocalFiles {
-    /// The location of a directory: `file://` and its absolute path. The directory need not exist.
+    /// Returns the location of a directory: `file://` and its absolute path. The directory need not
+    /// exist.
     pub fn location(directory: &str) -> io::Result<String> {
         let absolute = std::path::absolute(directory.strip_prefix(SCHEME).unwrap_or(directory))?;
         let text = absolute.to_str().ok_or_else(|| {
@@ -37,24 +38,25 @@ fn path(location: &str) -> PathBuf {
 }
 
 fn parent(path: &Path) -> io::Result<&Path> {
-    path.parent().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "no parent folder"))
+    path.parent()
+        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "it has no parent folder"))
 }
 
 fn sync_directory(directory: &Path) -> io::Result<()> {
     File::open(directory)?.sync_all()
 }
 
-/// Folders whose own names this process has made durable.
+/// Folders whose names this process has made durable.
 static DURABLE: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
 
-/// Makes a folder and the folders above it, and syncs their names. A folder that is there already
-/// may have been made a moment ago by another process, which has not synced it yet.
+/// Creates a folder and its parents, and syncs their names. Another process may have created an
+/// existing folder a moment ago without having synced it yet.
 fn make_folder(folder: &Path) -> io::Result<()> {
     if durable().contains(folder) && folder.is_dir() {
         return Ok(());
     }
     let Some(above) = folder.parent() else { return Ok(()) };
-    let made = match fs::create_dir(folder) {
+    let created = match fs::create_dir(folder) {
         Ok(()) => true,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             make_folder(above)?;
@@ -68,11 +70,13 @@ fn make_folder(folder: &Path) -> io::Result<()> {
         Err(error) => return Err(error),
     };
     match sync_directory(above) {
-        // Above the lake there may be folders that we may pass, and not read.
-        Err(error) if made || error.kind() != io::ErrorKind::PermissionDenied => return Err(error),
+        // Folders above the lake may be passable but not readable.
+        Err(error) if created || error.kind() != io::ErrorKind::PermissionDenied => {
+            return Err(error);
+        }
         Ok(()) | Err(_) => {}
     }
-    if !made {
+    if !created {
         make_folder(above)?;
     }
     durable().insert(folder.to_owned());
@@ -97,7 +101,7 @@ fn missing_is_none<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     }
 }
 
-/// Names a finished file `target` unless that name is taken: by hard link, or on file systems
+/// Names a finished file `target` unless that name is taken: by a hard link, or on file systems
 /// without links (exFAT, some network mounts) by a rename that does not replace.
 fn publish(finished: &Path, target: &Path) -> io::Result<Created> {
     let linked = fs::hard_link(finished, target);
@@ -106,7 +110,7 @@ fn publish(finished: &Path, target: &Path) -> io::Result<Created> {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(Created::Exists),
         Err(_) => rename_without_replacing(finished, target),
     };
-    // After a link the other name goes; after a rename it is gone. A leftover is harmless.
+    // After a link the first name is removed; after a rename it is gone. A leftover is harmless.
     match fs::remove_file(finished) {
         Ok(()) => {}
         Err(error) => tracing::debug!(%error, "a temporary file was left behind"),
@@ -120,8 +124,8 @@ fn rename_without_replacing(finished: &Path, target: &Path) -> io::Result<Create
         Ok(()) => Ok(Created::Done),
         Err(rustix::io::Errno::EXIST) => Ok(Created::Exists),
         Err(errno) => Err(io::Error::other(format!(
-            "this file system can neither link a file nor rename it without replacing ({errno}): \
-             put the lake on another one"
+            "this file system can neither link a file nor rename it without replacing another \
+             ({errno}): put the lake on a different file system"
         ))),
     }
 }
@@ -153,7 +157,7 @@ fn replace(location: &str, expected: Option<&str>, bytes: &[u8]) -> io::Result<b
     Ok(true)
 }
 
-/// A local tag is the content itself: the only object that is ever replaced is a short number.
+/// Returns the tag of some content. It is the content itself: only short numbers are ever replaced.
 fn tag(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
@@ -204,7 +208,7 @@ impl Files for LocalFiles {
             };
             let mut names = Vec::new();
             for entry in entries {
-                // A name that is not UTF-8 is not one of ours.
+                // Lakeward's own names are all UTF-8.
                 names.extend(entry?.file_name().into_string());
             }
             Ok(names)
@@ -216,7 +220,7 @@ impl Files for LocalFiles {
 mod tests {
     use super::*;
 
-    /// What is done where a file system has no links.
+    /// The way of file systems without links.
     #[test]
     fn a_rename_that_does_not_replace_has_one_winner() {
         let folder = tempfile::tempdir().unwrap();
@@ -249,6 +253,6 @@ mod tests {
         assert_eq!(create(location, b"second").unwrap(), Created::Exists);
         assert_eq!(fs::read(&at).unwrap(), b"first");
         let names = fs::read_dir(at.parent().unwrap()).unwrap();
-        assert_eq!(names.count(), 1, "a temporary file is left");
+        assert_eq!(names.count(), 1, "a temporary file is left behind");
     }
 }

@@ -1,4 +1,4 @@
-//! Where a lake's bytes are: the one seam to the outside that the committer has.
+//! The files of a lake: the committer's only way to the outside.
 
 use std::fmt;
 use std::future::Future;
@@ -12,49 +12,49 @@ pub mod local;
 pub mod overlay;
 pub mod s3;
 
-/// A call that is under way.
+/// A call in progress.
 pub type Call<'a, T> = Pin<Box<dyn Future<Output = io::Result<T>> + Send + 'a>>;
 
-/// What a conditional write says about itself. Neither answer is the last word: the object may be
-/// there because an earlier try of the same write made it.
+/// The answer to a conditional write. Neither answer is final: the object may exist because an
+/// earlier try of the same write made it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Created {
     /// This call made the object.
     Done,
-    /// Something was there already.
+    /// The object existed already.
     Exists,
 }
 
-/// The content of an object that is about to be replaced.
+/// The content of an object that may be replaced.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tagged {
     /// Its bytes.
     pub bytes: Bytes,
-    /// What a replacement must find unchanged.
+    /// The tag that a replacement must find unchanged.
     pub tag: String,
 }
 
 /// Objects under locations like `file:///lake/shop/orders/data/x.parquet`.
 ///
-/// `Ok` of a write means durable. `Err` of a write says nothing: it may have happened, may happen
-/// later, or not at all. There is no way to delete, because no invocation ever deletes a file.
+/// `Ok` of a write means durable. After `Err` nothing is known: the write may have happened, may
+/// happen later, or not at all. Nothing deletes a file, because no invocation ever does.
 pub trait Files: fmt::Debug + Send + Sync {
-    /// The whole object, `None` when it does not exist.
+    /// Reads the whole object; `None` when it does not exist.
     fn read<'a>(&'a self, location: &'a str) -> Call<'a, Option<Bytes>>;
 
-    /// Whether the object exists.
+    /// Returns whether the object exists.
     fn exists<'a>(&'a self, location: &'a str) -> Call<'a, bool>;
 
-    /// Writes an object under a name that nobody else uses.
+    /// Writes an object under a name that no other writer uses.
     fn write<'a>(&'a self, location: &'a str, bytes: Bytes) -> Call<'a, ()>;
 
-    /// Writes an object only if there is none; readers see all of it or nothing.
+    /// Writes an object only if it does not exist; readers see all of it or nothing.
     fn create<'a>(&'a self, location: &'a str, bytes: Bytes) -> Call<'a, Created>;
 
-    /// An object with what is needed to replace it.
+    /// Reads an object with the tag that is needed to replace it.
     fn read_tagged<'a>(&'a self, location: &'a str) -> Call<'a, Option<Tagged>>;
 
-    /// Replaces an object whose tag is still `expected` (`None`: that does not exist yet).
+    /// Replaces an object whose tag is still `expected` (`None`: that does not exist yet). Returns
     /// `false` when it has changed.
     fn replace<'a>(
         &'a self,
@@ -63,17 +63,17 @@ pub trait Files: fmt::Debug + Send + Sync {
         bytes: Bytes,
     ) -> Call<'a, bool>;
 
-    /// Proves that conditions of [`Files::create`] and [`Files::replace`] are honoured, where that
-    /// is not known; asked before a head is changed.
+    /// Proves that the conditions of [`Files::create`] and [`Files::replace`] are honoured, where that
+    /// is not known; called before a head is changed.
     fn prove(&self) -> Call<'_, ()> {
         Box::pin(async { Ok(()) })
     }
 
-    /// Names of what lies directly in a folder; empty when there is no such folder.
+    /// Lists the names directly in a folder; empty when the folder does not exist.
     fn list<'a>(&'a self, folder: &'a str) -> Call<'a, Vec<String>>;
 }
 
-/// The files of a lake, and its location: `file://…` with the absolute path, or `s3://…`.
+/// Returns the files of a lake, and its location: `file://…` with the absolute path, or `s3://…`.
 ///
 /// # Errors
 /// When a path can't be made absolute, or is not UTF-8.

@@ -1,4 +1,4 @@
-//! A lake that is only looked at: what is written to it stays in memory.
+//! A lake that pretends to be written to: its new files stay in memory.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,8 +8,8 @@ use bytes::Bytes;
 use crate::digest::sha256_hex;
 use crate::store::files::{Call, Created, Files, Tagged};
 
-/// Files over other files: reads fall through, writes do not. The same code that commits for real
-/// runs on it, so what it would do is what it does.
+/// Files in memory over other files: reads fall through, writes do not. The real commit runs on it, so
+/// a dry run does exactly what a run would do.
 #[derive(Debug)]
 pub struct Overlay {
     under: Arc<dyn Files>,
@@ -17,7 +17,7 @@ pub struct Overlay {
 }
 
 impl Overlay {
-    /// An overlay over `under`, which stays as it is.
+    /// An overlay over `under`, which never changes.
     pub fn over(under: Arc<dyn Files>) -> Self {
         Self { under, written: Mutex::default() }
     }

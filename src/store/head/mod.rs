@@ -12,29 +12,29 @@ use crate::store::error::StoreError;
 
 pub mod versions;
 
-/// A head older than this is loaded again instead of swapped: together with the day that old
-/// versions are kept, no version number is ever free again while a swap could still try it.
+/// A head older than this is loaded again instead of swapped. Old versions are kept for a day, so no
+/// version number is free again while a swap could still try it.
 pub const MAX_HEAD_AGE: Duration = Duration::from_secs(5 * 60);
 
 /// Table property that names the commit which wrote this metadata.
 pub const COMMIT_PROPERTY: &str = "lakeward.commit";
 
-/// The property that names a commit.
+/// Returns the property that names a commit.
 pub fn commit_property(commit: &str) -> HashMap<String, String> {
     HashMap::from([(COMMIT_PROPERTY.to_owned(), commit.to_owned())])
 }
 
-/// A head as it was loaded.
+/// One version of a head, as it was loaded.
 #[derive(Debug, Clone)]
-pub struct Loaded {
+pub struct HeadVersion {
     /// The current metadata.
     pub metadata: Arc<TableMetadata>,
-    /// Where that metadata is stored.
+    /// The location of that metadata.
     pub location: String,
-    /// Catalog's proof that the head is still this one; a version number for `files`.
+    /// The catalog's proof that the head is still this one; a version number for `files`.
     pub token: u64,
-    /// When it was loaded, by the wall clock.
-    pub at: SystemTime,
+    /// The time of loading, by the wall clock.
+    pub loaded_at: SystemTime,
 }
 
 /// What became of a swap.
@@ -42,11 +42,11 @@ pub struct Loaded {
 pub enum Swap {
     /// The new metadata is the head, or was until later commits built on it.
     Swapped,
-    /// Another commit took this head's place; it was read and is not ours.
+    /// Another commit replaced this head; it was read and is not ours.
     Conflict,
     /// The head was loaded too long ago; nothing was sent.
     TooOld,
-    /// Nobody knows yet. Whether the rows are there must be looked up in the table.
+    /// The outcome is not known. Only the table can tell whether the rows are there.
     Unknown(StoreError),
 }
 
@@ -55,14 +55,14 @@ pub type HeadCall<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// A catalog's view of one table.
 pub trait Head: std::fmt::Debug + Send + Sync {
-    /// The current head, `None` when the table does not exist.
-    fn load(&self) -> HeadCall<'_, Result<Option<Loaded>, StoreError>>;
+    /// Loads the current head; `None` when the table does not exist.
+    fn load(&self) -> HeadCall<'_, Result<Option<HeadVersion>, StoreError>>;
 
-    /// Makes `new` the head if the head is still `base` (`None`: if there is no table yet).
+    /// Makes `new` the head if the head is still `base` (`None`: if the table does not exist yet).
     /// `new` carries `commit` in [`COMMIT_PROPERTY`], by which a lost answer is recognised.
     fn swap<'a>(
         &'a self,
-        base: Option<&'a Loaded>,
+        base: Option<&'a HeadVersion>,
         new: &'a TableMetadata,
         commit: &'a str,
     ) -> HeadCall<'a, Swap>;

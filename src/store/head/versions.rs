@@ -1,7 +1,7 @@
-//! Heads of the `files` catalog: `metadata/vN.metadata.json`, each made once, never replaced, and
-//! `version-hint.text`, which tells readers and us where to start looking.
+//! Heads of the `files` catalog: `metadata/vN.metadata.json`, each created once and never replaced,
+//! and `version-hint.text`, which tells readers and this code where to start looking.
 //!
-//! The hint is only ever a place to start: what exists is proven by reading and listing.
+//! The hint proves nothing: only reading and listing show which versions exist.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -11,14 +11,14 @@ use iceberg::spec::{SnapshotLog, TableMetadata};
 use crate::store::clock::Clock;
 use crate::store::error::StoreError;
 use crate::store::files::{Created, Files};
-use crate::store::head::{COMMIT_PROPERTY, Head, HeadCall, Loaded, MAX_HEAD_AGE, Swap};
+use crate::store::head::{COMMIT_PROPERTY, Head, HeadCall, HeadVersion, MAX_HEAD_AGE, Swap};
 
-/// How often one swap is sent before its outcome is called unknown.
-const SENDS: u32 = 3;
-/// How far back Iceberg lets times go.
+/// Number of times that one swap is sent before its outcome counts as unknown.
+const MAX_SENDS: u32 = 3;
+/// The step back in time that Iceberg tolerates.
 const TOLERATED_MS: i64 = 60_000;
-/// How often a hint that others keep changing is tried.
-const HINT_TRIES: u32 = 16;
+/// Number of tries at a hint that others keep changing.
+const MAX_HINT_TRIES: u32 = 16;
 
 /// The head of a table whose versions are numbered files.
 #[derive(Debug)]
@@ -27,14 +27,15 @@ pub struct VersionFiles {
     clock: Clock,
     /// `<table>/metadata`
     folder: String,
-    /// The newest head this process has seen; a place to start probing, and saves parsing.
-    seen: Mutex<Option<Seen>>,
+    /// The newest version that this process has read or written: probing starts there, and its text
+    /// need not be parsed again.
+    cached: Mutex<Option<CachedVersion>>,
 }
 
-/// A version as it was read or written. Its number alone does not name it: a lake may be removed
-/// and made again under a running process.
+/// A version as it was read or written. Its number alone does not identify it: a lake may be removed
+/// and created again under a running process.
 #[derive(Debug, Clone)]
-struct Seen {
+struct CachedVersion {
     number: u64,
     text: Bytes,
     metadata: Arc<TableMetadata>,
@@ -43,7 +44,7 @@ struct Seen {
 impl VersionFiles {
     /// The head of the table at `location`.
     pub fn new(files: Arc<dyn Files>, clock: Clock, location: &str) -> Self {
-        Self { files, clock, folder: format!("{location}/metadata"), seen: Mutex::new(None) }
+        Self { files, clock, folder: format!("{location}/metadata"), cached: Mutex::new(None) }
     }
 
     fn version(&self, number: u64) -> String {
@@ -54,15 +55,15 @@ impl VersionFiles {
         format!("{}/version-hint.text", self.folder)
     }
 
-    fn seen(&self) -> Option<Seen> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    fn cached(&self) -> Option<CachedVersion> {
+        self.cached.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn remember(&self, seen: Seen) {
-        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(seen);
+    fn remember(&self, version: CachedVersion) {
+        *self.cached.lock().unwrap_or_else(PoisonError::into_inner) = Some(version);
     }
 
-    async fn is_there(&self, number: u64) -> Result<bool, StoreError> {
+    async fn exists(&self, number: u64) -> Result<bool, StoreError> {
         let location = self.version(number);
         self.files.exists(&location).await.map_err(StoreError::files("look for", &location))
     }
@@ -81,7 +82,7 @@ impl VersionFiles {
         text.map(|text| self.parse(number, &text)).transpose()
     }
 
-    /// The number in the hint; `None` when it is missing or unreadable.
+    /// Returns the number in the hint; `None` when the hint is missing or unreadable.
     async fn hinted(&self) -> Result<Option<u64>, StoreError> {
         let location = self.hint();
         let found = self.files.read(&location).await;
@@ -89,18 +90,18 @@ impl VersionFiles {
         Ok(bytes.and_then(|it| number(&it)))
     }
 
-    /// The newest version's number. Versions from any existing one on have no holes, because a
-    /// version is only made after its predecessor was read, and the oldest go first; only the
-    /// first one stays when its successors go. Without a hint that names a version there is, a
-    /// listing decides.
+    /// Returns the number of the newest version. Numbers have no gap after any existing version,
+    /// because a version is created only after its predecessor was read, and the oldest are removed
+    /// first; only the first stays when its successors are removed. Without a hint that names an
+    /// existing version, a listing decides.
     async fn newest(&self) -> Result<Option<u64>, StoreError> {
         let hinted = self.hinted().await?;
-        let cached = self.seen().map(|it| it.number);
-        // What this process has seen is no proof either: versions may be gone, or restored.
+        let cached = self.cached().map(|it| it.number);
+        // The cache proves nothing, either: versions may have been removed, or restored.
         let start = hinted.map(|hint| hint.max(cached.unwrap_or(0))).filter(|it| *it > 0);
         let newest = match start {
-            Some(number) if self.is_there(number).await? => match self.probe(number).await? {
-                // The first version is never removed, and those after it are: there may be a gap.
+            Some(number) if self.exists(number).await? => match self.probe(number).await? {
+                // The first version is never removed, its successors are: there may be a gap.
                 1 => self.listed().await?,
                 newest => Some(newest),
             },
@@ -114,42 +115,43 @@ impl VersionFiles {
         Ok(newest)
     }
 
-    /// The last version from `number`, which exists, on: in doubling steps, then by halves.
+    /// Finds the last version after `number`, which exists: in doubling steps, then by halves.
     async fn probe(&self, number: u64) -> Result<u64, StoreError> {
-        let (mut there, mut step) = (number, 1_u64);
-        while self.is_there(there.saturating_add(step)).await? {
-            there = there.saturating_add(step);
+        // The hint may hold any number.
+        let (mut last, mut step) = (number, 1_u64);
+        while self.exists(last.saturating_add(step)).await? {
+            last = last.saturating_add(step);
             step = step.saturating_mul(2);
         }
-        // `there` exists and `there + step` does not; smaller steps in between are unknown.
+        // `last` exists and `last + step` does not; smaller steps in between are unknown.
         while step > 1 {
-            step = step.div_euclid(2);
-            if self.is_there(there.saturating_add(step)).await? {
-                there = there.saturating_add(step);
+            step /= 2;
+            if self.exists(last.saturating_add(step)).await? {
+                last = last.saturating_add(step);
             }
         }
-        Ok(there)
+        Ok(last)
     }
 
-    /// The largest number among the versions that a listing shows.
+    /// Returns the largest number among the listed versions.
     async fn listed(&self) -> Result<Option<u64>, StoreError> {
         let names = self.files.list(&self.folder).await;
         let names = names.map_err(StoreError::files("list", &self.folder))?;
         Ok(names.iter().filter_map(|name| version_number(name)).max())
     }
 
-    /// Raises the hint to `number` or further. It never falls behind a version that exists: who
-    /// writes it last looks again for what was made meanwhile.
+    /// Raises the hint to `number` or further. The hint never stays behind an existing version: the
+    /// last one to write it looks again for versions that were created meanwhile.
     async fn raise_hint(&self, number: u64) -> Result<(), StoreError> {
         let location = self.hint();
         let mut target = number;
-        for _ in 0..HINT_TRIES {
+        for _ in 0..MAX_HINT_TRIES {
             let found = self.files.read_tagged(&location).await;
             let found = found.map_err(StoreError::files("read", &location))?;
             let current = found.as_ref().and_then(|it| self::number(&it.bytes)).unwrap_or(0);
-            // A hint beyond `target` is right when others were quicker, and wrong when it points
-            // at a version that does not exist.
-            if current == target || (current > target && self.is_there(current).await?) {
+            // A hint beyond `target` is right when others were faster, and wrong when it names a
+            // version that does not exist.
+            if current == target || (current > target && self.exists(current).await?) {
                 return Ok(());
             }
             let tag = found.as_ref().map(|it| it.tag.as_str());
@@ -159,25 +161,25 @@ impl VersionFiles {
                 target = self.probe(target).await?;
             }
         }
-        tracing::warn!(hint = %location, "others keep changing the version hint; the next load repairs it");
+        tracing::warn!(hint = %location, "other writers keep changing the version hint; the next load repairs it");
         Ok(())
     }
 
-    /// Sends one swap until its outcome is known, a few times at most.
+    /// Sends one swap until its outcome is known, at most [`MAX_SENDS`] times.
     async fn send(&self, number: u64, text: Bytes, commit: &str) -> Swap {
         let location = self.version(number);
-        let mut trouble = None;
-        for _ in 0..SENDS {
+        let mut last_error = None;
+        for _ in 0..MAX_SENDS {
             let answered = match self.files.create(&location, text.clone()).await {
                 Ok(Created::Done) => return Swap::Swapped,
                 Ok(Created::Exists) => true,
                 Err(error) => {
-                    trouble = Some(error);
+                    last_error = Some(error);
                     false
                 }
             };
-            // Refused or unknown: only what stands there tells whose it is. What is ours and was
-            // not answered may be visible and not yet durable: it is sent again.
+            // Refused or unknown: only the stored version tells whose it is. One that is ours, but
+            // was not answered, may be visible and not yet durable: it is sent again.
             match self.read(number).await {
                 Ok(Some(winner)) if committed_by(&winner, commit) => {
                     if answered {
@@ -189,48 +191,54 @@ impl VersionFiles {
                 Err(error) => return Swap::Unknown(error),
             }
         }
-        let error = trouble.unwrap_or_else(|| {
-            std::io::Error::other("it is refused as existing, and does not exist")
+        let error = last_error.unwrap_or_else(|| {
+            std::io::Error::other("the store says that it exists, and it does not")
         });
         Swap::Unknown(StoreError::files("write", &location)(error))
     }
 }
 
 impl Head for VersionFiles {
-    fn load(&self) -> HeadCall<'_, Result<Option<Loaded>, StoreError>> {
+    fn load(&self) -> HeadCall<'_, Result<Option<HeadVersion>, StoreError>> {
         Box::pin(async move {
-            let at = self.clock.now();
+            let loaded_at = self.clock.now();
             let Some(number) = self.newest().await? else {
                 return Ok(None);
             };
             let Some(text) = self.text(number).await? else {
                 let location = self.version(number);
-                return Err(StoreError::damaged(&location)("it is gone since it was seen"));
+                return Err(StoreError::damaged(&location)("it was removed a moment ago"));
             };
-            let metadata = match self.seen() {
-                Some(seen) if seen.number == number && seen.text == text => seen.metadata,
+            let metadata = match self.cached() {
+                Some(it) if it.number == number && it.text == text => it.metadata,
                 _ => Arc::new(self.parse(number, &text)?),
             };
-            self.remember(Seen { number, text, metadata: Arc::clone(&metadata) });
-            Ok(Some(Loaded { metadata, location: self.version(number), token: number, at }))
+            self.remember(CachedVersion { number, text, metadata: Arc::clone(&metadata) });
+            Ok(Some(HeadVersion {
+                metadata,
+                location: self.version(number),
+                token: number,
+                loaded_at,
+            }))
         })
     }
 
     fn swap<'a>(
         &'a self,
-        base: Option<&'a Loaded>,
+        base: Option<&'a HeadVersion>,
         new: &'a TableMetadata,
         commit: &'a str,
     ) -> HeadCall<'a, Swap> {
         Box::pin(async move {
             if let Some(base) = base
-                && self.clock.is_older(base.at, MAX_HEAD_AGE)
+                && self.clock.is_older(base.loaded_at, MAX_HEAD_AGE)
             {
                 return Swap::TooOld;
             }
             if let Err(error) = self.files.prove().await {
                 return Swap::Unknown(StoreError::files("change", &self.folder)(error));
             }
+            // A foreign file may have the largest number.
             let number = base.map_or(1, |it| it.token.saturating_add(1));
             let text = match text(new) {
                 Ok(text) => text,
@@ -240,7 +248,7 @@ impl Head for VersionFiles {
             };
             let outcome = self.send(number, text.clone(), commit).await;
             if matches!(outcome, Swap::Swapped) {
-                self.remember(Seen { number, text, metadata: Arc::new(new.clone()) });
+                self.remember(CachedVersion { number, text, metadata: Arc::new(new.clone()) });
                 if let Err(error) = self.raise_hint(number).await {
                     // The rows are durable; every later load repairs the hint.
                     tracing::warn!(%error, "the version hint is behind its table");
@@ -251,14 +259,14 @@ impl Head for VersionFiles {
     }
 }
 
-/// The metadata's text, unless its times go backwards: the library writes such metadata and does
-/// not read it, and a version that nobody can read must never become the head.
+/// Returns the text of metadata, unless its times go backwards: the library writes such metadata and
+/// does not read it, and an unreadable version must never become the head.
 fn text(metadata: &TableMetadata) -> Result<Bytes, String> {
     let logged = metadata.history().last().map(SnapshotLog::timestamp_ms);
     let before = metadata.metadata_log().last().map(|it| it.timestamp_ms);
     let newest = logged.max(before).unwrap_or(i64::MIN);
     if metadata.last_updated_ms() < newest.saturating_sub(TOLERATED_MS) {
-        return Err("this clock is behind the one that wrote the table last".to_owned());
+        return Err("this clock is behind the clock of the table's last writer".to_owned());
     }
     serde_json::to_vec(metadata).map(Bytes::from).map_err(|error| error.to_string())
 }

@@ -27,7 +27,7 @@ const NO_ID: i32 = -1;
 
 /// A batch laid out for a table.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Placed {
+pub struct Placement {
     /// For each column of the layout that has a value: its index in `Layout::columns` and one
     /// cell a row.
     pub columns: Vec<(usize, Vec<Cell>)>,
@@ -67,7 +67,7 @@ pub fn changes(rows: &[Row], layout: &Layout, policy: &Policy) -> Vec<Change> {
 
 /// Lays out `rows` in the columns that `layout` has. Total: what has no column goes to
 /// `_lw_extra`.
-pub fn place(rows: &[Row], layout: &Layout, policy: &Policy) -> Placed {
+pub fn place(rows: &[Row], layout: &Layout, policy: &Policy) -> Placement {
     let targets = resolve(&originals(rows), layout, policy);
     let mut columns: Vec<Option<Vec<Cell>>> = vec![None; layout.columns.len()];
     let mut extra = Vec::with_capacity(rows.len());
@@ -99,7 +99,7 @@ pub fn place(rows: &[Row], layout: &Layout, policy: &Policy) -> Placed {
     }
     let filled = columns.into_iter().enumerate().filter_map(|(at, cells)| Some((at, cells?)));
     let spread = spread.by_column(&targets, layout, policy);
-    Placed { columns: filled.collect(), extra, spread }
+    Placement { columns: filled.collect(), extra, spread }
 }
 
 /// A JSON object, or nothing where it would be empty.

@@ -226,7 +226,7 @@ fn may_use(layout: &Layout, column: &Column, original: &str) -> bool {
 }
 
 /// Every value of the batch is in one place, and there is nothing else.
-fn check_nothing_lost(rows: &[Row], layout: &Layout, placed: &Placed) {
+fn check_nothing_lost(rows: &[Row], layout: &Layout, placed: &Placement) {
     let indexes: BTreeSet<usize> = placed.columns.iter().map(|(at, _)| *at).collect();
     assert_eq!(indexes.len(), placed.columns.len());
     assert_eq!(placed.extra.len(), rows.len());

@@ -98,7 +98,7 @@ impl Lake {
         (0..rows.len()).map(|at| self.shown(&placed, at)).collect()
     }
 
-    fn shown(&self, placed: &Placed, at: usize) -> String {
+    fn shown(&self, placed: &Placement, at: usize) -> String {
         let mut out = String::new();
         for (column, cells) in &placed.columns {
             let column = &self.layout.columns[*column];

@@ -307,7 +307,7 @@ fn a_table_without_the_columns_still_loses_nothing() {
     let placed = place(&rows, &Layout::default(), &declare(&[("a", "long")]));
     assert_eq!(
         placed,
-        Placed {
+        Placement {
             columns: vec![],
             extra: vec![Some("{\"a\":1}".to_owned())],
             spread: placed.spread.clone()

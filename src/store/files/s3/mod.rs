@@ -1,8 +1,8 @@
-//! A lake in an S3 bucket, or in a store that speaks S3's language.
+//! A lake in an S3 bucket, or in a store with the API of S3.
 //!
-//! Every call has a time limit. Reads and writes of names that nobody else uses are sent again by
-//! the SDK, with back-off; conditional writes are sent once, because only who reads the object
-//! afterwards can tell what became of one whose answer is lost.
+//! Every call has a time limit. The SDK retries reads, and writes of names that no other writer uses,
+//! with back-off. Conditional writes are sent once: when their answer is lost, only reading the object
+//! afterwards can tell the outcome.
 
 mod proof;
 
@@ -24,18 +24,18 @@ use crate::aws;
 use crate::store::files::{Call, Created, Files, Tagged};
 
 const SCHEME: &str = "s3://";
-/// A connection is there or it is not.
-const CONNECT: Duration = Duration::from_secs(2);
-/// Until the first byte of an answer.
-const FIRST_BYTE: Duration = Duration::from_secs(5);
-/// One try, with its body.
-const ONE_TRY: Duration = Duration::from_secs(15);
-/// All tries.
-const ALL_TRIES: Duration = Duration::from_secs(40);
-/// How often a body is fetched that breaks off.
-const BODIES: u32 = 3;
-/// How often a conditional write is sent that S3 was too busy with others to judge.
-const CONFLICTS: u32 = 5;
+/// Time limit of connecting.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// Time limit of the first byte of an answer.
+const READ_TIMEOUT: Duration = Duration::from_secs(5);
+/// Time limit of one try, with its body.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(15);
+/// Time limit of all tries.
+const OPERATION_TIMEOUT: Duration = Duration::from_secs(40);
+/// Number of times that a body which breaks off is fetched.
+const MAX_BODIES: u32 = 3;
+/// Number of times that a conditional write is sent when S3 answers with a conflict.
+const MAX_CONFLICTS: u32 = 5;
 
 /// Objects of S3 buckets. The client is made by the first call.
 #[derive(Debug)]
@@ -48,28 +48,28 @@ pub struct S3Files {
 
 #[derive(Debug)]
 struct Store {
-    /// For people, and to tell one store from another.
+    /// Its name for people, which also tells one store from another.
     name: String,
     client: Client,
 }
 
-/// Where an object is.
-struct Place<'a> {
+/// The bucket and the key of an object.
+struct ObjectPath<'a> {
     bucket: &'a str,
     key: &'a str,
 }
 
-impl<'a> Place<'a> {
+impl<'a> ObjectPath<'a> {
     fn of(location: &'a str) -> io::Result<Self> {
-        let place = location.strip_prefix(SCHEME).and_then(|it| it.split_once('/'));
-        let (bucket, key) = place.ok_or_else(|| {
-            io::Error::new(ErrorKind::InvalidInput, "it is no location of S3, s3://bucket/key")
+        let path = location.strip_prefix(SCHEME).and_then(|it| it.split_once('/'));
+        let (bucket, key) = path.ok_or_else(|| {
+            io::Error::new(ErrorKind::InvalidInput, "it is not a location of S3: s3://bucket/key")
         })?;
         Ok(Self { bucket, key })
     }
 }
 
-/// What an answer to a conditional write says.
+/// The answer to a conditional write.
 enum Answer {
     Done,
     /// The condition does not hold: 412, or 404 where an object was to be replaced.
@@ -77,12 +77,12 @@ enum Answer {
 }
 
 impl S3Files {
-    /// Whether a lake's location is of this kind.
+    /// Returns whether a location is one of S3.
     pub fn is_location(text: &str) -> bool {
         text.starts_with(SCHEME)
     }
 
-    /// The store of the lake at `s3://bucket/prefix`.
+    /// The files of the lake at `s3://bucket/prefix`.
     pub fn of(lake: &str) -> Self {
         Self { lake: lake.to_owned(), store: OnceCell::new(), proven: OnceCell::new() }
     }
@@ -91,17 +91,17 @@ impl S3Files {
         let make = || async {
             let shared = aws::defaults().load().await;
             let timeouts = TimeoutConfig::builder()
-                .connect_timeout(CONNECT)
-                .read_timeout(FIRST_BYTE)
-                .operation_attempt_timeout(ONE_TRY)
-                .operation_timeout(ALL_TRIES)
+                .connect_timeout(CONNECT_TIMEOUT)
+                .read_timeout(READ_TIMEOUT)
+                .operation_attempt_timeout(ATTEMPT_TIMEOUT)
+                .operation_timeout(OPERATION_TIMEOUT)
                 .build();
-            let own = aws::own_endpoint(&shared, "S3");
+            let endpoint = aws::custom_endpoint(&shared, "S3");
             let config = Builder::from(&shared)
                 .timeout_config(timeouts)
-                .force_path_style(own.is_some())
+                .force_path_style(endpoint.is_some())
                 .build();
-            let name = own.unwrap_or_else(|| {
+            let name = endpoint.unwrap_or_else(|| {
                 let region = shared.region().map_or("no region", |it| it.as_ref());
                 format!("Amazon S3 in {region}")
             });
@@ -114,7 +114,7 @@ impl S3Files {
         &self.store().await.client
     }
 
-    /// A version of an object, or its newest; `None` when it does not exist.
+    /// Reads a version of an object, or its newest; `None` when it does not exist.
     ///
     /// # Errors
     /// When S3 does not answer, or refuses.
@@ -127,22 +127,24 @@ impl S3Files {
     }
 
     async fn get(&self, location: &str, version: Option<&str>) -> io::Result<Option<Tagged>> {
-        let place = Place::of(location)?;
+        let path = ObjectPath::of(location)?;
         let client = self.client().await;
         let mut tries = 0_u32;
         loop {
-            tries = tries.saturating_add(1);
-            let get = client.get_object().bucket(place.bucket).key(place.key);
+            tries += 1;
+            let get = client.get_object().bucket(path.bucket).key(path.key);
             let answer = get.set_version_id(version.map(ToOwned::to_owned)).send().await;
             let answer = match answer {
                 Ok(answer) => answer,
-                Err(error) if status(&error) == Some(404) && !is_bucket(&error) => return Ok(None),
+                Err(error) if status(&error) == Some(404) && !is_missing_bucket(&error) => {
+                    return Ok(None);
+                }
                 Err(error) => return Err(failed("s3:GetObject", &error)),
             };
             let tag = tag("s3:GetObject", answer.e_tag)?;
             match answer.body.collect().await {
                 Ok(body) => return Ok(Some(Tagged { bytes: body.into_bytes(), tag })),
-                Err(_) if tries < BODIES => {}
+                Err(_) if tries < MAX_BODIES => {}
                 Err(error) => {
                     let what = format!("s3:GetObject: its body breaks off: {error}");
                     return Err(io::Error::new(ErrorKind::UnexpectedEof, what));
@@ -152,14 +154,14 @@ impl S3Files {
     }
 
     async fn put(&self, location: &str, bytes: &Bytes) -> io::Result<PutObjectFluentBuilder> {
-        let place = Place::of(location)?;
-        let put = self.client().await.put_object().bucket(place.bucket).key(place.key);
+        let path = ObjectPath::of(location)?;
+        let put = self.client().await.put_object().bucket(path.bucket).key(path.key);
         Ok(put.body(bytes.clone().into()))
     }
 
-    /// Sends a conditional write: `expected` is the tag of what it replaces. What S3 was too busy
-    /// to judge is sent again; for all else that goes wrong, only whoever reads the object can
-    /// tell what has happened.
+    /// Sends a conditional write; `expected` is the tag of the content that it replaces. After a
+    /// conflict it is sent again; after any other error, only reading the object can tell what has
+    /// happened.
     async fn put_if(
         &self,
         location: &str,
@@ -167,7 +169,7 @@ impl S3Files {
         bytes: &Bytes,
     ) -> io::Result<Answer> {
         let mut wait = Duration::from_millis(20);
-        for _ in 0..CONFLICTS {
+        for _ in 0..MAX_CONFLICTS {
             let once = Builder::new().retry_config(RetryConfig::disabled());
             let put = self.put(location, bytes).await?;
             let put = match expected {
@@ -180,16 +182,17 @@ impl S3Files {
                 }
                 Err(error) => match status(&error) {
                     Some(412) => return Ok(Answer::Refused),
-                    Some(404) if !is_bucket(&error) => return Ok(Answer::Refused),
-                    // ConditionalRequestConflict: nothing is said of what is there.
+                    Some(404) if !is_missing_bucket(&error) => return Ok(Answer::Refused),
+                    // ConditionalRequestConflict: nothing is known about the object.
                     Some(409) => {}
                     _ => return Err(failed("s3:PutObject", &error)),
                 },
             }
             tokio::time::sleep(wait).await;
-            wait = wait.saturating_mul(2);
+            wait *= 2;
         }
-        let what = "s3:PutObject: others write the same object (409 ConditionalRequestConflict)";
+        let what =
+            "s3:PutObject: others are writing the same object (409 ConditionalRequestConflict)";
         Err(io::Error::new(ErrorKind::ResourceBusy, what))
     }
 }
@@ -208,8 +211,8 @@ impl Files for S3Files {
 
     fn exists<'a>(&'a self, location: &'a str) -> Call<'a, bool> {
         Box::pin(async move {
-            let place = Place::of(location)?;
-            let head = self.client().await.head_object().bucket(place.bucket).key(place.key);
+            let path = ObjectPath::of(location)?;
+            let head = self.client().await.head_object().bucket(path.bucket).key(path.key);
             match head.send().await {
                 Ok(found) => tag("s3:GetObject (HEAD)", found.e_tag).map(|_| true),
                 Err(error) if status(&error) == Some(404) => Ok(false),
@@ -252,12 +255,12 @@ impl Files for S3Files {
 
     fn list<'a>(&'a self, folder: &'a str) -> Call<'a, Vec<String>> {
         Box::pin(async move {
-            let place = Place::of(folder)?;
-            let prefix = match place.key {
+            let path = ObjectPath::of(folder)?;
+            let prefix = match path.key {
                 "" => String::new(),
                 key => format!("{key}/"),
             };
-            let list = self.client().await.list_objects_v2().bucket(place.bucket);
+            let list = self.client().await.list_objects_v2().bucket(path.bucket);
             let mut pages = list.prefix(&prefix).delimiter("/").into_paginator().send();
             let mut names = Vec::new();
             while let Some(page) = pages.next().await {
@@ -275,12 +278,12 @@ impl Files for S3Files {
     }
 }
 
-/// The tag that each answer about an object has. A proxy's page with status 200 has none, and what
-/// it answers to was never done.
+/// Returns the tag that every answer about an object has. A proxy's page with status 200 has none, and
+/// its call never reached S3.
 fn tag(call: &str, found: Option<String>) -> io::Result<String> {
     found.ok_or_else(|| {
         let what =
-            format!("{call}: answered without ETag, which is no answer of S3: is a proxy between?");
+            format!("{call}: the answer has no ETag, so it is not one of S3: check for a proxy");
         io::Error::new(ErrorKind::InvalidData, what)
     })
 }
@@ -289,15 +292,15 @@ fn status<E>(error: &SdkError<E, HttpResponse>) -> Option<u16> {
     error.raw_response().map(|it| it.status().as_u16())
 }
 
-/// Whether it is the bucket that is not there.
-fn is_bucket<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> bool {
+/// Returns whether it is the bucket that does not exist.
+fn is_missing_bucket<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> bool {
     error.code() == Some("NoSuchBucket")
 }
 
-/// An error for people: the action that a policy must allow, and what S3 says.
+/// Makes an error for people: the action that a policy must allow, and the error of S3.
 fn failed<E>(action: &str, error: &SdkError<E, HttpResponse>) -> io::Error
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,
 {
-    io::Error::other(format!("{action}: {}", aws::told(error)))
+    io::Error::other(format!("{action}: {}", aws::error_text(error)))
 }

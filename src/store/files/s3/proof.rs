@@ -1,5 +1,5 @@
-//! The proof that a store honours conditions. A store that ignores them answers every racing writer
-//! with success and keeps the last one's bytes, which would lose rows without a sign.
+//! The proof that a store honours conditional writes. A store that ignores the conditions answers
+//! every racing writer with success and keeps the last one's bytes, which would silently lose rows.
 
 use std::io::{self, ErrorKind};
 
@@ -10,12 +10,12 @@ use uuid::Uuid;
 use crate::digest::sha256_hex;
 use crate::store::files::{Created, Files};
 
-/// How many writers race for one name.
+/// Number of writers that race for one name.
 const WRITERS: usize = 16;
-/// Folder of the lake that holds the proof. It is no name of a namespace.
+/// Folder of the lake that holds the proof. A namespace can't have this name.
 const FOLDER: &str = ".conditional-writes";
 
-/// Proves it, unless an earlier process has, for the same lake in the same store.
+/// Proves it, unless an earlier process has proven it for the same lake in the same store.
 pub(super) async fn prove(files: &dyn Files, store: &str, lake: &str) -> io::Result<()> {
     let mut name = sha256_hex(store.as_bytes());
     name.truncate(16);
@@ -29,7 +29,7 @@ pub(super) async fn prove(files: &dyn Files, store: &str, lake: &str) -> io::Res
     files.write(&proven, Bytes::from(format!("{store} honours conditional writes\n"))).await
 }
 
-/// Of many who make one object, exactly one does, and it is that one's bytes that are there.
+/// Checks that exactly one of many racing writers creates the object, and that its bytes are stored.
 async fn race(files: &dyn Files, store: &str, probe: &str) -> io::Result<()> {
     let bodies: Vec<Bytes> = (0..WRITERS).map(|n| Bytes::from(format!("writer {n}"))).collect();
     let answers = join_all(bodies.iter().map(|body| files.create(probe, body.clone()))).await;
@@ -48,7 +48,7 @@ async fn race(files: &dyn Files, store: &str, probe: &str) -> io::Result<()> {
     Err(not_honoured(store, "If-None-Match"))
 }
 
-/// An object is replaced by who knows its tag, and by nobody else.
+/// Checks that an object is replaced by a writer that knows its tag, and by no other.
 async fn replace(files: &dyn Files, store: &str, probe: &str) -> io::Result<()> {
     let honoured = match files.read_tagged(probe).await? {
         Some(first) => {
@@ -64,8 +64,8 @@ async fn replace(files: &dyn Files, store: &str, probe: &str) -> io::Result<()> 
 
 fn not_honoured(store: &str, header: &str) -> io::Error {
     let problem = format!(
-        "{store} does not honour {header} on PUT, so two writers at once would overwrite each \
-         other's rows; use a store that does, such as Amazon S3"
+        "{store} does not honour {header} on PUT, so simultaneous writers would overwrite each \
+         other's rows; use a store that honours it, such as Amazon S3"
     );
     io::Error::new(ErrorKind::Unsupported, problem)
 }
