@@ -30,7 +30,8 @@ impl Deadline {
     }
 
     /// The deadline of an invocation that ends in `left`. New work stops a reserve before that: a
-    /// tenth of the time, at least 250 ms, at most 5 s; work under way then has half of the reserve.
+    /// tenth of the time, at least 250 ms, at most 5 s; work under way then has half of the
+    /// reserve.
     pub fn after(left: Duration) -> Self {
         let reserve = left.div_f64(RESERVE_DIVISOR).clamp(MIN_RESERVE, MAX_RESERVE);
         let now = Instant::now();

@@ -1,6 +1,6 @@
 //! Table names.
 
-/// Most bytes of each part of a table name.
+/// Number of bytes of the longest part of a table name.
 pub const MAX_PART_BYTES: usize = 120;
 
 /// `namespace.table`, each part `[a-z0-9_]+`, starting with a letter, at most 120 bytes: safe as
@@ -11,7 +11,8 @@ pub struct TableName {
     table: String,
 }
 
-/// Why a text is no table name. Never quotes the text, which a placeholder may have filled.
+/// An error of a text that is not a table name. Never quotes the text, which may come from a
+/// record.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct BadTableName(pub String);
@@ -30,7 +31,7 @@ impl std::str::FromStr for TableName {
 }
 
 impl TableName {
-    /// The namespace that is Lakeward's own; no route may fill it.
+    /// Lakeward's own namespace, which no route may fill.
     pub const OWN_NAMESPACE: &'static str = "lakeward";
 
     /// The quarantine table, `lakeward.quarantine`.
@@ -38,17 +39,17 @@ impl TableName {
         Self { namespace: Self::OWN_NAMESPACE.to_owned(), table: "quarantine".to_owned() }
     }
 
-    /// The table that tells which quarantined records have landed since, `lakeward.resolved`.
+    /// The table of quarantined records that have landed since, `lakeward.resolved`.
     pub fn resolved() -> Self {
         Self { namespace: Self::OWN_NAMESPACE.to_owned(), table: "resolved".to_owned() }
     }
 
-    /// The table of what no source holds any more and no table got, `lakeward.gaps`.
+    /// The table of records that are lost in their source and in no table, `lakeward.gaps`.
     pub fn gaps() -> Self {
         Self { namespace: Self::OWN_NAMESPACE.to_owned(), table: "gaps".to_owned() }
     }
 
-    /// Whether it is about records that could not land: such tables are in quarantine's lake.
+    /// Returns whether it is one of Lakeward's own tables, which are in the lake of quarantine.
     pub fn is_own(&self) -> bool {
         self.namespace == Self::OWN_NAMESPACE
     }
@@ -125,7 +126,8 @@ mod tests {
                 for part in [name.namespace(), name.table()] {
                     prop_assert!(part.len() <= MAX_PART_BYTES);
                     prop_assert!(part.starts_with(|it: char| it.is_ascii_lowercase()));
-                    prop_assert!(part.bytes().all(|it| matches!(it, b'a'..=b'z' | b'0'..=b'9' | b'_')));
+                    let is_plain = |it: u8| matches!(it, b'a'..=b'z' | b'0'..=b'9' | b'_');
+                    prop_assert!(part.bytes().all(is_plain));
                 }
             }
         }

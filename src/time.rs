@@ -1,4 +1,4 @@
-//! Times in UTC microseconds, parsed by us because the event crates misread fractions
+//! Times in UTC microseconds. They are parsed here because the event crates misread fractions
 //! (`1545084650.98` is not 98 ms).
 
 use std::fmt;
@@ -7,7 +7,7 @@ use chrono::{DateTime, Datelike as _, NaiveDate, Timelike as _};
 
 use crate::number::Number;
 
-/// 0001-01-01T00:00:00Z and 9999-12-31T23:59:59.999999Z: what every engine and text form holds.
+/// 0001-01-01T00:00:00Z and 9999-12-31T23:59:59.999999Z: the range of every engine and text form.
 const MIN_MICROS: i64 = -62_135_596_800_000_000;
 const MAX_MICROS: i64 = 253_402_300_799_999_999;
 
@@ -30,29 +30,29 @@ pub enum TimeUnit {
     Millis,
     /// Microseconds.
     Micros,
-    /// Nanoseconds; what is finer than a microsecond is a misfit.
+    /// Nanoseconds; a fraction of a microsecond is a misfit.
     Nanos,
 }
 
 impl Timestamp {
-    /// `None` outside the years 1 to 9999.
+    /// The time at these microseconds since the epoch; `None` outside the years 1 to 9999.
     pub fn from_micros(micros: i64) -> Option<Self> {
         (MIN_MICROS..=MAX_MICROS).contains(&micros).then_some(Self(micros))
     }
 
-    /// Microseconds since the epoch.
+    /// Returns the microseconds since the epoch.
     pub fn micros(self) -> i64 {
         self.0
     }
 
-    /// Reads an arrival time as Lambda delivers it: seconds as integer, fraction of any length
-    /// (beyond the microsecond cut), or exponent form (`1.545084650987E9`).
+    /// Reads an arrival time as Lambda delivers it: seconds as an integer, with a fraction of any
+    /// length (cut after microseconds), or in exponent form (`1.545084650987E9`).
     pub fn from_epoch_seconds(text: &str) -> Option<Self> {
         let seconds = Number::parse(text).ok()?;
         Self::from_micros(i64::try_from(seconds.scaled_cut(6)?).ok()?)
     }
 
-    /// Reads a number in `unit`; `None` when it is not exact in microseconds or out of range.
+    /// Reads a number of `unit`s; `None` when it is not exact in microseconds, or out of range.
     pub fn from_number(number: &Number, unit: TimeUnit) -> Option<Self> {
         let places = match unit {
             TimeUnit::Seconds => 6,
@@ -63,10 +63,10 @@ impl Timestamp {
         Self::from_micros(i64::try_from(number.scaled(places)?).ok()?)
     }
 
-    /// Reads RFC 3339 with an offset; a fraction finer than a microsecond is a misfit, and so is
-    /// a leap second, which UTC microseconds cannot tell from the next one.
+    /// Reads RFC 3339 with an offset. A fraction of a microsecond is a misfit, and so is a leap
+    /// second, which UTC microseconds can't tell from the next second.
     pub fn from_rfc3339(text: &str) -> Option<Self> {
-        // chrono cuts a fraction beyond nanoseconds without a word, so it is looked at here.
+        // chrono silently cuts a fraction after nanoseconds, so it is checked here.
         if let Some((_, fraction)) = text.split_once('.') {
             let digits = fraction.bytes().take_while(u8::is_ascii_digit);
             if digits.skip(6).any(|it| it != b'0') {
@@ -80,7 +80,7 @@ impl Timestamp {
         Self::from_micros(time.timestamp_micros())
     }
 
-    /// Days since 1970-01-01, floored (Iceberg's `day` transform).
+    /// Returns the days since 1970-01-01, floored (Iceberg's `day` transform).
     pub fn day(self) -> i32 {
         // Years 1 to 9999 are less than four million days.
         i32::try_from(self.0.div_euclid(MICROS_PER_DAY)).unwrap_or(i32::MAX)
@@ -117,7 +117,7 @@ pub fn date(text: &str) -> Option<i32> {
     Some(date.num_days_from_ce() - EPOCH_FROM_CE)
 }
 
-/// Prints days since 1970-01-01 as `YYYY-MM-DD`; days that no calendar here knows as the number.
+/// Prints days since 1970-01-01 as `YYYY-MM-DD`; days outside the calendar as a number.
 pub fn date_text(days: i32) -> String {
     days.checked_add(EPOCH_FROM_CE)
         .and_then(NaiveDate::from_num_days_from_ce_opt)

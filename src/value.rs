@@ -1,4 +1,4 @@
-//! One cell before it has a column: what DynamoDB attributes and JSON values become.
+//! Values before they have a column, from DynamoDB attributes and JSON.
 //!
 //! Numbers keep the literal they were delivered with; nothing is rounded here.
 
@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use crate::json::{self, Json};
 use crate::number::Number;
 
-/// Named values in the order they were delivered; no name occurs twice.
+/// Named values in delivered order; no name occurs twice.
 pub type Fields = Vec<(String, Value)>;
 
 /// A value of a record, exact.
@@ -46,7 +46,7 @@ pub enum Set {
 }
 
 impl Value {
-    /// The value of a JSON text's part. Numbers are JSON's, so each of them is one.
+    /// Converts JSON. Every number of JSON is a valid number.
     pub fn from_json(json: Json<'_>) -> Value {
         match json {
             Json::Null => Value::Null,
@@ -60,8 +60,8 @@ impl Value {
         }
     }
 
-    /// Appends the value as JSON text: number literals with all digits, binary as base64, sets
-    /// as arrays, no blanks. With `sorted`, object keys in byte order (canonical).
+    /// Appends the value as JSON text: number literals with all digits, binary as base64, sets as
+    /// arrays, without white space. With `sorted`, object keys are in byte order (canonical).
     pub fn write_json(&self, sorted: bool, out: &mut String) {
         match self {
             Value::Null => out.push_str("null"),
@@ -86,8 +86,8 @@ impl Value {
                     members.sort_by(|a, b| a.0.cmp(&b.0));
                 }
                 out.push('{');
-                for (at, (name, value)) in members.into_iter().enumerate() {
-                    if at > 0 {
+                for (index, (name, value)) in members.into_iter().enumerate() {
+                    if index > 0 {
                         out.push(',');
                     }
                     json::write_string(name, out);
@@ -100,19 +100,19 @@ impl Value {
     }
 }
 
-/// The fields of a JSON object.
+/// Converts the members of a JSON object to fields.
 pub fn fields(members: Vec<(Cow<'_, str>, Json<'_>)>) -> Fields {
     let each =
         members.into_iter().map(|(name, value)| (name.into_owned(), Value::from_json(value)));
     each.collect()
 }
 
-/// The value of a field.
+/// Returns the value of a field.
 pub fn get<'a>(fields: &'a Fields, name: &str) -> Option<&'a Value> {
     fields.iter().find(|(it, _)| it == name).map(|(_, value)| value)
 }
 
-/// The value at a path of names; `None` when a name on the way is absent or holds no map.
+/// Returns the value at a path of names; `None` when a name on the way is missing or not a map.
 pub fn find<'a>(path: &[String], fields: &'a Fields) -> Option<&'a Value> {
     let (first, rest) = path.split_first()?;
     match get(fields, first)? {
@@ -136,8 +136,8 @@ fn write_base64(bytes: &[u8], out: &mut String) {
 
 fn write_array<T>(items: &[T], out: &mut String, mut write: impl FnMut(&T, &mut String)) {
     out.push('[');
-    for (at, item) in items.iter().enumerate() {
-        if at > 0 {
+    for (index, item) in items.iter().enumerate() {
+        if index > 0 {
             out.push(',');
         }
         write(item, out);

@@ -1,5 +1,5 @@
-//! JSON, read exactly: number literals keep their digits, duplicate keys and lone surrogates are
-//! errors, nesting is limited, and every error says where but never what.
+//! Reads JSON exactly: number literals keep their digits, duplicate keys and lone surrogates are
+//! errors, nesting is limited, and an error tells the position of the problem, never the text.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -13,9 +13,9 @@ use reader::{Reader, TOO_EARLY};
 
 pub use text::write_string;
 
-/// Deepest nesting that is read.
+/// Number of levels that may be nested.
 pub const MAX_DEPTH: usize = 128;
-/// Objects up to this many keys are checked for duplicates pair by pair.
+/// Number of keys up to which duplicates are found by comparing each pair.
 const FEW_KEYS: usize = 16;
 
 /// A JSON value that borrows from its text.
@@ -27,7 +27,7 @@ pub enum Json<'a> {
     Bool(bool),
     /// The literal.
     Number(&'a str),
-    /// The text, unescaped.
+    /// The text, without escapes.
     String(Cow<'a, str>),
     /// `[…]`
     Array(Vec<Json<'a>>),
@@ -35,18 +35,18 @@ pub enum Json<'a> {
     Object(Vec<(Cow<'a, str>, Json<'a>)>),
 }
 
-/// What is wrong with a JSON text and at which byte.
+/// An error in a JSON text, and its position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{problem} at byte {at}")]
 pub struct JsonError {
-    /// What is wrong; static, so no payload text can slip in.
+    /// The problem; static, so that it never holds payload.
     pub problem: &'static str,
     /// Byte offset in the text.
     pub at: usize,
 }
 
 impl JsonError {
-    /// Whether the text may be JSON and is only nested deeper than [`MAX_DEPTH`].
+    /// Returns whether the text may be JSON but is nested deeper than [`MAX_DEPTH`].
     pub fn is_too_deep(&self) -> bool {
         self.problem == TOO_DEEP
     }
@@ -57,8 +57,8 @@ const TOO_DEEP: &str = "nested deeper than 128 levels";
 /// Reads one JSON value and nothing after it. A byte order mark before it is skipped.
 ///
 /// # Errors
-/// Anything that RFC 8259 does not allow, duplicate keys, lone surrogates, bad UTF-8, and nesting
-/// beyond [`MAX_DEPTH`].
+/// For anything that RFC 8259 does not allow, duplicate keys, lone surrogates, bad UTF-8, and
+/// nesting deeper than [`MAX_DEPTH`].
 pub fn parse(bytes: &[u8]) -> Result<Json<'_>, JsonError> {
     let mut reader = Reader::new(bytes);
     let value = reader.value(0)?;
@@ -66,16 +66,16 @@ pub fn parse(bytes: &[u8]) -> Result<Json<'_>, JsonError> {
     Ok(value)
 }
 
-/// An object's keys, each with the bytes of its value.
+/// The keys of an object, each with the bytes of its value.
 pub type Members<'a> = Vec<(Cow<'a, str>, &'a [u8])>;
 
-/// Splits an object into its members without reading their values: each value is the slice of
-/// its bytes. Used to take an event apart record by record; values are only scanned. A member
-/// whose key can't be read (a lone surrogate, bad UTF-8) is left out: nobody asks for it, and it
-/// must not cost the others. Keys may occur twice.
+/// Splits an object into its members without reading their values, which are only scanned: each
+/// value is the slice of its bytes. So an event is split into records. A member whose key can't be
+/// read (a lone surrogate, bad UTF-8) is left out, because it must not cost the others. Keys may
+/// occur twice.
 ///
 /// # Errors
-/// When it is no object, or its brackets and strings do not close.
+/// When the text is not an object, or its brackets and strings do not close.
 pub fn members(bytes: &[u8]) -> Result<Members<'_>, JsonError> {
     let mut reader = Reader::new(bytes);
     let mut members = Vec::new();
@@ -93,11 +93,11 @@ pub fn members(bytes: &[u8]) -> Result<Members<'_>, JsonError> {
     Ok(members)
 }
 
-/// Splits an array into the slices of its items, which are only scanned, not read: an item that
-/// holds bad UTF-8 or duplicate keys costs only itself.
+/// Splits an array into the slices of its items, which are only scanned, not read: an item with bad
+/// UTF-8 or duplicate keys costs only itself.
 ///
 /// # Errors
-/// When it is no array, or its brackets and strings do not close.
+/// When the text is not an array, or its brackets and strings do not close.
 pub fn items(bytes: &[u8]) -> Result<Vec<&[u8]>, JsonError> {
     let mut reader = Reader::new(bytes);
     let mut items = Vec::new();
@@ -171,7 +171,7 @@ impl<'a> Reader<'a> {
         Ok(Json::Object(members))
     }
 
-    /// A key and the colon after it.
+    /// Reads a key and the colon after it.
     fn key(&mut self) -> Result<Cow<'a, str>, JsonError> {
         if self.peek() != Some(b'"') {
             return self.fail("a key was expected");
@@ -205,7 +205,6 @@ impl<'a> Reader<'a> {
         if let Some(b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' | b'.' | b'+' | b'-') = self.peek() {
             return self.fail("a number is not a JSON number");
         }
-        // Only ASCII was passed.
         self.text(start)
     }
 

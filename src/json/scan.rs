@@ -1,4 +1,4 @@
-//! Passing over JSON values without reading them.
+//! Scans JSON values without reading them.
 
 use std::borrow::Cow;
 
@@ -18,7 +18,7 @@ impl<'a> Reader<'a> {
         Ok(key)
     }
 
-    /// Passes one value by its brackets and strings alone, however deep, and returns its bytes.
+    /// Passes one value by its brackets and strings alone, at any depth, and returns its bytes.
     pub(super) fn scan(&mut self) -> Result<&'a [u8], JsonError> {
         self.skip_blanks();
         let start = self.at;
@@ -74,7 +74,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A number, `true`, `false`, `null`, or something that is neither.
+    /// Passes a number, `true`, `false`, `null`, or nonsense.
     fn scan_word(&mut self) {
         let rest = self.rest();
         let ends = |byte: &u8| {

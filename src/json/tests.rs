@@ -1,4 +1,4 @@
-//! What is JSON and what is not, checked against another reader.
+//! Valid and invalid JSON, checked against another reader.
 
 use proptest::prelude::*;
 
@@ -17,7 +17,7 @@ fn literals_keep_their_digits() {
 }
 
 #[test]
-fn what_is_no_json_is_refused() {
+fn invalid_json_is_refused() {
     for text in [
         "",
         " ",
@@ -90,7 +90,7 @@ fn a_bad_item_is_only_scanned() {
 }
 
 #[test]
-fn a_key_that_can_not_be_read_costs_its_member_alone() {
+fn an_unreadable_key_costs_only_its_member() {
     let object = b"{\"\\ud800\":1,\"\xFF\":[2],\"\\x\":{},\"\n\":4,\"a\":5,\"a\":6}";
     let found = members(object).unwrap();
     let found: Vec<_> = found.iter().map(|(key, value)| (key.as_ref(), *value)).collect();
@@ -100,7 +100,7 @@ fn a_key_that_can_not_be_read_costs_its_member_alone() {
     }
 }
 
-/// JSON values whose numbers serde_json prints back as they were.
+/// JSON values whose numbers serde_json prints unchanged.
 fn any_json() -> impl Strategy<Value = serde_json::Value> {
     let leaf = prop_oneof![
         Just(serde_json::Value::Null),
@@ -120,7 +120,7 @@ fn any_json() -> impl Strategy<Value = serde_json::Value> {
 
 proptest! {
     #[test]
-    fn what_serde_writes_is_read_and_written_the_same(json in any_json(), pretty in any::<bool>()) {
+    fn json_of_serde_is_read_and_written_unchanged(json in any_json(), pretty in any::<bool>()) {
         let compact = serde_json::to_string(&json).unwrap();
         let text = if pretty { serde_json::to_string_pretty(&json).unwrap() } else { compact.clone() };
         let value = Value::from_json(parse(text.as_bytes()).unwrap());
@@ -130,10 +130,10 @@ proptest! {
     }
 
     #[test]
-    fn we_accept_nothing_that_serde_refuses(text in r#"[\[\]{}",:0-9a-z.eE+\\ u-]{0,24}"#) {
+    fn json_that_serde_refuses_is_refused(text in r#"[\[\]{}",:0-9a-z.eE+\\ u-]{0,24}"#) {
         if let Ok(ours) = parse(text.as_bytes()) {
             let theirs = serde_json::from_str::<serde_json::Value>(&text);
-            // A number that no double can hold is one for us.
+            // A number that no double can hold is valid here.
             prop_assert!(theirs.is_ok() || format!("{ours:?}").contains("Number"), "{}", text);
         } else if serde_json::from_str::<serde_json::Value>(&text).is_ok() {
             let twice = parse(text.as_bytes()).unwrap_err().problem;

@@ -1,4 +1,4 @@
-//! JSON strings, read and written.
+//! Reads and writes JSON strings.
 
 use std::borrow::Cow;
 
@@ -27,7 +27,7 @@ pub fn write_string(text: &str, out: &mut String) {
 }
 
 impl<'a> Reader<'a> {
-    /// Moves to the next quote, backslash or control character.
+    /// Passes the characters before the next quote, backslash or control character.
     fn skip_plain(&mut self) {
         let rest = self.rest();
         let special = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..=0x1F);
@@ -51,7 +51,7 @@ impl<'a> Reader<'a> {
                     return Ok(Cow::Owned(text));
                 }
                 Some(b'\\') => text.push(self.escape()?),
-                Some(_) => return self.fail("a control character stands in a text"),
+                Some(_) => return self.fail("a text has a control character"),
                 None => return self.fail(TOO_EARLY),
             }
             let start = self.at;
@@ -78,9 +78,9 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// `XXXX` of `\uXXXX`, with the second half of a surrogate pair where it is the first.
+    /// Reads `XXXX` of `\uXXXX`, and the second half of a surrogate pair after a first.
     fn unicode(&mut self) -> Result<char, JsonError> {
-        const LONE: &str = "a surrogate stands alone";
+        const LONE: &str = "a surrogate has no other half";
         let first = self.hex()?;
         let code = match first {
             0xD800..=0xDBFF => {

@@ -1,28 +1,28 @@
 //! Column names.
 //!
-//! Whatever text comes in, what goes out is a lower-case identifier that is safe in SQL and as a
-//! part of a path, and that no reader of Iceberg gives a meaning of its own. Athena, Glue and Lake
-//! Formation lower-case everything, so case never tells two names apart.
+//! Any text becomes a lower-case identifier that is safe in SQL and as a part of a path, and that
+//! has no special meaning for readers of Iceberg. Athena, Glue and Lake Formation lower-case
+//! everything, so case never tells two names apart.
 
 use crate::digest::sha256_hex;
 
-/// Most bytes of a column name.
+/// Number of bytes of the longest column name.
 pub const MAX_COLUMN_BYTES: usize = 120;
 
-/// Hex digits that a name which was cut carries.
+/// Number of hex digits at the end of a name that was cut.
 const CUT_DIGITS: usize = 8;
 
-/// Hex digits that tell a second owner of a name from the first.
+/// Number of hex digits that tell the second owner of a name from the first.
 const SECOND_DIGITS: usize = 4;
 
-/// What marks a record's own column whose name would be reserved.
+/// The suffix of a record's own column whose name would be reserved.
 const UNRESERVED: &str = "_field";
 
-/// What lineage columns begin with.
+/// The prefix of lineage columns.
 const LINEAGE: &str = "_lw_";
 
 /// Metadata columns of the Iceberg spec (section "Reserved Field IDs"), the columns of delete
-/// files, and our partition field.
+/// files, and the partition field.
 const RESERVED: [&str; 13] = [
     "_file",
     "_pos",
@@ -39,7 +39,7 @@ const RESERVED: [&str; 13] = [
     "arrived_day",
 ];
 
-/// `names`: how columns are named.
+/// `names`: the rule by which columns are named.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Names {
     /// `createdAt` → `created_at`, see [`snake`].
@@ -51,7 +51,7 @@ pub enum Names {
     Keep,
 }
 
-/// The column name of an original name. Total: any text has a name.
+/// Returns the column name for an original name. Total: any text has a name.
 pub fn short(original: &str, names: Names) -> String {
     match names {
         Names::Snake => snake(original),
@@ -60,8 +60,8 @@ pub fn short(original: &str, names: Names) -> String {
     }
 }
 
-/// The name of a declared column: its own where that is a name already, else the short one of the
-/// original name it is.
+/// Returns the name of a declared column: as declared where that is a valid name, else the short
+/// name of it as an original name.
 pub fn declared(name: &str, names: Names) -> String {
     let plain = name.bytes().all(|it| matches!(it, b'a'..=b'z' | b'0'..=b'9' | b'_'))
         && !name.starts_with(|it: char| it.is_ascii_digit())
@@ -69,14 +69,14 @@ pub fn declared(name: &str, names: Names) -> String {
     if plain && !is_reserved(name) { name.to_owned() } else { short(name, names) }
 }
 
-/// The column name of an original name under `names = "snake"`: lower snake_case, foreign runs
-/// become one `_`, a leading digit gets `n`, at most 120 bytes (cut with a hash), reserved names
-/// get `_field`. Total: any text has a name.
+/// Returns the column name for an original name under `names = "snake"`: lower snake_case, foreign
+/// runs become one `_`, a leading digit gets `n`, at most 120 bytes (cut with a hash), reserved
+/// names get `_field`. Total: any text has a name.
 pub fn snake(original: &str) -> String {
     finished(lower_words(original), original)
 }
 
-/// A name of no reserved meaning and of legal length.
+/// Makes a name that is not reserved, within the length limit.
 fn finished(words: String, original: &str) -> String {
     let named = match words.chars().next() {
         None => "_".to_owned(),
@@ -87,13 +87,14 @@ fn finished(words: String, original: &str) -> String {
     join(&named, if reserved { UNRESERVED } else { "" }, original)
 }
 
-/// Lower-case, each foreign run a `_`.
+/// Returns the name in lower case, each foreign run as one `_`.
 fn lower(original: &str) -> String {
     let lower = original.chars().map(|it| it.to_ascii_lowercase());
     joined(lower, |it| matches!(it, 'a'..='z' | '0'..='9' | '_'))
 }
 
-/// As it is, but for characters that some engine can't have in a name: each run of them a `_`.
+/// Returns the name as it is, but each run of characters that some engine can't have in a name as
+/// one `_`.
 fn kept(original: &str) -> String {
     let unfit = |it: char| it.is_control() || ".\"'`/\\{}".contains(it);
     joined(original.chars(), |it| !unfit(it))
@@ -118,44 +119,44 @@ fn joined(chars: impl Iterator<Item = char>, fits: impl Fn(char) -> bool) -> Str
     out
 }
 
-/// The name a second owner of `short` gets: `short_` and four hex digits of the hash of
+/// Returns the name for the second owner of `short`: `short_` and four hex digits of the hash of
 /// `original`, within the length limit.
 pub fn second(short: &str, original: &str) -> String {
     nth(short, original, 1)
 }
 
-/// The name for the `n`th try at owning `short`, from 0: `short`, then ever more hex digits of
-/// the hash of `original`. Depends on nothing but its arguments.
+/// Returns the name for the `n`th try at owning `short`, from 0: `short`, then more and more hex
+/// digits of the hash of `original`. Depends on nothing but its arguments.
 pub fn nth(short: &str, original: &str, n: usize) -> String {
     if n == 0 {
         return short.to_owned();
     }
     let mut digits = sha256_hex(original.as_bytes());
-    digits.truncate(SECOND_DIGITS.saturating_mul(n));
-    // Beyond 64 digits two equal hashes are told apart by the count alone.
+    digits.truncate(SECOND_DIGITS * n);
+    // Beyond 64 digits the count alone tells two equal hashes apart.
     let full = digits.len() / SECOND_DIGITS;
     let count = if n > full { format!("_{n}") } else { String::new() };
     join(short, &format!("_{digits}{count}"), short)
 }
 
-/// A sibling's name: `price` and `double` → `price__double`, within the length limit.
+/// Returns a sibling's name: `price` and `double` → `price__double`, within the length limit.
 pub fn sibling(short: &str, kind: &str) -> String {
     join(short, &format!("__{kind}"), short)
 }
 
-/// Whether a column of this name belongs to the lineage. No name made here ever does: one that
-/// begins like it holds `_field`.
+/// Returns whether a column of this name belongs to the lineage. No name made here does: one with
+/// that prefix contains `_field`.
 pub fn is_lineage(name: &str) -> bool {
     name.starts_with(LINEAGE) && !name.contains(UNRESERVED)
 }
 
-/// Whether a record's own column may not have this name.
+/// Returns whether a record's own column must not have this name.
 pub fn is_reserved(name: &str) -> bool {
     let lower = name.to_ascii_lowercase();
     is_lineage(&lower) || RESERVED.contains(&lower.as_str())
 }
 
-/// Lower-case words of `a-z0-9_`, joined by `_` where case or a foreign run parts them.
+/// Returns lower-case words of `a-z0-9_`, joined by `_` where case or a foreign run separates them.
 fn lower_words(original: &str) -> String {
     let mut out = String::with_capacity(original.len() + 4);
     let mut previous = None;
@@ -185,8 +186,8 @@ fn lower_words(original: &str) -> String {
     out
 }
 
-/// `stem` and `suffix` within the limit, `stem` being cut with a hash of `identity` where it is
-/// too long, and never reserved.
+/// Joins `stem` and `suffix` within the limit: a `stem` that is too long is cut, with a hash of
+/// `identity`. The result is never reserved.
 fn join(stem: &str, suffix: &str, identity: &str) -> String {
     let name = format!("{}{suffix}", cut(stem, suffix.len(), identity));
     if !is_reserved(&name) {
@@ -196,14 +197,14 @@ fn join(stem: &str, suffix: &str, identity: &str) -> String {
     format!("{}{UNRESERVED}{suffix}", cut(stem, room, identity))
 }
 
-/// `stem`, short enough for `room` bytes to follow it.
+/// Cuts `stem` so that `room` bytes may follow it.
 fn cut(stem: &str, room: usize, identity: &str) -> String {
-    let most = MAX_COLUMN_BYTES.saturating_sub(room);
-    if stem.len() <= most {
+    let max_bytes = MAX_COLUMN_BYTES - room;
+    if stem.len() <= max_bytes {
         return stem.to_owned();
     }
-    // Names are ASCII here, or someone else's: then a character is left out rather than halved.
-    let kept = stem.floor_char_boundary(most.saturating_sub(CUT_DIGITS + 1));
+    // A name that is not ASCII is cut between two characters.
+    let kept = stem.floor_char_boundary(max_bytes - CUT_DIGITS - 1);
     let kept = stem.get(..kept).unwrap_or("");
     let mut digits = sha256_hex(identity.as_bytes());
     digits.truncate(CUT_DIGITS);

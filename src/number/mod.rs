@@ -1,20 +1,20 @@
-//! Exact decimal numbers: the literal as delivered, and what it equals.
+//! Exact decimal numbers: the literal as delivered, and its value.
 //!
-//! Nothing here rounds, and no cost depends on the size of an exponent: `1e999999999` takes as
-//! long as `1`. Whoever wants a machine number gets it exactly or not at all.
+//! Nothing here rounds, and no cost depends on the size of an exponent: `1e999999999` takes as long
+//! as `1`. A conversion to a machine number is exact or fails.
 
 use std::borrow::Cow;
 
-/// Most digits a `decimal` can hold; `i128` holds all of them.
+/// Number of digits that a `decimal` can hold; `i128` holds all of them.
 pub const MAX_PRECISION: u32 = 38;
 
-/// Digits that name any `f64`, and any `f32` (IEEE 754: 17 and 9); the shortest print never has
-/// more, so a longer number is never one.
+/// Digits that identify any `f64`, and any `f32` (IEEE 754: 17 and 9). The shortest print never has
+/// more, so a longer number is never exact.
 const F64_DIGITS: usize = 17;
 const F32_DIGITS: usize = 9;
 
-/// Most zeros that [`Number::canonical`] writes to do without an exponent.
-const MOST_ZEROS: u64 = 400;
+/// Number of zeros up to which [`Number::canonical`] writes no exponent.
+const MAX_ZEROS: u64 = 400;
 
 /// A decimal number that keeps its literal.
 ///
@@ -25,14 +25,14 @@ pub struct Number {
     literal: String,
 }
 
-/// Not a decimal number.
+/// An error of a text that is not a decimal number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct NotANumber;
+pub struct InvalidNumber;
 
 impl Number {
-    /// Reads a decimal literal: optional sign, digits, fraction, exponent; blanks around it and
-    /// a leading `+` are forgiven. `NaN`, `Infinity`, hex and the empty text are not numbers.
-    pub fn parse(text: &str) -> Result<Self, NotANumber> {
+    /// Reads a decimal literal: optional sign, digits, fraction, exponent; white space around it
+    /// and a leading `+` are accepted. `NaN`, `Infinity`, hex and the empty text are not numbers.
+    pub fn parse(text: &str) -> Result<Self, InvalidNumber> {
         let literal = text.trim_matches(|c: char| c.is_ascii_whitespace());
         let parts = Parts::of(literal);
         let digits = |text: &str| text.bytes().all(|it| it.is_ascii_digit());
@@ -46,16 +46,16 @@ impl Number {
         if mantissa && exponent {
             Ok(Self { literal: literal.to_owned() })
         } else {
-            Err(NotANumber)
+            Err(InvalidNumber)
         }
     }
 
-    /// The literal as delivered, without blanks.
+    /// Returns the literal as delivered, without white space.
     pub fn literal(&self) -> &str {
         &self.literal
     }
 
-    /// A JSON literal of the same number with all its digits (`+5` → `5`, `.5` → `0.5`).
+    /// Returns a JSON literal of the same number with all its digits (`+5` → `5`, `.5` → `0.5`).
     pub fn json_literal(&self) -> Cow<'_, str> {
         let parts = Parts::of(&self.literal);
         let whole = parts.whole.trim_start_matches('0');
@@ -70,8 +70,8 @@ impl Number {
         Cow::Owned(format!("{sign}{whole}{point}{}{e}{exponent}", parts.fraction))
     }
 
-    /// One literal for all numbers that equal this one: `1.50` and `15e-1` are `1.5`, `1E2` is
-    /// `100`. Only what hundreds of zeros would fill has an exponent.
+    /// Returns one literal for all numbers that equal this one: `1.50` and `15e-1` are `1.5`, `1E2`
+    /// is `100`. Only numbers with hundreds of zeros have an exponent.
     pub fn canonical(&self) -> String {
         let it = Decimal::of(&self.literal);
         if it.vast {
@@ -79,32 +79,32 @@ impl Number {
         }
         let (sign, places) = (if it.negative { "-" } else { "" }, it.exponent.unsigned_abs());
         let digits = if it.is_zero() { "0".to_owned() } else { it.head.to_owned() + it.tail };
-        let Some(places) = usize::try_from(places).ok().filter(|_| places <= MOST_ZEROS) else {
+        let Some(places) = usize::try_from(places).ok().filter(|_| places <= MAX_ZEROS) else {
             return format!("{sign}{digits}e{}", it.exponent);
         };
         if it.exponent >= 0 {
             return format!("{sign}{digits}{}", "0".repeat(places));
         }
-        let digits = format!("{digits:0>width$}", width = places.saturating_add(1));
+        let digits = format!("{digits:0>width$}", width = places + 1);
         let (whole, fraction) =
             digits.split_at_checked(digits.len().saturating_sub(places)).unwrap_or_default();
         format!("{sign}{whole}.{fraction}")
     }
 
-    /// The digits of a whole number (`1.0` is whole), with `-` where it is negative. `None` also
-    /// for one that hundreds of zeros would fill.
+    /// Returns the digits of a whole number (`1.0` is whole), with `-` where it is negative. `None`
+    /// for other numbers, and for those with hundreds of zeros.
     pub fn whole(&self) -> Option<String> {
         let it = Decimal::of(&self.literal);
-        let plain = it.exponent >= 0 && it.exponent.unsigned_abs() <= MOST_ZEROS;
+        let plain = it.exponent >= 0 && it.exponent.unsigned_abs() <= MAX_ZEROS;
         plain.then(|| self.canonical())
     }
 
-    /// The number as `i64` when it is whole and fits (`1.0` is whole).
+    /// Returns the number as `i64` when it is whole and fits (`1.0` is whole).
     pub fn as_i64(&self) -> Option<i64> {
         i64::try_from(self.scaled(0)?).ok()
     }
 
-    /// The nearest `f64` when it prints back the same number; `None` otherwise, so never an
+    /// Returns the nearest `f64` when it prints as the same number; `None` otherwise, so never an
     /// infinity. Zero is `0.0`, whatever its sign.
     pub fn as_f64(&self) -> Option<f64> {
         let exact = Decimal::of(&self.literal);
@@ -112,28 +112,28 @@ impl Number {
         (near.is_finite() && Decimal::of(&format!("{near:e}")) == exact).then_some(near)
     }
 
-    /// The nearest `f32` when it prints back the same number; `None` otherwise.
+    /// Returns the nearest `f32` when it prints as the same number; `None` otherwise.
     pub fn as_f32(&self) -> Option<f32> {
         let exact = Decimal::of(&self.literal);
         let near: f32 = exact.short_literal(F32_DIGITS)?.parse().ok()?;
         (near.is_finite() && Decimal::of(&format!("{near:e}")) == exact).then_some(near)
     }
 
-    /// The unscaled value when the number is exact in `decimal(precision, scale)`.
+    /// Returns the unscaled value when the number is exact in `decimal(precision, scale)`.
     pub fn as_decimal(&self, precision: u32, scale: u32) -> Option<i128> {
         let unscaled = self.scaled(i64::from(scale))?;
         let limit = 10_u128.checked_pow(precision.min(MAX_PRECISION))?;
         (unscaled.unsigned_abs() < limit).then_some(unscaled)
     }
 
-    /// The number times ten to the power of `places`, when that is whole and fits.
+    /// Returns the number times ten to the power of `places`, when that is whole and fits.
     pub fn scaled(&self, places: i64) -> Option<i128> {
         let decimal = Decimal::of(&self.literal);
         let zeros = decimal.exponent.checked_add(places)?;
         if decimal.is_zero() { Some(0) } else { decimal.whole(decimal.len(), zeros) }
     }
 
-    /// Like [`Number::scaled`], but digits behind the point of the result are cut off.
+    /// Like [`Number::scaled`], but cuts off the digits after the point of the result.
     pub fn scaled_cut(&self, places: i64) -> Option<i128> {
         let decimal = Decimal::of(&self.literal);
         let zeros = decimal.exponent.checked_add(places)?;
@@ -150,7 +150,7 @@ impl PartialEq for Number {
     }
 }
 
-/// A literal taken apart; nothing is checked but where the parts begin.
+/// The parts of a literal, which are not checked.
 struct Parts<'a> {
     negative: bool,
     whole: &'a str,
@@ -171,14 +171,14 @@ impl<'a> Parts<'a> {
     }
 }
 
-/// `± digits × 10^exponent` in the one form that has no zero at either end; the digits stay in
-/// the literal, in two pieces. Zero has no digits, no sign and exponent 0.
+/// `± digits × 10^exponent` in the one form without zeros at either end; the digits stay in the
+/// literal, in two pieces. Zero has no digits, no sign and exponent 0.
 struct Decimal<'a> {
     negative: bool,
     head: &'a str,
     tail: &'a str,
     exponent: i64,
-    /// The exponent was too long to be read and is ±10^18 or so.
+    /// Whether the exponent was too long to be read; it counts as ±10^18.
     vast: bool,
 }
 
@@ -209,7 +209,7 @@ impl<'a> Decimal<'a> {
         self.len() == 0
     }
 
-    /// Number of digits.
+    /// Returns the number of digits.
     fn len(&self) -> usize {
         self.head.len() + self.tail.len()
     }
@@ -218,12 +218,12 @@ impl<'a> Decimal<'a> {
         self.head.bytes().chain(self.tail.bytes())
     }
 
-    /// The first `kept` digits and `zeros` more zeros as a whole number.
+    /// Returns the first `kept` digits and `zeros` more zeros as a whole number.
     fn whole(&self, kept: usize, zeros: i64) -> Option<i128> {
-        // 39 digits may overflow, 40 always do: no loop is longer than the answer.
-        let most = usize::try_from(MAX_PRECISION).unwrap_or(0) + 1;
+        // 39 digits may overflow, 40 always do.
+        let max_digits = usize::try_from(MAX_PRECISION).unwrap_or(0) + 1;
         let zeros = u32::try_from(zeros).ok()?;
-        if kept > most {
+        if kept > max_digits {
             return None;
         }
         let sign = if self.negative { -1 } else { 1 };
@@ -235,10 +235,10 @@ impl<'a> Decimal<'a> {
         value.checked_mul(10_i128.checked_pow(zeros)?)
     }
 
-    /// A literal that a float parser can't misread: few digits, small exponent. `None` when no
-    /// float can equal it.
-    fn short_literal(&self, most_digits: usize) -> Option<String> {
-        if self.len() > most_digits || self.exponent.unsigned_abs() > 400 {
+    /// Returns a literal that a float parser can't misread: few digits, small exponent. `None` when
+    /// no float can equal it.
+    fn short_literal(&self, max_digits: usize) -> Option<String> {
+        if self.len() > max_digits || self.exponent.unsigned_abs() > 400 {
             return None;
         }
         if self.is_zero() {
@@ -258,7 +258,7 @@ impl PartialEq for Decimal<'_> {
     }
 }
 
-/// The exponent, or ±10^18 and `true` where it has more than 18 digits.
+/// Reads an exponent. Returns ±10^18 and `true` where it has more than 18 digits.
 fn read_exponent(text: &str) -> (i64, bool) {
     const VAST: i64 = 1_000_000_000_000_000_000;
     let negative = text.starts_with('-');

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 
 fn number(text: &str) -> Number {
-    Number::parse(text).unwrap_or_else(|NotANumber| panic!("{text} is a number"))
+    Number::parse(text).unwrap_or_else(|InvalidNumber| panic!("{text} is a number"))
 }
 
 #[test]
@@ -17,7 +17,7 @@ fn reads_literals_and_refuses_what_is_none() {
         "", " ", "+", "-", ".", "e5", "1e", "1e+", "1e1.5", "0x1f", "NaN", "Infinity", "1_000",
         "1 2", "--1", "+-1", "1.2.3", "1e+-5", "１", "1e5e5", "-inf", "1-", "- 1",
     ] {
-        assert_eq!(Number::parse(bad).map(|_| ()), Err(NotANumber), "{bad}");
+        assert_eq!(Number::parse(bad).map(|_| ()), Err(InvalidNumber), "{bad}");
     }
     assert_eq!(number(" +7 ").literal(), "+7");
 }

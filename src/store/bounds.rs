@@ -108,7 +108,8 @@ fn cut(text: &str) -> &str {
     text.char_indices().nth(MAX_LENGTH).and_then(|(at, _)| text.get(..at)).unwrap_or(text)
 }
 
-/// Returns a text of at most [`MAX_LENGTH`] characters that is not smaller; `None` when none exists.
+/// Returns a text of at most [`MAX_LENGTH`] characters that is not smaller; `None` when none
+/// exists.
 pub fn upper_text(text: &str) -> Option<String> {
     let kept = cut(text);
     if kept.len() == text.len() {
@@ -144,7 +145,8 @@ pub fn upper_bytes(bytes: &[u8]) -> Option<Vec<u8>> {
     None
 }
 
-/// Returns Iceberg's form of a decimal: big-endian two's complement in the fewest bytes that hold it.
+/// Returns Iceberg's form of a decimal: big-endian two's complement in the fewest bytes that hold
+/// it.
 fn shortest_big_endian(unscaled: i128) -> Vec<u8> {
     let bytes = unscaled.to_be_bytes();
     let sign = if unscaled < 0 { 0xFF } else { 0x00 };

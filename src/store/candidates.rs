@@ -108,8 +108,8 @@ fn sources(rows: &[&Row]) -> Span<String> {
     Span::of(rows.iter().map(|row| Some(row.lineage.source.clone())))
 }
 
-/// Returns how far apart from a row, in microseconds, its record may have arrived before: in another
-/// delivery, or, where the route has an `id`, as another record.
+/// Returns how far apart from a row, in microseconds, its record may have arrived before: in
+/// another delivery, or, where the route has an `id`, as another record.
 pub fn reach(row: &Row) -> i64 {
     let slack = if row.lineage.moved { MOVED_SLACK_MICROS } else { ARRIVAL_SLACK_MICROS };
     row.lineage.id_window.map_or(slack, |it| it.max(slack))

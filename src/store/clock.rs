@@ -32,7 +32,8 @@ impl Clock {
         i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
     }
 
-    /// Returns whether `then` is more than `age` ago, or ahead of this clock: then its age is unknown.
+    /// Returns whether `then` is more than `age` ago, or ahead of this clock: then its age is
+    /// unknown.
     pub fn is_older(&self, then: SystemTime, age: Duration) -> bool {
         self.now().duration_since(then).map_or(true, |passed| passed > age)
     }

@@ -127,7 +127,7 @@ impl<'a> Commit<'a> {
                 // The rows of the table decide, at the next check.
                 Swap::Conflict => self.report.conflicts += 1,
                 Swap::Unknown(error) => {
-                    tracing::warn!(table = %self.table.name, %error, "the outcome of a swap is unknown");
+                    tracing::warn!(table = %self.table.name, %error, "unknown outcome of a swap");
                     if lost >= MAX_UNKNOWN_TRIES {
                         return Err(error);
                     }
@@ -279,7 +279,8 @@ impl<'a> Commit<'a> {
         self.batch.refuse(rejects)
     }
 
-    /// Writes the rows under the head's schema, unless the files of an earlier attempt still fit it.
+    /// Writes the rows under the head's schema, unless the files of an earlier attempt still fit
+    /// it.
     async fn write(
         &mut self,
         head: &HeadVersion,

@@ -165,7 +165,8 @@ pub async fn write(
 }
 
 /// Returns the folder of a partition, for people; readers go by the manifests. Where someone
-/// partitions by a column of the senders, its values may be anything: only plain names get a folder.
+/// partitions by a column of the senders, its values may be anything: only plain names get a
+/// folder.
 fn folder(partition: &str) -> String {
     const MAX_BYTES: usize = 100;
     let is_plain = |it: u8| it.is_ascii_alphanumeric() || matches!(it, b'_' | b'-' | b'=' | b'.');

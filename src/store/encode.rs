@@ -60,7 +60,8 @@ pub struct FileColumn<'a> {
     pub cells: Vec<&'a Cell>,
 }
 
-/// Makes a record batch of `columns` with the names, types and field ids that `schema` has for them.
+/// Makes a record batch of `columns` with the names, types and field ids that `schema` has for
+/// them.
 pub fn batch(schema: &Schema, columns: &[FileColumn<'_>]) -> Result<RecordBatch, StoreError> {
     let failed = StoreError::encode::<&str>("lay out a data file");
     let arrow = iceberg::arrow::schema_to_arrow_schema(schema)

@@ -46,7 +46,8 @@ pub struct DescribedColumn {
     pub ty: ColumnType,
     /// Its doc.
     pub doc: Option<String>,
-    /// Number of nulls among the live rows; `None` where a file has the column but not their number.
+    /// Number of nulls among the live rows; `None` where a file has the column but not their
+    /// number.
     pub nulls: Option<u64>,
 }
 
@@ -111,8 +112,8 @@ pub async fn describe(table: &Table) -> Result<Option<Description>, StoreError> 
     }))
 }
 
-/// Reads the newest `limit` rows by arrival, then position; newest first. `None` where the table does
-/// not exist. Files that can't hold one of them are not read.
+/// Reads the newest `limit` rows by arrival, then position; newest first. `None` where the table
+/// does not exist. Files that can't hold one of them are not read.
 pub async fn newest(table: &Table, limit: usize) -> Result<Option<ReadRows>, StoreError> {
     let Some(head) = table.head.load().await? else { return Ok(None) };
     let schema = head.metadata.current_schema();

@@ -160,8 +160,8 @@ impl Manifests {
         *self.kept() = Some((location, list));
     }
 
-    /// Returns the live data files of a manifest; none for a manifest of delete files, which are not
-    /// applied here.
+    /// Returns the live data files of a manifest; none for a manifest of delete files, which are
+    /// not applied here.
     pub async fn live(&self, manifest: &ManifestFile) -> Result<Arc<Vec<DataFile>>, StoreError> {
         if manifest.content == ManifestContentType::Deletes {
             return Ok(Arc::default());

@@ -122,8 +122,8 @@ impl Lake {
         inspect::describe(&self.table(table)).await
     }
 
-    /// Reads the newest `limit` rows by arrival, then position; newest first. `None` where the table
-    /// does not exist. Files that can't hold one of them are not read.
+    /// Reads the newest `limit` rows by arrival, then position; newest first. `None` where the
+    /// table does not exist. Files that can't hold one of them are not read.
     pub async fn newest(
         &self,
         table: &TableName,

@@ -1,5 +1,5 @@
-//! Releases of Lakeward, and which of them may write to a table: tables outlive releases, and during
-//! a deployment two of them write to one table at the same time.
+//! Releases of Lakeward, and which of them may write to a table: tables outlive releases, and
+//! during a deployment two of them write to one table at the same time.
 
 use iceberg::spec::TableMetadata;
 

@@ -36,8 +36,8 @@ const FOR_ENGINES: [(&str, &str); 7] = [
     ("write.parquet.bloom-filter-enabled.column._lw_id", "true"),
 ];
 
-/// Returns the record columns of a head and their owners. Fails where this release must not write to
-/// the table.
+/// Returns the record columns of a head and their owners. Fails where this release must not write
+/// to the table.
 pub fn layout(table: &Table, metadata: &TableMetadata) -> Result<Layout, StoreError> {
     let refuse = |problem| refuse(&table.name, problem);
     table.release.may_write(metadata).map_err(refuse)?;
@@ -114,8 +114,8 @@ fn made_required(column: &str) -> String {
     format!("someone made column {column} required, but not every record has it; make it optional")
 }
 
-/// Returns the names of partition fields that are not columns: Iceberg refuses a new column of such a
-/// name, so they count as taken.
+/// Returns the names of partition fields that are not columns: Iceberg refuses a new column of such
+/// a name, so they count as taken.
 fn partition_names(metadata: &TableMetadata) -> Vec<Column> {
     let schema = metadata.current_schema();
     let all = metadata.partition_specs_iter().flat_map(|spec| spec.fields());
@@ -225,7 +225,8 @@ impl TypeBuilder {
     }
 }
 
-/// Returns the metadata of a new table with `changes` made; with `zoned` its times have a zone, UTC.
+/// Returns the metadata of a new table with `changes` made; with `zoned` its times have a zone,
+/// UTC.
 pub fn create(
     table: &Table,
     changes: &[Change],
@@ -292,8 +293,8 @@ fn empty(table: &Table, zoned: bool, commit: &str) -> Result<TableMetadata, Stor
     .map_err(failed)
 }
 
-/// Returns the properties for other engines that the table lacks: someone removed them, or an engine
-/// replaced them all. A property with another value is kept: it is someone's decision.
+/// Returns the properties for other engines that the table lacks: someone removed them, or an
+/// engine replaced them all. A property with another value is kept: it is someone's decision.
 pub fn missing_properties(metadata: &TableMetadata) -> HashMap<String, String> {
     let missing = FOR_ENGINES.iter().filter(|(name, _)| !metadata.properties().contains_key(*name));
     missing.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()

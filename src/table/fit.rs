@@ -1,7 +1,7 @@
-//! Which cell a value is in a column as it stands, where no declaration says so.
+//! Converts values to cells of existing columns without a declared type.
 //!
-//! A value enters a column only if it is exact there. Kinds do not convert: a text enters no
-//! `long`, also not `"5"`, and no time is ever guessed.
+//! A value enters a column only if it is exact there. Kinds do not convert: a text never enters a
+//! `long`, not even `"5"`, and times are never guessed.
 
 use crate::number::Number;
 use crate::table::declared::{json_text, match_keys};
@@ -9,11 +9,11 @@ use crate::table::layout::Role;
 use crate::table::{Cell, ColumnType};
 use crate::value::{Set, Value};
 
-/// Digits of a `__decimal` sibling: all that 38 hold, nine of them after the point.
+/// Digits of a `__decimal` sibling: 38, nine of them after the point.
 const SIBLING_DECIMAL: (u32, u32) = (38, 9);
 
-/// The cell of a value in a field's own column; `json` where the column is a string that holds
-/// JSON text.
+/// Returns the cell of a value in a field's own column; `json` where the column is a string that
+/// holds JSON text.
 pub(super) fn cell(value: &Value, ty: &ColumnType, json: bool) -> Option<Cell> {
     match (value, ty) {
         (Value::Null, _) => Some(Cell::Null),
@@ -42,7 +42,7 @@ pub(super) fn cell(value: &Value, ty: &ColumnType, json: bool) -> Option<Cell> {
     }
 }
 
-/// The cell of a value in a text column that takes numbers as their literals, too.
+/// Returns the cell of a number, or a set of numbers, in a text column that holds their literals.
 pub(super) fn literal(value: &Value, ty: &ColumnType) -> Option<Cell> {
     match (value, ty) {
         (Value::Number(number), ColumnType::String) => {
@@ -57,7 +57,7 @@ pub(super) fn literal(value: &Value, ty: &ColumnType) -> Option<Cell> {
     }
 }
 
-/// Whether [`cell`] gives one, told without making it. May say no where it does.
+/// Returns whether [`cell`] gives one, without making it. May be `false` where it does.
 pub(super) fn surely_fits(value: &Value, ty: &ColumnType, json: bool) -> bool {
     match (value, ty) {
         (Value::Null, _) | (Value::Bool(_), ColumnType::Bool) => true,
@@ -67,7 +67,7 @@ pub(super) fn surely_fits(value: &Value, ty: &ColumnType, json: bool) -> bool {
     }
 }
 
-/// The sibling column that takes a value which its field's own column can't.
+/// Returns the role of the sibling column for a value that the field's own column can't hold.
 pub(super) fn sibling_role(value: &Value) -> Option<Role> {
     let (precision, scale) = SIBLING_DECIMAL;
     match value {
@@ -80,7 +80,7 @@ pub(super) fn sibling_role(value: &Value) -> Option<Role> {
     }
 }
 
-/// The type that a sibling column is made with.
+/// Returns the type of a new sibling column.
 pub(super) fn sibling_type(role: Role) -> ColumnType {
     let (precision, scale) = SIBLING_DECIMAL;
     match role {
@@ -91,7 +91,7 @@ pub(super) fn sibling_type(role: Role) -> ColumnType {
     }
 }
 
-/// The cell of a value in a sibling column of type `ty`, which someone may have changed.
+/// Returns the cell of a value in a sibling column of type `ty`, which someone may have changed.
 pub(super) fn sibling_cell(value: &Value, role: Role, ty: &ColumnType) -> Option<Cell> {
     match (role, value, ty) {
         (Role::Text, Value::Number(number), ColumnType::String) => {

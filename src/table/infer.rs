@@ -1,10 +1,10 @@
-//! The column that a field gets which nobody declared, from the values of the batch that adds it.
+//! Infers the column of an undeclared field from the values of the batch that adds it.
 
 use crate::table::ColumnType;
 use crate::table::layout::{Numbers, Role};
 use crate::value::{Set, Value};
 
-/// What a batch holds of one field.
+/// The values of one field in a batch, as far as they decide its column.
 #[derive(Debug, Default)]
 pub(super) struct Sample<'a> {
     first: Option<&'a Value>,
@@ -13,8 +13,8 @@ pub(super) struct Sample<'a> {
 }
 
 impl<'a> Sample<'a> {
-    /// Takes the field's next value.
-    pub(super) fn see(&mut self, value: &'a Value) {
+    /// Adds the field's next value.
+    pub(super) fn add(&mut self, value: &'a Value) {
         match value {
             Value::Null => return,
             Value::Number(it) => self.fractions |= it.as_i64().is_none(),
@@ -26,9 +26,9 @@ impl<'a> Sample<'a> {
         self.first.get_or_insert(value);
     }
 
-    /// The column for it: its kind is the first value's, and numbers are as `numbers` says; by
-    /// itself `long` where all of the field's numbers in the batch are, else `double`. `None` for a
-    /// field that is only null.
+    /// Returns the type and role of the column. The first value decides its kind, `numbers` the
+    /// type of numbers: by default `long` where all of the field's numbers in the batch are whole,
+    /// else `double`. `None` for a field with only nulls.
     pub(super) fn column(&self, numbers: Numbers) -> Option<(ColumnType, Role)> {
         let number = |fractions| match numbers {
             Numbers::Auto if fractions => ColumnType::Double,

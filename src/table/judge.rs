@@ -1,4 +1,4 @@
-//! Which rows a table's policy does not let in.
+//! Finds the rows that a table's policy does not let in.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -8,11 +8,11 @@ use crate::table::layout::{Layout, Misfits, NewColumns, Policy};
 use crate::table::owner::Home;
 use crate::table::resolve::{Spot, originals, resolve, values};
 
-/// Most characters of a field's name in a reject: senders choose them.
-const MOST_CHARS: usize = 120;
+/// Number of characters of a field's name in a reject: senders choose them.
+const MAX_CHARS: usize = 120;
 
-/// The rows that the policy does not let into a table of this layout, by their place, and why. The
-/// others are laid out as if these were not there.
+/// Returns the rows that the policy does not let into a table of this layout, by index, and the
+/// reasons. The other rows are placed as if these did not exist.
 pub fn judge(rows: &[Row], layout: &Layout, policy: &Policy) -> Vec<(usize, Reject)> {
     if policy.misfits == Misfits::Extra && policy.new_columns != NewColumns::Reject {
         return Vec::new();
@@ -21,7 +21,7 @@ pub fn judge(rows: &[Row], layout: &Layout, policy: &Policy) -> Vec<(usize, Reje
     let mut rejects = misfits(rows, &all, layout, policy);
     if policy.new_columns == NewColumns::Reject {
         let targets = resolve(&all, layout, policy);
-        for (at, row) in rows.iter().enumerate() {
+        for (index, row) in rows.iter().enumerate() {
             let new = values(row).find(|(original, value)| {
                 targets.get(original).is_none_or(|target| {
                     target.main == Home::Absent
@@ -29,20 +29,20 @@ pub fn judge(rows: &[Row], layout: &Layout, policy: &Policy) -> Vec<(usize, Reje
                 })
             });
             if let Some((original, _)) = new
-                && !rejects.iter().any(|(it, _)| *it == at)
+                && !rejects.iter().any(|(it, _)| *it == index)
             {
-                let name = shown(original);
-                let detail =
-                    format!("field `{name}` has no column for it, and the table takes no new ones");
-                rejects.push((at, Reject::new("new_column", detail)));
+                let name = printable(original);
+                let detail = format!("field `{name}` has no column, and the table adds no columns");
+                rejects.push((index, Reject::new("new_column", detail)));
             }
         }
-        rejects.sort_by_key(|(at, _)| *at);
+        rejects.sort_by_key(|(index, _)| *index);
     }
     rejects
 }
 
-/// The rows with a value that does not fit its declared column, where such rows are rejected.
+/// Returns the rows with a value that does not fit its declared column, where such rows are
+/// rejected.
 pub(super) fn misfits(
     rows: &[Row],
     originals: &BTreeSet<&str>,
@@ -54,30 +54,30 @@ pub(super) fn misfits(
     }
     let targets = resolve(originals, layout, policy);
     let mut rejects = Vec::new();
-    for (at, row) in rows.iter().enumerate() {
+    for (index, row) in rows.iter().enumerate() {
         let misfit = values(row).find_map(|(original, value)| {
             let target = targets.get(original)?;
             Some((target.base().to_owned(), target.misfit(value, &layout.columns)?))
         });
-        rejects.extend(misfit.map(|(name, ty)| (at, misfits_column(&name, ty))));
+        rejects.extend(misfit.map(|(name, ty)| (index, misfit_reject(&name, ty))));
     }
     rejects
 }
 
-fn misfits_column(name: &str, ty: &Declared) -> Reject {
+fn misfit_reject(name: &str, ty: &Declared) -> Reject {
     let ty = ty.column_type();
-    let detail = format!("its value for column `{}` is no {ty}", shown(name));
+    let detail = format!("its value for column `{}` is not a valid {ty}", printable(name));
     Reject::new("misfit", detail)
 }
 
-/// The rows but for those that are judged.
+/// Returns the rows without those that are rejected.
 pub(super) fn without<'r>(rows: &'r [Row], rejects: &[(usize, Reject)]) -> Vec<&'r Row> {
-    let out: HashSet<usize> = rejects.iter().map(|(at, _)| *at).collect();
-    let each = rows.iter().enumerate().filter(|(at, _)| !out.contains(at));
-    each.map(|(_, row)| row).collect()
+    let rejected: HashSet<usize> = rejects.iter().map(|(index, _)| *index).collect();
+    let left = rows.iter().enumerate().filter(|(index, _)| !rejected.contains(index));
+    left.map(|(_, row)| row).collect()
 }
 
-/// A name of a sender's choice, cut and without what would confuse a terminal.
-fn shown(name: &str) -> String {
-    name.chars().take(MOST_CHARS).flat_map(char::escape_debug).collect()
+/// Returns a name of a sender's choice, cut, with control characters escaped.
+fn printable(name: &str) -> String {
+    name.chars().take(MAX_CHARS).flat_map(char::escape_debug).collect()
 }

@@ -1,4 +1,4 @@
-//! The columns that a head has, who owns them, and the changes a batch asks for.
+//! The columns of a head, their owners, and the changes that a batch needs.
 
 use std::collections::BTreeMap;
 
@@ -19,34 +19,35 @@ pub struct Column {
     pub ty: ColumnType,
 }
 
-/// Who a column was made for. Written to the table by the commit that adds the column, so that
-/// names stay with their owners whatever order batches arrive in.
+/// The field that a column was made for. The commit that adds the column writes it to the table, so
+/// that names stay with their owners in whatever order batches arrive.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Owner {
-    /// Name the column was made with.
+    /// The name that the column was made with.
     pub name: String,
-    /// Field id it was made with. The store fills it in; a column that someone renamed is still
-    /// found by it.
+    /// The field id that it was made with, which the store fills in. It finds a column that someone
+    /// renamed.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub id: Option<i32>,
-    /// The record's name for it, after transforms.
+    /// The record's name of the field, after transforms.
     pub original: String,
-    /// What it holds.
+    /// The part of the field's values that it holds.
     pub role: Role,
-    /// The column was declared, and no field has filled it yet; the first that does is its owner.
+    /// Whether the column was declared and no field has filled it yet: the first to fill it owns
+    /// it.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub open: bool,
 }
 
 impl Owner {
-    /// Makes the column the field's for good.
+    /// Gives the column to a field for good.
     pub fn claim(&mut self, original: &str) {
         original.clone_into(&mut self.original);
         self.open = false;
     }
 }
 
-/// What a column holds of its original field.
+/// The part of its field's values that a column holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
@@ -58,7 +59,7 @@ pub enum Role {
     Double,
     /// Numbers that are exact in decimal(38,9).
     Decimal,
-    /// Text, and literals of numbers that nothing else holds.
+    /// Text, and literals of numbers that no other column holds.
     Text,
     /// Truth values.
     Bool,
@@ -67,8 +68,8 @@ pub enum Role {
 }
 
 impl Role {
-    /// What a sibling column of this role is named by (`price__double`); `None` for the column of
-    /// the field itself.
+    /// Returns the suffix of a sibling column of this role (`price__double`); `None` for the column
+    /// of the field itself.
     pub fn kind(self) -> Option<&'static str> {
         match self {
             Role::Main | Role::MainJson => None,
@@ -81,18 +82,18 @@ impl Role {
     }
 }
 
-/// A table as a batch finds it. Columns of the lineage (`_lw_…`) are not part of it.
+/// The columns of a table as a batch finds it, without those of the lineage (`_lw_…`).
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Layout {
     /// The record columns of the head's current schema.
     pub columns: Vec<Column>,
-    /// Every ownership that was ever recorded, also of columns that someone dropped since.
+    /// All owners that were ever recorded, even those of columns that someone dropped since.
     pub owners: Vec<Owner>,
-    /// Field id of `_lw_before`, where the table has it.
+    /// The field id of `_lw_before`, where the table has it.
     pub before: Option<i32>,
 }
 
-/// A change of the schema that a batch asks for before its files are written.
+/// A change of the schema that a batch needs before its files are written.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Change {
     /// A new optional column.
@@ -104,18 +105,18 @@ pub enum Change {
         /// Its name and owner; `owner.id` is `None`.
         owner: Owner,
     },
-    /// The first field that fills a declared column which was made before any record of it came.
+    /// The first field to fill a declared column becomes its owner.
     Claim {
-        /// Name that the column was made with.
+        /// The name that the column was made with.
         name: String,
-        /// The record's name for it.
+        /// The record's name of the field.
         original: String,
     },
     /// The column `_lw_before`.
     Before,
-    /// A legal widening of an existing column.
+    /// An existing column gets a wider type, as Iceberg allows.
     Widen {
-        /// Field id.
+        /// Its field id.
         id: i32,
         /// The wider type.
         to: ColumnType,
@@ -125,30 +126,30 @@ pub enum Change {
 /// Where the values of a field went.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Spread {
-    /// Values in all, nulls not counted.
+    /// Number of values, without nulls.
     pub values: u64,
-    /// In each of its sibling columns, by name.
+    /// Number of values in each of its sibling columns, by name.
     pub siblings: BTreeMap<String, u64>,
-    /// In `_lw_extra`.
+    /// Number of values in `_lw_extra`.
     pub extra: u64,
 }
 
-/// What the config says about a table, whoever writes it.
+/// The config of a table.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Policy {
     /// Declared columns in file order.
     pub columns: Vec<DeclaredColumn>,
-    /// Most record columns inference may bring a table to; declared columns are not limited.
+    /// Number of record columns up to which columns are inferred; declared columns are not limited.
     pub max_columns: usize,
-    /// What becomes of fields that have no column.
+    /// What happens to fields without a column.
     pub new_columns: NewColumns,
-    /// What becomes of values that do not fit their declared column.
+    /// What happens to values that do not fit their declared column.
     pub misfits: Misfits,
     /// `old_image = "json"`: rows of DynamoDB changes hold the old image in `_lw_before`.
     pub old_image: bool,
-    /// How columns are named.
+    /// The rule by which columns are named.
     pub names: Names,
-    /// The column that an undeclared number gets.
+    /// The column type of undeclared numbers.
     pub numbers: Numbers,
     /// `timestamps = "timestamptz"`: time columns are made with a zone, UTC.
     pub zoned: bool,
@@ -170,33 +171,34 @@ impl Default for Policy {
     }
 }
 
-/// `new_columns`: what becomes of a field that has no column, and of a value that needs a sibling
-/// column which is not there.
+/// `new_columns`: what happens to a field without a column, and to a value that needs a missing
+/// sibling column.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum NewColumns {
-    /// It gets one.
+    /// The column is added.
     #[default]
     Add,
-    /// It goes to `_lw_extra`.
+    /// The value goes to `_lw_extra`.
     Extra,
-    /// Its record is rejected.
+    /// The record is rejected.
     Reject,
 }
 
-/// `misfits`: what becomes of a value that does not fit its declared column.
+/// `misfits`: what happens to a value that does not fit its declared column.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Misfits {
-    /// It goes to `_lw_extra`.
+    /// The value goes to `_lw_extra`.
     #[default]
     Extra,
-    /// Its record is rejected.
+    /// The record is rejected.
     Reject,
 }
 
-/// `numbers`: the column that a number gets which nobody declared.
+/// `numbers`: the column type of undeclared numbers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Numbers {
-    /// `long` where all numbers of the field in the batch that adds it are whole, else `double`.
+    /// `long` where all numbers of the field in the batch that adds the column are whole, else
+    /// `double`.
     #[default]
     Auto,
     /// `double`
@@ -215,11 +217,11 @@ pub enum Numbers {
 /// A column of `[table."…".columns]`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DeclaredColumn {
-    /// Column name, or an original name that maps to one.
+    /// The column name, or the original name of a field, from which it follows.
     pub name: String,
-    /// Declared type.
+    /// The declared type.
     pub ty: Declared,
-    /// Column doc; default the original name.
+    /// The doc of the column; by default the original name.
     pub doc: Option<String>,
 }
 
@@ -227,9 +229,9 @@ pub struct DeclaredColumn {
 mod tests {
     use super::*;
 
-    /// Tables keep owners for ever, so every release must read what this one writes.
+    /// Tables keep owners for ever, so every later release must read them.
     #[test]
-    fn owners_are_written_as() {
+    fn the_format_of_owners_is_fixed() {
         let roles = [
             (Role::Main, "main"),
             (Role::MainJson, "main_json"),
@@ -246,8 +248,8 @@ mod tests {
             assert_eq!(serde_json::to_string(&owner).unwrap(), json);
             assert_eq!(serde_json::from_str::<Owner>(&json).unwrap(), owner);
         }
-        let asked: Owner =
+        let without_id: Owner =
             serde_json::from_str(r#"{"name":"a","original":"A","role":"main"}"#).unwrap();
-        assert_eq!(asked.id, None);
+        assert_eq!(without_id.id, None);
     }
 }

@@ -24,55 +24,55 @@ const fn time(name: &'static str, doc: &'static str) -> LineageColumn {
     LineageColumn { name, is_time: true, required: false, doc }
 }
 
-/// Names a record for ever, together with [`SOURCE`].
+/// Identifies a record for ever, together with [`SOURCE`].
 pub const ID: &str = "_lw_id";
-/// Where the record was born.
+/// The table, stream or queue where the record was created.
 pub const SOURCE: &str = "_lw_source";
 /// Shard, stream label or message group.
 pub const SHARD: &str = "_lw_shard";
 /// Orders the records of one key.
 pub const POSITION: &str = "_lw_position";
-/// When the record came into being; what tables are partitioned by.
+/// The time when the source received the record; tables are partitioned by it.
 pub const ARRIVED_AT: &str = "_lw_arrived_at";
-/// Hash of what the record says, where its route has an `id`.
+/// Hash of the record's content, where its route has an `id`.
 pub const DIGEST: &str = "_lw_digest";
-/// JSON of what the columns could not hold.
+/// The values that no column could hold, as JSON.
 pub const EXTRA: &str = "_lw_extra";
 
 /// The lineage columns of a table of records, in schema order.
 pub const RECORD: [LineageColumn; 11] = [
-    text(ID, true, "names the record within its source, for ever"),
-    text(SOURCE, true, "ARN of the table, stream or queue the record was born in"),
+    text(ID, true, "identifies the record within its source, for ever"),
+    text(SOURCE, true, "ARN of the table, stream or queue where the record was created"),
     text(SHARD, false, "Kinesis shard, DynamoDB stream label, or FIFO message group"),
     text("_lw_key", false, "Kinesis partition key, DynamoDB keys as JSON, or FIFO message group"),
-    text(POSITION, true, "orders the records of one source, shard and key; compares as text"),
+    text(POSITION, true, "order of the records of one source, shard and key, compared as text"),
     text("_lw_op", true, "event, insert, update, delete or read"),
     text("_lw_deleted_by", false, "who deleted the item: ttl or user"),
-    time("_lw_event_at", "when it happened, UTC"),
-    time(ARRIVED_AT, "when the source took it in, UTC"),
-    text(DIGEST, false, "hash of the record's content, where the route has an id"),
-    text(EXTRA, false, "what the columns could not hold, as JSON"),
+    time("_lw_event_at", "time of the event, UTC"),
+    time(ARRIVED_AT, "time when the source received the record, UTC"),
+    text(DIGEST, false, "hash of the record's content, where its route has an id"),
+    text(EXTRA, false, "values that no column could hold, as JSON"),
 ];
 
-/// What tables of changes have beside [`RECORD`] where they ask for it.
+/// The column beside [`RECORD`] of tables of changes with `old_image = "json"`.
 pub const BEFORE: LineageColumn = text("_lw_before", false, "the item before the change, as JSON");
 
 /// The lineage columns of the quarantine table.
 pub const QUARANTINE: [LineageColumn; 5] = [
-    text(ID, true, "names the record; sha256: of its bytes where it has no identity"),
-    text(SOURCE, true, "ARN of the table, stream or queue the record was born in"),
+    text(ID, true, "identifies the record; sha256:… of its bytes where it has no id"),
+    text(SOURCE, true, "ARN of the table, stream or queue where the record was created"),
     text(SHARD, false, "Kinesis shard, DynamoDB stream label, or FIFO message group"),
-    text(POSITION, false, "orders the records of one source, shard and key; compares as text"),
-    time(ARRIVED_AT, "when the source took it in, UTC"),
+    text(POSITION, false, "order of the records of one source, shard and key, compared as text"),
+    time(ARRIVED_AT, "time when the source received the record, UTC"),
 ];
 
 impl LineageColumn {
-    /// Its type in a table.
+    /// Returns its type in a table.
     pub fn column_type(&self) -> ColumnType {
         if self.is_time { ColumnType::Timestamp } else { ColumnType::String }
     }
 
-    /// Its value for a row; `extra` is what placing left over.
+    /// Returns its value for a row; `extra` has the values that no column holds.
     pub fn cell(&self, lineage: &Lineage, extra: Option<&str>) -> Cell {
         let text = |it: &Option<String>| it.clone().map_or(Cell::Null, Cell::Text);
         let time = |it: Option<crate::time::Timestamp>| {

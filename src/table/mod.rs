@@ -1,7 +1,7 @@
-//! What a table is made of: column types, cells, the columns a head has and who owns them.
+//! The parts of a table: column types, cells, the columns of a head and their owners.
 //!
-//! [`layout`] says what a table has, [`place`] decides where each value of a batch goes. Both are
-//! pure: no I/O, no clock, no randomness.
+//! [`layout`] describes the columns of a table, [`place`] decides where each value of a batch goes.
+//! Both are pure: no I/O, no clock, no randomness.
 
 pub mod declared;
 pub mod layout;
@@ -24,7 +24,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use crate::json;
 use crate::time::{self, Timestamp};
 
-/// The type of a column as it stands in the table; what Iceberg calls it is in `Display`.
+/// The type of a column in a table; `Display` prints Iceberg's name of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ColumnType {
     /// `boolean`
@@ -58,7 +58,7 @@ pub enum ColumnType {
     List(Box<ColumnType>),
     /// `struct<name: type, …>`, fields nullable
     Struct(Vec<(String, ColumnType)>),
-    /// A type that Lakeward never writes; someone else added the column.
+    /// A type that Lakeward never writes, of a column that someone else added.
     Other(String),
 }
 
@@ -80,8 +80,8 @@ impl std::fmt::Display for ColumnType {
             ColumnType::List(element) => write!(f, "list<{element}>"),
             ColumnType::Struct(fields) => {
                 f.write_str("struct<")?;
-                for (at, (name, ty)) in fields.iter().enumerate() {
-                    let comma = if at == 0 { "" } else { ", " };
+                for (index, (name, ty)) in fields.iter().enumerate() {
+                    let comma = if index == 0 { "" } else { ", " };
                     write!(f, "{comma}{name}: {ty}")?;
                 }
                 f.write_str(">")
@@ -125,16 +125,16 @@ pub enum Cell {
 impl Cell {
     /// Appends the cell of a column of type `ty` as JSON: numbers shortest (`20.0` for a double),
     /// decimals as text with all digits of the scale, times in UTC without a zone, binary as
-    /// base64. A float that JSON has no number for, and a time outside the years 1 to 9999, which
-    /// only others write, become text.
+    /// base64. A float without a JSON number, and a time outside the years 1 to 9999, which only
+    /// others write, become text.
     pub fn write_json(&self, ty: &ColumnType, out: &mut String) {
         match self {
             Cell::Null => out.push_str("null"),
             Cell::Bool(it) => out.push_str(if *it { "true" } else { "false" }),
-            Cell::Int(it) => write_shown(it, out),
-            Cell::Long(it) => write_shown(it, out),
-            Cell::Float(it) if it.is_finite() => write_shown(&format_args!("{it:?}"), out),
-            Cell::Double(it) if it.is_finite() => write_shown(&format_args!("{it:?}"), out),
+            Cell::Int(it) => write_display(it, out),
+            Cell::Long(it) => write_display(it, out),
+            Cell::Float(it) if it.is_finite() => write_display(&format_args!("{it:?}"), out),
+            Cell::Double(it) if it.is_finite() => write_display(&format_args!("{it:?}"), out),
             Cell::Float(it) => json::write_string(&it.to_string(), out),
             Cell::Double(it) => json::write_string(&it.to_string(), out),
             Cell::Decimal(unscaled) => {
@@ -167,8 +167,8 @@ impl Cell {
     }
 }
 
-/// Appends what prints as itself.
-fn write_shown(it: &impl std::fmt::Display, out: &mut String) {
+/// Appends a value as it prints.
+fn write_display(it: &impl std::fmt::Display, out: &mut String) {
     // Writing to a String does not fail.
     write!(out, "{it}").ok();
 }
@@ -182,8 +182,8 @@ fn write_joined<T>(
     write: impl Fn(T, &mut String),
 ) {
     out.push(open);
-    for (at, item) in items.into_iter().enumerate() {
-        if at > 0 {
+    for (index, item) in items.into_iter().enumerate() {
+        if index > 0 {
             out.push(',');
         }
         write(item, out);
@@ -191,7 +191,7 @@ fn write_joined<T>(
     out.push(close);
 }
 
-/// A decimal with `scale` digits after the point: `1990` and 2 → `19.90`.
+/// Prints a decimal with `scale` digits after the point: `1990` and 2 → `19.90`.
 fn decimal_text(unscaled: i128, scale: u32) -> String {
     let sign = if unscaled < 0 { "-" } else { "" };
     let digits = unscaled.unsigned_abs();

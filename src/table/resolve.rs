@@ -1,6 +1,6 @@
-//! Which columns a field's values may go to, in a table as it stands.
+//! Resolves the fields of a batch to the columns of a table.
 //!
-//! A field is resolved once per batch. No column is given to two fields of a batch.
+//! A field is resolved once per batch. No two fields of a batch get the same column.
 
 use std::borrow::Borrow;
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -19,47 +19,47 @@ const SIBLINGS: [Role; 5] = [Role::Double, Role::Decimal, Role::Text, Role::Bool
 /// A declared column and where it is in a layout.
 #[derive(Debug)]
 pub(super) struct Slot<'a> {
-    /// Its column name, also where someone has renamed the column since.
+    /// The name of its column, even where someone has renamed the column since.
     pub(super) column: String,
     /// Its declaration.
     pub(super) declared: &'a DeclaredColumn,
-    /// Where it is.
+    /// Its column in the layout.
     pub(super) home: Home,
-    /// Who it was made for, where that is recorded.
+    /// The owner it was made for, where that is recorded.
     pub(super) owner: Option<&'a Owner>,
 }
 
-/// Where the values of one field of a batch may go.
+/// The columns for the values of one field of a batch.
 #[derive(Debug)]
 pub(super) struct Target<'a> {
     /// Its own column.
     pub(super) main: Home,
-    /// What its siblings are named after.
+    /// The name that the names of its siblings begin with.
     base: String,
-    /// What is declared of it.
-    says: Option<&'a Declared>,
-    /// How values enter its own column, where that is as declared.
+    /// Its declared type.
     declared: Option<&'a Declared>,
-    /// Its own column is a string that holds JSON text.
+    /// Its declared type, where its own column is of that type.
+    as_declared: Option<&'a Declared>,
+    /// Whether its own column is a string that holds JSON text.
     json: bool,
-    /// Its own column takes numbers as text.
+    /// Whether its own column takes numbers as text.
     literals: bool,
     siblings: [Home; SIBLINGS.len()],
 }
 
-/// Where one value goes.
+/// The place of one value.
 #[derive(Debug, PartialEq)]
 pub(super) enum Spot {
-    /// Into the column at this index.
+    /// The column at this index.
     Column(usize, Cell),
-    /// Into a sibling column that was never made.
+    /// A sibling column that was never made.
     Missing(Role),
-    /// Into `_lw_extra`.
+    /// `_lw_extra`
     Extra,
 }
 
-/// The declared columns of a table, without those that mean a column another one already means,
-/// or a sibling.
+/// Returns the declared columns of a table, without those for the same column as an earlier one, or
+/// for a sibling.
 pub(super) fn slots<'a>(index: &Index<'a>, policy: &'a Policy) -> Vec<Slot<'a>> {
     let mut slots: Vec<Slot<'a>> = Vec::new();
     for declared in &policy.columns {
@@ -68,7 +68,7 @@ pub(super) fn slots<'a>(index: &Index<'a>, policy: &'a Policy) -> Vec<Slot<'a>> 
         let (owner, home) = match index.owner_of(&key) {
             Some((owner, _)) if owner.role.kind().is_some() => continue,
             Some((owner, home)) => (Some(owner), home),
-            // Under another rule of names it may have had a column made: that is still its own.
+            // A column that was made for it under another rule of names is still its own.
             None => match index.main(&declared.name) {
                 Some((owner, home)) => {
                     column.clone_from(&owner.name);
@@ -88,7 +88,7 @@ pub(super) fn slots<'a>(index: &Index<'a>, policy: &'a Policy) -> Vec<Slot<'a>> 
     slots
 }
 
-/// What tells short names apart.
+/// Returns the key that tells short names apart.
 fn key(original: &str, names: Names) -> String {
     name::short(original, names).to_lowercase()
 }
@@ -96,13 +96,13 @@ fn key(original: &str, names: Names) -> String {
 /// The fields of a batch by short name, without those that own a column.
 #[derive(Debug)]
 pub(super) struct Newcomers<'r> {
-    /// Short names in lower case: case never tells two names apart.
+    /// By short name in lower case: case never tells two names apart.
     by_short: HashMap<String, Vec<&'r str>>,
     names: Names,
 }
 
 impl<'r> Newcomers<'r> {
-    /// Sorts out `originals`.
+    /// Groups those of `originals` that own no column.
     pub(super) fn new(originals: &BTreeSet<&'r str>, index: &Index<'_>, names: Names) -> Self {
         let mut by_short: HashMap<String, Vec<&'r str>> = HashMap::new();
         for original in originals.iter().filter(|it| index.main(it).is_none()) {
@@ -111,7 +111,8 @@ impl<'r> Newcomers<'r> {
         Self { by_short, names }
     }
 
-    /// Those of this short name, the one that is called exactly so first, the others in order.
+    /// Returns those of this short name: first the one that is called exactly so, then the others
+    /// in order.
     fn called(&self, short: &str) -> Vec<&'r str> {
         let mut found = self.by_short.get(short).cloned().unwrap_or_default();
         found.sort_by_key(|it| (*it != short, *it));
@@ -120,10 +121,10 @@ impl<'r> Newcomers<'r> {
 }
 
 impl Slot<'_> {
-    /// The one field of a batch that fills the column.
+    /// Returns the one field of a batch that fills the column.
     ///
-    /// The recorded owner, if the batch has it. Else, unless a field is known to own the column,
-    /// the one that is called as declared, or like the column, or first in order.
+    /// This is the recorded owner, if the batch has it. Else, unless a field is known to own the
+    /// column, it is the one that is called as declared, or like the column, or first in order.
     pub(super) fn field<'r>(
         &self,
         originals: &BTreeSet<&'r str>,
@@ -133,7 +134,7 @@ impl Slot<'_> {
             if let Some(original) = originals.get(owner.original.as_str()) {
                 return Some(original);
             }
-            // Under another rule of names, or another name, it waits for its own field.
+            // Made under another rule of names, or by another name, it waits for its own field.
             let name = name::declared(&self.declared.name, newcomers.names);
             if !owner.open || owner.name.to_lowercase() != name.to_lowercase() {
                 return None;
@@ -151,13 +152,13 @@ impl Slot<'_> {
     }
 }
 
-/// The values of a row that are not null.
+/// Returns the values of a row that are not null.
 pub(super) fn values(row: &Row) -> impl Iterator<Item = (&str, &Value)> {
     let fields = row.fields.iter().map(|(original, value)| (original.as_str(), value));
     fields.filter(|(_, value)| !matches!(value, Value::Null))
 }
 
-/// The fields of a batch that have a value.
+/// Returns the fields of a batch that have a value.
 pub(super) fn originals<R: Borrow<Row>>(rows: &[R]) -> BTreeSet<&str> {
     let fields = rows.iter().flat_map(|row| values(row.borrow()));
     let seen: HashSet<&str> = fields.map(|(original, _)| original).collect();
@@ -186,7 +187,7 @@ pub(super) fn resolve<'r, 'a>(
         if let Some((owner, home)) = index.main(original)
             && !targets.contains_key(original)
         {
-            // Another field's declared column is no home, whoever had it made.
+            // The declared column of another field is not for it, even if it was made for it.
             let lost = home.column().is_some_and(|it| !claimed.insert(it));
             let main = if lost { Home::Dropped } else { home };
             targets.insert(original, Target::of_owner(owner, main, original, &index, policy));
@@ -209,7 +210,7 @@ impl<'a> Target<'a> {
     fn of_slot(slot: &Slot<'a>, original: &str, index: &Index<'_>, layout: &Layout) -> Self {
         let declared_json = slot.declared.ty == Declared::Json;
         let json = slot.owner.map_or(declared_json, |it| it.role == Role::MainJson);
-        let stored = slot.home.column().and_then(|at| layout.columns.get(at));
+        let stored = slot.home.column().and_then(|it| layout.columns.get(it));
         let as_declared = stored.is_some_and(|it| {
             same_storage(&slot.declared.ty.column_type(), &it.ty)
                 && (it.ty != ColumnType::String || json == declared_json)
@@ -217,8 +218,8 @@ impl<'a> Target<'a> {
         Self {
             main: slot.home,
             base: slot.column.clone(),
-            says: Some(&slot.declared.ty),
-            declared: as_declared.then_some(&slot.declared.ty),
+            declared: Some(&slot.declared.ty),
+            as_declared: as_declared.then_some(&slot.declared.ty),
             json,
             literals: false,
             siblings: siblings(original, index),
@@ -235,8 +236,8 @@ impl<'a> Target<'a> {
         Self {
             main,
             base: owner.name.clone(),
-            says: None,
             declared: None,
+            as_declared: None,
             json: owner.role == Role::MainJson,
             literals: policy.numbers == Numbers::Text && owner.role == Role::Main,
             siblings: siblings(original, index),
@@ -247,43 +248,43 @@ impl<'a> Target<'a> {
         let literals = policy.numbers == Numbers::Text;
         let siblings = siblings(original, index);
         let base = name::short(original, policy.names);
-        Self { main, base, says: None, declared: None, json: false, literals, siblings }
+        Self { main, base, declared: None, as_declared: None, json: false, literals, siblings }
     }
 
-    /// What the field's columns are named after.
+    /// Returns the name that the names of the field's columns begin with.
     pub(super) fn base(&self) -> &str {
         &self.base
     }
 
-    /// The declared type that a value does not fit, and neither the column, which may be wider by
-    /// now.
+    /// Returns the declared type, where a value fits neither it nor the column, which may be wider
+    /// by now.
     pub(super) fn misfit(&self, value: &Value, columns: &[Column]) -> Option<&Declared> {
-        let declared = self.says.filter(|it| it.fit(value).is_none())?;
-        let stored = find(self.main, columns).filter(|_| self.declared.is_none());
+        let declared = self.declared.filter(|it| it.fit(value).is_none())?;
+        let stored = find(self.main, columns).filter(|_| self.as_declared.is_none());
         let fits = stored.is_some_and(|(_, it)| fit::cell(value, &it.ty, self.json).is_some());
         (!fits).then_some(declared)
     }
 
-    /// Whether the value goes to the field's own column or to `_lw_extra` in any case, told
+    /// Returns whether the value goes to the field's own column or to `_lw_extra` in any case,
     /// without making the cell.
     pub(super) fn needs_no_sibling(&self, value: &Value, columns: &[Column]) -> bool {
-        let Some(column) = self.main.column().and_then(|at| columns.get(at)) else { return true };
-        self.declared.is_some() || fit::surely_fits(value, &column.ty, self.json)
+        let Some(column) = self.main.column().and_then(|it| columns.get(it)) else { return true };
+        self.as_declared.is_some() || fit::surely_fits(value, &column.ty, self.json)
     }
 
-    /// Where a value that is not null goes.
+    /// Returns the place of a value that is not null.
     pub(super) fn spot(&self, value: &Value, columns: &[Column]) -> Spot {
-        let Some((at, column)) = find(self.main, columns) else { return Spot::Extra };
-        if let Some(declared) = self.declared {
-            return declared.fit(value).map_or(Spot::Extra, |cell| Spot::Column(at, cell));
+        let Some((index, column)) = find(self.main, columns) else { return Spot::Extra };
+        if let Some(declared) = self.as_declared {
+            return declared.fit(value).map_or(Spot::Extra, |cell| Spot::Column(index, cell));
         }
         if let Some(cell) = fit::cell(value, &column.ty, self.json) {
-            return Spot::Column(at, cell);
+            return Spot::Column(index, cell);
         }
         if self.literals
             && let Some(cell) = fit::literal(value, &column.ty)
         {
-            return Spot::Column(at, cell);
+            return Spot::Column(index, cell);
         }
         let Some(role) = fit::sibling_role(value) else { return Spot::Extra };
         let home = SIBLINGS.iter().zip(self.siblings).find(|(it, _)| **it == role);
@@ -292,20 +293,22 @@ impl<'a> Target<'a> {
             return Spot::Missing(role);
         }
         find(home, columns)
-            .and_then(|(at, it)| Some(Spot::Column(at, fit::sibling_cell(value, role, &it.ty)?)))
+            .and_then(|(index, it)| {
+                Some(Spot::Column(index, fit::sibling_cell(value, role, &it.ty)?))
+            })
             .unwrap_or(Spot::Extra)
     }
 }
 
 fn find(home: Home, columns: &[Column]) -> Option<(usize, &Column)> {
-    home.column().and_then(|at| Some((at, columns.get(at)?)))
+    home.column().and_then(|index| Some((index, columns.get(index)?)))
 }
 
 fn siblings(original: &str, index: &Index<'_>) -> [Home; SIBLINGS.len()] {
     SIBLINGS.map(|role| index.sibling(original, role))
 }
 
-/// Whether cells of a declared type go into a column of type `stored` as they are.
+/// Returns whether cells of a declared type go into a column of type `stored` as they are.
 fn same_storage(declared: &ColumnType, stored: &ColumnType) -> bool {
     match (declared, stored) {
         (ColumnType::Timestamp, ColumnType::Timestamptz) => true,

@@ -64,7 +64,7 @@ BREAKS = {
     "spoil files on an unknown outcome": [
         (
             COMMIT,
-            '                    tracing::warn!(table = %self.table.name, %error, "the outcome of a swap is unknown");\n',
+            '                    tracing::warn!(table = %self.table.name, %error, "unknown outcome of a swap");\n',
             "                    for file in self.own_files.drain() {\n"
             "                        drop(self.table.files.write(&file, bytes::Bytes::new()).await);\n"
             "                    }\n                    self.written = None;\n",

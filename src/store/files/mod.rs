@@ -63,8 +63,8 @@ pub trait Files: fmt::Debug + Send + Sync {
         bytes: Bytes,
     ) -> Call<'a, bool>;
 
-    /// Proves that the conditions of [`Files::create`] and [`Files::replace`] are honoured, where that
-    /// is not known; called before a head is changed.
+    /// Proves that the conditions of [`Files::create`] and [`Files::replace`] are honoured, where
+    /// that is not known; called before a head is changed.
     fn prove(&self) -> Call<'_, ()> {
         Box::pin(async { Ok(()) })
     }

@@ -8,8 +8,8 @@ use bytes::Bytes;
 use crate::digest::sha256_hex;
 use crate::store::files::{Call, Created, Files, Tagged};
 
-/// Files in memory over other files: reads fall through, writes do not. The real commit runs on it, so
-/// a dry run does exactly what a run would do.
+/// Files in memory over other files: reads fall through, writes do not. The real commit runs on it,
+/// so a dry run does exactly what a run would do.
 #[derive(Debug)]
 pub struct Overlay {
     under: Arc<dyn Files>,

@@ -32,8 +32,8 @@ pub struct VersionFiles {
     cached: Mutex<Option<CachedVersion>>,
 }
 
-/// A version as it was read or written. Its number alone does not identify it: a lake may be removed
-/// and created again under a running process.
+/// A version as it was read or written. Its number alone does not identify it: a lake may be
+/// removed and created again under a running process.
 #[derive(Debug, Clone)]
 struct CachedVersion {
     number: u64,
@@ -161,7 +161,10 @@ impl VersionFiles {
                 target = self.probe(target).await?;
             }
         }
-        tracing::warn!(hint = %location, "other writers keep changing the version hint; the next load repairs it");
+        tracing::warn!(
+            hint = %location,
+            "other writers keep changing the version hint; the next load repairs it"
+        );
         Ok(())
     }
 
@@ -259,8 +262,8 @@ impl Head for VersionFiles {
     }
 }
 
-/// Returns the text of metadata, unless its times go backwards: the library writes such metadata and
-/// does not read it, and an unreadable version must never become the head.
+/// Returns the text of metadata, unless its times go backwards: the library writes such metadata
+/// and does not read it, and an unreadable version must never become the head.
 fn text(metadata: &TableMetadata) -> Result<Bytes, String> {
     let logged = metadata.history().last().map(SnapshotLog::timestamp_ms);
     let before = metadata.metadata_log().last().map(|it| it.timestamp_ms);

@@ -1,4 +1,4 @@
-//! Reads `list<struct<id: long, at: timestamp(ms)>>`, and helps whoever wrote something else.
+//! Parses `list<struct<id: long, at: timestamp(ms)>>`, and suggests a type for any other text.
 
 use crate::number::MAX_PRECISION;
 use crate::table::declared::{BadType, Declared, field_name};
@@ -7,12 +7,12 @@ use crate::time::TimeUnit;
 /// Deepest nesting of lists and structs; deeper data is better declared as `json`.
 const MAX_NESTING: usize = 16;
 
-/// What a declared type may be.
+/// The declared types.
 const KNOWN: &str = "string, bool, int, long, float, double, decimal(p,s), date, \
                      timestamp(s|ms|us|ns|rfc3339), binary, uuid, list<…>, struct<name: …>, json";
 
-/// Names from elsewhere, and what they are called here.
-const ELSEWHERE: [(&str, &str); 31] = [
+/// Names of types in other systems, and the declared types for them.
+const FOREIGN_NAMES: [(&str, &str); 31] = [
     ("text", "string"),
     ("str", "string"),
     ("varchar", "string"),
@@ -56,11 +56,11 @@ impl std::str::FromStr for Declared {
         if reader.rest.is_empty() {
             return Ok(ty);
         }
-        Err(BadType(format!("`{}` is left over after the type", reader.rest)))
+        Err(BadType(format!("unexpected `{}` after the type", reader.rest)))
     }
 }
 
-/// A reader of the grammar, and what it has not read yet.
+/// A reader of the grammar, with the text that it has not read yet.
 struct Reader<'a> {
     rest: &'a str,
 }
@@ -99,8 +99,8 @@ impl<'a> Reader<'a> {
     }
 
     fn decimal(&mut self) -> Result<Declared, BadType> {
-        const SHAPE: &str = "a decimal names its digits and how many of them follow the point: \
-                             decimal(12,2)";
+        const SHAPE: &str = "a decimal names the number of its digits, and how many of them follow \
+                             the point: decimal(12,2)";
         self.expect('(', SHAPE)?;
         let precision = self.word().parse::<u32>().ok();
         self.expect(',', SHAPE)?;
@@ -111,7 +111,7 @@ impl<'a> Reader<'a> {
                 Ok(Declared::Decimal { precision, scale })
             }
             (Some(_), Some(_)) => Err(BadType(format!(
-                "a decimal has 1 to {MAX_PRECISION} digits, and no more than that follow the \
+                "a decimal has 1 to {MAX_PRECISION} digits, and at most all of them follow the \
                  point: decimal(12,2)"
             ))),
             _ => Err(BadType(SHAPE.to_owned())),
@@ -164,7 +164,7 @@ impl<'a> Reader<'a> {
         self.rest = self.rest.trim_start();
     }
 
-    /// The letters, digits and `_` that come next.
+    /// Reads the letters, digits and `_` that come next.
     fn word(&mut self) -> &'a str {
         self.blanks();
         let end = self
@@ -195,18 +195,18 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// What to say about a word that is no type.
+/// Makes the error of a word that is not a type.
 fn unknown(word: &str) -> BadType {
     if word.is_empty() {
-        return BadType(format!("a type is missing; there are {KNOWN}"));
+        return BadType(format!("a type is missing; the types are {KNOWN}"));
     }
     let lower = word.to_ascii_lowercase();
-    let here = KNOWN
+    let suggestion = KNOWN
         .split(", ")
         .find(|it| it.split(['(', '<']).next() == Some(lower.as_str()))
-        .or_else(|| ELSEWHERE.iter().find(|(name, _)| *name == lower).map(|(_, here)| *here));
-    match here {
-        Some(here) => BadType(format!("`{word}` is no type; did you mean {here}?")),
-        None => BadType(format!("`{word}` is no type; there are {KNOWN}")),
+        .or_else(|| FOREIGN_NAMES.iter().find(|(name, _)| *name == lower).map(|(_, ours)| *ours));
+    match suggestion {
+        Some(it) => BadType(format!("`{word}` is not a type; did you mean {it}?")),
+        None => BadType(format!("`{word}` is not a type; the types are {KNOWN}")),
     }
 }

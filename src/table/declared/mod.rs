@@ -1,7 +1,7 @@
 //! Declared column types: `decimal(12,2)`, `timestamp(ms)`, `list<string>`, `json`, …
 //!
-//! A declared type says which values fit and what they become. Nothing is rounded and no kind is
-//! turned into another: what does not fit is left to the caller.
+//! A declared type tells which values fit and what they become. Nothing is rounded and kinds never
+//! convert: a value that does not fit is left to the caller.
 
 mod grammar;
 
@@ -14,7 +14,7 @@ use crate::table::{Cell, ColumnType};
 use crate::time::{self, TimeUnit, Timestamp};
 use crate::value::{Fields, Set, Value};
 
-/// A type as a config declares it.
+/// A type that a config declares.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Declared {
     /// `string`
@@ -38,13 +38,13 @@ pub enum Declared {
     },
     /// `date`, from `YYYY-MM-DD`
     Date,
-    /// `timestamp(s|ms|us|ns)`, from a number or the same as text
+    /// `timestamp(s|ms|us|ns)`, from a number or its text
     Epoch(TimeUnit),
     /// `timestamp(rfc3339)`
     Rfc3339,
-    /// `binary`; from JSON it is base64
+    /// `binary`, in JSON from base64
     Binary,
-    /// `uuid`, checked and stored as lower-case string
+    /// `uuid`, checked, and stored as a lower-case string
     Uuid,
     /// `list<…>`
     List(Box<Declared>),
@@ -54,13 +54,13 @@ pub enum Declared {
     Json,
 }
 
-/// Why a text is no declared type; says what would be.
+/// An error of a text that is not a declared type, with a suggestion.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct BadType(pub String);
 
 impl Declared {
-    /// The column type it is stored in.
+    /// Returns the column type that stores it.
     pub fn column_type(&self) -> ColumnType {
         match self {
             Declared::String | Declared::Uuid | Declared::Json => ColumnType::String,
@@ -80,9 +80,9 @@ impl Declared {
         }
     }
 
-    /// The cell of a value, exact; `None` when it misfits. Kinds never convert: digits do not
-    /// enter a `string`, `"true"` no `bool`. `Null` fits everything. A map enters a `struct` only
-    /// whole: a key that the struct lacks makes the map a misfit.
+    /// Returns the exact cell of a value; `None` when the value does not fit. Kinds never convert:
+    /// digits do not enter a `string`, nor `"true"` a `bool`. `Null` fits every type. A map enters
+    /// a `struct` only whole: a key that the struct lacks makes the map a misfit.
     pub fn fit(&self, value: &Value) -> Option<Cell> {
         match (self, value) {
             (_, Value::Null) => Some(Cell::Null),
@@ -123,7 +123,7 @@ impl Declared {
             Declared::Epoch(_) => self.fit_number(&Number::parse(text).ok()?),
             Declared::Rfc3339 => Some(Cell::Micros(Timestamp::from_rfc3339(text)?.micros())),
             Declared::Binary => Some(Cell::Binary(BASE64.decode(text).ok()?)),
-            // 36 characters: the hyphenated form, none of the others that the crate reads.
+            // 36 characters: the hyphenated form, not the others that the crate reads.
             Declared::Uuid if text.len() == 36 => {
                 Some(Cell::Text(uuid::Uuid::try_parse(text).ok()?.hyphenated().to_string()))
             }
@@ -131,7 +131,7 @@ impl Declared {
         }
     }
 
-    /// The elements of a set in a list of this type.
+    /// Returns the elements of a set as a list of this type.
     fn fit_set(&self, set: &Set) -> Option<Cell> {
         let cells: Option<Vec<Cell>> = match set {
             Set::Text(items) => items.iter().map(|it| self.fit(&Value::Text(it.clone()))).collect(),
@@ -146,15 +146,15 @@ impl Declared {
     }
 }
 
-/// A value as JSON text, keys as delivered.
+/// Returns a value as JSON text, keys as delivered.
 pub(in crate::table) fn json_text(value: &Value) -> String {
     let mut text = String::new();
     value.write_json(false, &mut text);
     text
 }
 
-/// The name of a struct's field for a key: the key itself where it is a name, else its short
-/// name. Iceberg's reserved names are reserved for columns only.
+/// Returns the name of a struct's field for a key: the key itself where it is a valid name, else
+/// its short name. Iceberg's reserved names are reserved for columns only.
 pub(in crate::table) fn field_name(key: &str) -> String {
     let plain = key.bytes().all(|it| matches!(it, b'a'..=b'z' | b'0'..=b'9' | b'_'))
         && !key.starts_with(|it: char| it.is_ascii_digit())
@@ -162,8 +162,8 @@ pub(in crate::table) fn field_name(key: &str) -> String {
     if plain { key.to_owned() } else { name::snake(key) }
 }
 
-/// Pairs each field of a struct with its key in `map`; `None` where a key has no field or two
-/// keys mean the same one.
+/// Pairs each field of a struct with its value in `map`; `None` where a key has no field or two
+/// keys have the same field.
 pub(in crate::table) fn match_keys<'a>(
     names: impl Iterator<Item = &'a str>,
     map: &'a Fields,
@@ -172,8 +172,8 @@ pub(in crate::table) fn match_keys<'a>(
         map.iter().map(|(key, value)| (field_name(key), value)).collect();
     let mut found = Vec::new();
     for name in names {
-        let at = keys.iter().position(|(key, _)| *key == name);
-        found.push(at.map(|at| keys.swap_remove(at).1));
+        let index = keys.iter().position(|(key, _)| *key == name);
+        found.push(index.map(|it| keys.swap_remove(it).1));
     }
     keys.is_empty().then_some(found)
 }

@@ -1,4 +1,4 @@
-//! The grammar of declared types, and what fits them.
+//! The grammar of declared types, and the values that fit them.
 
 use proptest::prelude::*;
 
@@ -48,7 +48,7 @@ fn types_are_read_and_stored_as() {
 }
 
 #[test]
-fn what_is_no_type_gets_help() {
+fn an_invalid_type_gets_a_suggestion() {
     for (ty, help) in [
         ("", "a type is missing"),
         ("Integer", "did you mean int?"),
@@ -56,12 +56,12 @@ fn what_is_no_type_gets_help() {
         ("Decimal(1,2)", "did you mean decimal(p,s)?"),
         ("timestamptz", "did you mean timestamp(rfc3339)?"),
         ("array<string>", "did you mean list<…>?"),
-        ("money", "there are string, bool"),
+        ("money", "the types are string, bool"),
         ("decimal", "decimal(12,2)"),
         ("decimal(39,2)", "1 to 38 digits"),
         ("decimal(0,0)", "1 to 38 digits"),
-        ("decimal(2,3)", "no more than that follow"),
-        ("decimal(x,2)", "names its digits"),
+        ("decimal(2,3)", "at most all of them follow"),
+        ("decimal(x,2)", "names the number of its digits"),
         ("decimal(12,2", "`)` is missing"),
         ("timestamp", "timestamp(ms)"),
         ("timestamp(m)", "timestamp(ms)"),
@@ -71,8 +71,8 @@ fn what_is_no_type_gets_help() {
         ("struct<>", "names its fields"),
         ("struct<a long>", "`:` is missing"),
         ("struct<orderId: long, order_id: long>", "two fields of a struct"),
-        ("string string", "`string` is left over"),
-        ("list<string>>", "`>` is left over"),
+        ("string string", "unexpected `string` after"),
+        ("list<string>>", "unexpected `>` after"),
     ] {
         let error = ty.parse::<Declared>().unwrap_err().to_string();
         assert!(error.contains(help), "{ty}: {error}");

@@ -1,8 +1,8 @@
-//! Decides where each value of a batch goes: its column, a sibling column, or `_lw_extra`.
+//! Places the values of a batch: in their column, a sibling column, or `_lw_extra`.
 //!
-//! [`changes`] and [`place`] resolve a field by the same function, so a column that `changes`
-//! asked for is the one that `place` fills. Every value that is not null ends in exactly one
-//! place, exactly.
+//! [`changes`] and [`place`] resolve a field by the same function, so the column that `changes`
+//! adds is the one that `place` fills. Every value that is not null ends in exactly one place, and
+//! is exact there.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -18,30 +18,31 @@ use crate::table::tally::Tally;
 use crate::table::{Cell, ColumnType, fit, judge};
 use crate::value::Value;
 
-/// Longest original name that gets a column. Docs and owners keep originals whole, in a file that
-/// every commit rewrites and every reader reads; DynamoDB allows names of 64 KiB.
+/// Length of the longest original name that gets a column. Docs and owners keep originals whole, in
+/// a file that every commit rewrites and every reader reads; DynamoDB allows names of 64 KiB.
 const MAX_ORIGINAL_BYTES: usize = 1024;
 
-/// Field id of a column that is only asked for; ids of a table are positive.
+/// Field id of a column that is not made yet; ids of a table are positive.
 const NO_ID: i32 = -1;
 
-/// A batch laid out for a table.
+/// The values of a batch, placed in the columns of a table.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Placement {
-    /// For each column of the layout that has a value: its index in `Layout::columns` and one
-    /// cell a row.
+    /// Each column of the layout that has a value: its index in `Layout::columns` and one cell per
+    /// row.
     pub columns: Vec<(usize, Vec<Cell>)>,
-    /// `_lw_extra` of each row: a JSON object of original names, keys sorted, or nothing.
+    /// `_lw_extra` of each row: a JSON object of original names, keys sorted; `None` if it is
+    /// empty.
     pub extra: Vec<Option<String>>,
     /// Where the values of each field went, by the name of its own column.
     pub spread: BTreeMap<String, Spread>,
 }
 
-/// The schema changes that `rows` ask for: declared columns that are missing, legal widenings to
+/// Returns the schema changes that `rows` need: missing declared columns, legal widenings to
 /// declared types, inferred columns and siblings within `max_columns`.
 ///
-/// New columns come in a stable order: as declared, then by original name, then siblings. No two
-/// changes, and no change and a column of the layout, share a name, also ignoring case.
+/// New columns come in a stable order: as declared, then by original name, then siblings. No new
+/// column has the name of another one, or of a column of the layout, even ignoring case.
 pub fn changes(rows: &[Row], layout: &Layout, policy: &Policy) -> Vec<Change> {
     let all = originals(rows);
     let misfits = judge::misfits(rows, &all, layout, policy);
@@ -51,7 +52,7 @@ pub fn changes(rows: &[Row], layout: &Layout, policy: &Policy) -> Vec<Change> {
         taken: Index::new(layout).taken(),
         next: layout.clone(),
         changes: Vec::new(),
-        most: policy.max_columns,
+        max_columns: policy.max_columns,
     };
     draft.declare(&originals, layout, policy);
     if policy.new_columns == NewColumns::Add {
@@ -65,14 +66,14 @@ pub fn changes(rows: &[Row], layout: &Layout, policy: &Policy) -> Vec<Change> {
     draft.changes
 }
 
-/// Lays out `rows` in the columns that `layout` has. Total: what has no column goes to
+/// Places the values of `rows` in the columns of `layout`. Total: a value without a column goes to
 /// `_lw_extra`.
 pub fn place(rows: &[Row], layout: &Layout, policy: &Policy) -> Placement {
     let targets = resolve(&originals(rows), layout, policy);
     let mut columns: Vec<Option<Vec<Cell>>> = vec![None; layout.columns.len()];
     let mut extra = Vec::with_capacity(rows.len());
     let mut spread = Tally::default();
-    for (at, row) in rows.iter().enumerate() {
+    for (index, row) in rows.iter().enumerate() {
         let mut rest: BTreeMap<&str, &Value> = BTreeMap::new();
         for (original, value) in values(row) {
             let target = targets.get(original);
@@ -84,8 +85,8 @@ pub fn place(rows: &[Row], layout: &Layout, policy: &Policy) -> Placement {
             match cell {
                 Some((column, cells, cell)) => {
                     let cells = cells.get_or_insert_with(|| vec![Cell::Null; rows.len()]);
-                    if let Some(place) = cells.get_mut(at) {
-                        *place = cell;
+                    if let Some(null) = cells.get_mut(index) {
+                        *null = cell;
                     }
                     spread.note(original, target, Some(column));
                 }
@@ -97,12 +98,12 @@ pub fn place(rows: &[Row], layout: &Layout, policy: &Policy) -> Placement {
         }
         extra.push(object(&rest));
     }
-    let filled = columns.into_iter().enumerate().filter_map(|(at, cells)| Some((at, cells?)));
+    let filled = columns.into_iter().enumerate().filter_map(|(index, it)| Some((index, it?)));
     let spread = spread.by_column(&targets, layout, policy);
     Placement { columns: filled.collect(), extra, spread }
 }
 
-/// A JSON object, or nothing where it would be empty.
+/// Makes a JSON object; `None` where it would be empty.
 fn object(members: &BTreeMap<&str, &Value>) -> Option<String> {
     if members.is_empty() {
         return None;
@@ -120,18 +121,17 @@ fn object(members: &BTreeMap<&str, &Value>) -> Option<String> {
     Some(out)
 }
 
-/// A layout on its way to what a batch needs.
+/// A layout and the changes that a batch needs.
 struct Draft {
-    /// The layout once the changes so far are made.
+    /// The layout with the changes made so far.
     next: Layout,
     changes: Vec<Change>,
     taken: HashSet<String>,
-    /// `max_columns`
-    most: usize,
+    max_columns: usize,
 }
 
 impl Draft {
-    /// Adds the declared columns that never were, and widens those that may be.
+    /// Adds the declared columns that were never made, and widens those that may be.
     fn declare(&mut self, originals: &BTreeSet<&str>, layout: &Layout, policy: &Policy) {
         let index = Index::new(layout);
         let newcomers = Newcomers::new(originals, &index, policy.names);
@@ -139,13 +139,13 @@ impl Draft {
             let ty = zoned(slot.declared.ty.column_type(), policy.zoned);
             match slot.home {
                 Home::Dropped => {}
-                Home::Column(at) => {
+                Home::Column(index) => {
                     if let Some(owner) = slot.owner.filter(|it| it.open)
                         && let Some(original) = slot.field(originals, &newcomers)
                     {
                         self.claim(&owner.name, original);
                     }
-                    self.widen(at, ty);
+                    self.widen(index, ty);
                 }
                 Home::Absent => {
                     let field = slot.field(originals, &newcomers);
@@ -161,7 +161,7 @@ impl Draft {
         }
     }
 
-    /// Adds a column for each field that has none, as far as there is room.
+    /// Adds a column for each field without one, within `max_columns`.
     fn add_columns(&mut self, rows: &[&Row], originals: &BTreeSet<&str>, policy: &Policy) {
         let targets = resolve(originals, &self.next, policy);
         let mut samples: BTreeMap<&str, Sample<'_>> = BTreeMap::new();
@@ -177,10 +177,10 @@ impl Draft {
         }
         for (original, value) in rows.iter().flat_map(|row| values(row)) {
             if let Some(sample) = samples.get_mut(original) {
-                sample.see(value);
+                sample.add(value);
             }
         }
-        // Of the fields that are new at once, a name goes to the one that is called so.
+        // Of several new fields, a name goes to the one that is called exactly so.
         let exact = bases.iter().filter(|(original, base)| *original == base);
         let exact: HashSet<String> = exact.map(|(_, base)| base.to_lowercase()).collect();
         for (original, sample) in samples {
@@ -188,17 +188,17 @@ impl Draft {
                 (sample.column(policy.numbers), bases.get(original), self.has_room())
             {
                 let name = base.to_lowercase();
-                let held = original != base && exact.contains(&name);
-                let held = held && self.taken.insert(name.clone());
+                let reserved = original != base && exact.contains(&name);
+                let reserved = reserved && self.taken.insert(name.clone());
                 self.add_inferred(ty, base, original, role);
-                if held {
+                if reserved {
                     self.taken.remove(&name);
                 }
             }
         }
     }
 
-    /// Adds the siblings that values need and that never were, as far as there is room.
+    /// Adds the siblings that values need and that were never made, within `max_columns`.
     fn add_siblings(&mut self, rows: &[&Row], originals: &BTreeSet<&str>, policy: &Policy) {
         let mut missing: BTreeMap<(&str, Role), String> = BTreeMap::new();
         {
@@ -226,7 +226,7 @@ impl Draft {
     }
 
     fn has_room(&self) -> bool {
-        self.next.columns.len() < self.most
+        self.next.columns.len() < self.max_columns
     }
 
     fn add_inferred(&mut self, ty: ColumnType, base: &str, original: &str, role: Role) {
@@ -251,9 +251,9 @@ impl Draft {
         self.changes.push(Change::Claim { name, original });
     }
 
-    /// Widens the column at index `at`, where that is legal.
-    fn widen(&mut self, at: usize, to: ColumnType) {
-        if let Some(column) = self.next.columns.get_mut(at)
+    /// Widens the column at `index`, where that is legal.
+    fn widen(&mut self, index: usize, to: ColumnType) {
+        if let Some(column) = self.next.columns.get_mut(index)
             && is_widening(&column.ty, &to)
         {
             column.ty = to.clone();
@@ -262,7 +262,7 @@ impl Draft {
     }
 }
 
-/// The type with all its times in `timestamptz`, where that is asked for.
+/// Returns the type, with `zone` with all its times as `timestamptz`.
 fn zoned(ty: ColumnType, zone: bool) -> ColumnType {
     match ty {
         ColumnType::Timestamp if zone => ColumnType::Timestamptz,
@@ -274,7 +274,7 @@ fn zoned(ty: ColumnType, zone: bool) -> ColumnType {
     }
 }
 
-/// The promotions that Iceberg v2 allows (spec, "Schema Evolution").
+/// Returns whether Iceberg v2 allows the promotion (spec, "Schema Evolution").
 fn is_widening(from: &ColumnType, to: &ColumnType) -> bool {
     match (from, to) {
         (ColumnType::Int, ColumnType::Long) | (ColumnType::Float, ColumnType::Double) => true,

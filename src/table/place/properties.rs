@@ -1,5 +1,5 @@
-//! Whatever records say and whatever others do to the table: nothing is lost, nothing is in two
-//! places, and no schema change can fail.
+//! With any records and any changes to the table by others: nothing is lost, nothing is in two
+//! places, and no schema change fails.
 
 use std::collections::BTreeSet;
 
@@ -15,7 +15,7 @@ use crate::table::declared::json_text;
 use crate::table::layout::Numbers;
 use crate::value::Set;
 
-/// Names that clash with each other, with siblings, and with what is reserved.
+/// Names that clash with each other, with siblings, and with reserved names.
 const NAMES: [&str; 16] = [
     "a",
     "A",
@@ -149,7 +149,7 @@ fn policy() -> impl Strategy<Value = Policy> {
     })
 }
 
-/// What someone else does to a table; what its engine would refuse is not done.
+/// Edits a table as someone else does. An edit that an engine would refuse is skipped.
 fn meddle(lake: &mut Lake, edit: Edit) {
     let column = |lake: &Lake, at: usize| at < lake.layout.columns.len();
     match edit {
@@ -216,7 +216,7 @@ fn owns(layout: &Layout, column: &Column, original: &str) -> bool {
     layout.owners.iter().filter(made).any(|it| it.original == original)
 }
 
-/// Whether a field without a column of its own may use this one: it is declared, or not ours.
+/// Whether a field without an own column may use this one: it is declared, or someone added it.
 fn may_use(layout: &Layout, column: &Column, original: &str) -> bool {
     let owner = layout.owners.iter().find(|it| it.id == Some(column.id));
     let name = owner.map_or(&column.name, |it| &it.name);
@@ -225,7 +225,7 @@ fn may_use(layout: &Layout, column: &Column, original: &str) -> bool {
         .any(|it| name::short(original, *it).to_lowercase() == name.to_lowercase())
 }
 
-/// Every value of the batch is in one place, and there is nothing else.
+/// Checks that every value of the batch is in exactly one place, and that no other value exists.
 fn check_nothing_lost(rows: &[Row], layout: &Layout, placed: &Placement) {
     let indexes: BTreeSet<usize> = placed.columns.iter().map(|(at, _)| *at).collect();
     assert_eq!(indexes.len(), placed.columns.len());
@@ -252,8 +252,8 @@ fn check_nothing_lost(rows: &[Row], layout: &Layout, placed: &Placement) {
             });
         }
         let rest: BTreeMap<&str, &Value> = rest.into_iter().collect();
-        assert_eq!(placed_values, [], "values of row {at} that are nowhere");
-        assert_eq!(cells, [], "a cell that is no value of row {at}");
+        assert_eq!(placed_values, [], "values of row {at} that are in no place");
+        assert_eq!(cells, [], "a cell that is not a value of row {at}");
         assert_eq!(placed.extra[at], object(&rest), "row {at}");
     }
 }
@@ -275,7 +275,7 @@ proptest! {
             prop_assert_eq!(changes(&rows, &lake.layout, &policy), vec![]);
             check_nothing_lost(&rows, &lake.layout, &place(&rows, &lake.layout, &policy));
 
-            // Rows that are in the table already are dropped after the schema is agreed on.
+            // Rows that the table holds already are dropped after the schema is agreed on.
             let left: Vec<Row> = rows.iter().enumerate()
                 .filter(|(at, _)| part >> (at % 8) & 1 == 1).map(|(_, it)| it.clone()).collect();
             prop_assert_eq!(changes(&left, &lake.layout, &policy), vec![]);
@@ -317,7 +317,7 @@ proptest! {
         let mut lake = Lake::default();
         let first = changes(&one, &lake.layout, &policy);
         lake.apply(&first);
-        // The loser had asked for columns of the empty table; it asks again.
+        // The loser had planned for the empty table; it plans again.
         let second = changes(&two, &lake.layout, &policy);
         lake.apply(&second);
         check_nothing_lost(&one, &lake.layout, &place(&one, &lake.layout, &policy));

@@ -1,4 +1,4 @@
-//! What the tests of this module share: rows by hand, and a table that grows like one in a store.
+//! Support for the tests of this module: rows by hand, and a table that grows like one in a store.
 
 use std::fmt::Write as _;
 
@@ -40,7 +40,7 @@ pub(super) fn declare(columns: &[(&str, &str)]) -> Policy {
     Policy { columns: columns.collect(), max_columns: 200, ..Policy::default() }
 }
 
-/// A table that grows like one in a store: ids from 100, names unique ignoring case.
+/// A table that grows like one in a store: ids from 100 on, names unique ignoring case.
 #[derive(Debug, Default)]
 pub(super) struct Lake {
     pub(super) layout: Layout,
@@ -53,7 +53,7 @@ impl Lake {
         99 + self.ids
     }
 
-    /// Makes the changes, and fails where a store would.
+    /// Makes the changes, and fails where a store would fail.
     pub(super) fn apply(&mut self, changes: &[Change]) {
         for change in changes {
             match change {
@@ -79,7 +79,7 @@ impl Lake {
         }
     }
 
-    /// Adds a column that nobody owns.
+    /// Adds a column without an owner.
     pub(super) fn add(&mut self, id: i32, name: &str, ty: ColumnType) {
         assert!(self.position(name).is_none(), "{name} is there already");
         self.layout.columns.push(Column { id, name: name.to_owned(), ty });
@@ -89,32 +89,32 @@ impl Lake {
         self.layout.columns.iter().position(|it| it.name.to_lowercase() == name.to_lowercase())
     }
 
-    /// Lands a batch and prints what went where: `name=cell` of each row, `+` the rest.
+    /// Lands a batch and prints each row: `name=cell` of each column, `+` and the rest.
     pub(super) fn land(&mut self, rows: &[Row], policy: &Policy) -> Vec<String> {
-        let asked = changes(rows, &self.layout, policy);
-        self.apply(&asked);
-        assert_eq!(changes(rows, &self.layout, policy), [], "a second look asks for nothing");
+        let needed = changes(rows, &self.layout, policy);
+        self.apply(&needed);
+        assert_eq!(changes(rows, &self.layout, policy), [], "no second change is needed");
         let placed = place(rows, &self.layout, policy);
-        (0..rows.len()).map(|at| self.shown(&placed, at)).collect()
+        (0..rows.len()).map(|row| self.printed(&placed, row)).collect()
     }
 
-    fn shown(&self, placed: &Placement, at: usize) -> String {
+    fn printed(&self, placed: &Placement, row: usize) -> String {
         let mut out = String::new();
         for (column, cells) in &placed.columns {
             let column = &self.layout.columns[*column];
-            if cells[at] != Cell::Null {
+            if cells[row] != Cell::Null {
                 write!(out, "{}=", column.name).unwrap();
-                cells[at].write_json(&column.ty, &mut out);
+                cells[row].write_json(&column.ty, &mut out);
                 out.push(' ');
             }
         }
-        if let Some(extra) = &placed.extra[at] {
+        if let Some(extra) = &placed.extra[row] {
             write!(out, "+{extra}").unwrap();
         }
         out.trim_end().to_owned()
     }
 
-    /// `name: type` of each column.
+    /// Prints `name: type` of each column.
     pub(super) fn columns(&self) -> Vec<String> {
         self.layout.columns.iter().map(|it| format!("{}: {}", it.name, it.ty)).collect()
     }
@@ -131,7 +131,7 @@ impl Lake {
     }
 
     pub(super) fn drop_column(&mut self, name: &str) {
-        let at = self.position(name).unwrap();
-        self.layout.columns.remove(at);
+        let index = self.position(name).unwrap();
+        self.layout.columns.remove(index);
     }
 }

@@ -33,7 +33,7 @@ fn the_first_value_decides_the_kind() {
 }
 
 #[test]
-fn what_is_not_exact_goes_to_a_sibling() {
+fn an_inexact_value_goes_to_a_sibling() {
     let mut lake = Lake::default();
     let digits = "12345678901234567890.123456789";
     let many = "1".repeat(60);
@@ -106,7 +106,7 @@ fn names_have_owners_whatever_the_order() {
     let both = row(&[("pk", t("small")), ("PK", t("big"))]);
     let mut lake = Lake::default();
     let second = name::second("pk", "PK");
-    // Of two at once the one that is called so has the name, else the one that came first.
+    // Of two new fields the one that is called exactly so gets the name, else the first one.
     let shown = lake.land(std::slice::from_ref(&both), &inferred());
     assert_eq!(shown, [format!("{second}=\"big\" pk=\"small\"")]);
     let mut lake = Lake::default();
@@ -170,7 +170,7 @@ fn a_renamed_or_widened_column_is_still_the_fields() {
         lake.land_field("price", &[n("1.5"), n("1.555")], &inferred()),
         ["Cost=\"1.50\"", "price__double=1.555"]
     );
-    // The name that is free now still belongs to its first owner.
+    // The free name still belongs to its first owner.
     let second = name::second("price", "Price");
     assert_eq!(lake.land_field("Price", &[n("1")], &inferred()), [format!("{second}=1")]);
 }
@@ -315,7 +315,7 @@ fn a_table_without_the_columns_still_loses_nothing() {
     );
 }
 
-/// A declared column that was made before any record of it belongs to the first field that comes.
+/// A declared column belongs to the first field that fills it.
 #[test]
 fn a_declared_column_waits_for_its_field() {
     let policy = declare(&[("created_at", "long")]);
@@ -331,13 +331,13 @@ fn a_declared_column_waits_for_its_field() {
 }
 
 #[test]
-fn a_value_is_a_misfit_where_a_column_is_wider_than_declared_too() {
+fn a_value_is_a_misfit_even_where_the_column_is_wider_than_declared() {
     let policy = Policy { misfits: Misfits::Reject, ..declare(&[("count", "int")]) };
     let mut lake = Lake::default();
     let id = lake.new_id();
     lake.add(id, "count", ColumnType::Long);
     let rows = [n("1"), n("3000000000"), t("many"), n("1.5")].map(|it| row(&[("count", it)]));
     let rejects = judge::judge(&rows, &lake.layout, &policy);
-    let places: Vec<usize> = rejects.iter().map(|(at, _)| *at).collect();
-    assert_eq!(places, [2, 3]);
+    let indexes: Vec<usize> = rejects.iter().map(|(index, _)| *index).collect();
+    assert_eq!(indexes, [2, 3]);
 }

@@ -1,8 +1,8 @@
 //! A lake in an S3 bucket, or in a store with the API of S3.
 //!
-//! Every call has a time limit. The SDK retries reads, and writes of names that no other writer uses,
-//! with back-off. Conditional writes are sent once: when their answer is lost, only reading the object
-//! afterwards can tell the outcome.
+//! Every call has a time limit. The SDK retries reads, and writes of names that no other writer
+//! uses, with back-off. Conditional writes are sent once: when their answer is lost, only reading
+//! the object afterwards can tell the outcome.
 
 mod proof;
 
@@ -278,8 +278,8 @@ impl Files for S3Files {
     }
 }
 
-/// Returns the tag that every answer about an object has. A proxy's page with status 200 has none, and
-/// its call never reached S3.
+/// Returns the tag that every answer about an object has. A proxy's page with status 200 has none,
+/// and its call never reached S3.
 fn tag(call: &str, found: Option<String>) -> io::Result<String> {
     found.ok_or_else(|| {
         let what =

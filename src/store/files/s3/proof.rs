@@ -29,7 +29,8 @@ pub(super) async fn prove(files: &dyn Files, store: &str, lake: &str) -> io::Res
     files.write(&proven, Bytes::from(format!("{store} honours conditional writes\n"))).await
 }
 
-/// Checks that exactly one of many racing writers creates the object, and that its bytes are stored.
+/// Checks that exactly one of many racing writers creates the object, and that its bytes are
+/// stored.
 async fn race(files: &dyn Files, store: &str, probe: &str) -> io::Result<()> {
     let bodies: Vec<Bytes> = (0..WRITERS).map(|n| Bytes::from(format!("writer {n}"))).collect();
     let answers = join_all(bodies.iter().map(|body| files.create(probe, body.clone()))).await;
