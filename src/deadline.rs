@@ -45,6 +45,11 @@ impl Deadline {
         self.limits.is_some_and(|it| Instant::now() >= it.no_new_work)
     }
 
+    /// Whether new work that takes `time` ends before it is too late to begin any.
+    pub fn leaves(&self, time: Duration) -> bool {
+        self.limits.is_none_or(|it| Instant::now() + time < it.no_new_work)
+    }
+
     /// Returns how long work that is under way may still be waited for; `None` without a limit.
     pub fn last_call(&self) -> Option<Duration> {
         self.limits.map(|it| it.no_waiting.saturating_duration_since(Instant::now()))

@@ -8,6 +8,7 @@ pub mod json;
 pub mod arn;
 pub mod name;
 pub mod number;
+pub mod pattern;
 pub mod table_name;
 pub mod time;
 pub mod value;
@@ -24,12 +25,17 @@ pub mod route;
 pub mod transform;
 
 pub mod quarantine;
+
+pub mod outcome;
 pub mod response;
+
 pub mod store;
 
 pub mod config;
 pub mod handler;
 pub mod recovery;
+
+pub mod intake;
 
 pub mod lambda;
 

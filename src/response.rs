@@ -1,67 +1,63 @@
-//! What Lambda is told. Built here and nowhere else, because an answer of another shape is read as
-//! full success, or as "everything again".
+//! The answer to Lambda. It is built here and nowhere else, because Lambda reads an answer of
+//! another shape as full success, or as "everything again".
 
 use std::cmp::Ordering;
 use std::collections::HashSet;
 
+use aws_lambda_events::sqs::SqsBatchResponse;
+use aws_lambda_events::streams::{
+    DynamoDbBatchItemFailure, DynamoDbEventResponse, KinesisEventResponse,
+};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use crate::outcome::RecordState;
 use crate::record::Receipt;
-use crate::source::Redelivery;
-
-/// What became of one record.
-#[derive(Debug, Clone, Copy)]
-pub struct Outcome<'a> {
-    /// How to report it.
-    pub receipt: Option<&'a Receipt>,
-    /// Its message group, for FIFO queues.
-    pub group: Option<&'a str>,
-    /// Whether it is in its table or in quarantine, or was dropped on purpose.
-    pub durable: bool,
-}
+use crate::source::{Kind, Redelivery};
 
 /// A record that is not durable has no identifier to report: the whole invocation must fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a record that is not durable has no identifier to report it by")]
 pub struct Unreportable;
 
-/// The records to report, for records in batch order.
+/// Returns the identifiers to report, for records in batch order.
 ///
-/// SQS standard: each that failed. SQS FIFO: each that failed, and what follows it in its group,
-/// because a later message must not be deleted before an earlier one. Streams: the failed one with
-/// the lowest sequence number, because Lambda delivers everything from there on again; for one
-/// without a number the nearest before it, so that it is among them.
-pub fn failures<'a>(
+/// SQS standard: each message that failed. SQS FIFO: each that failed, and what follows it in its
+/// group, because a later message must not be deleted before an earlier one. Streams: the failed
+/// record with the lowest sequence number, because Lambda redelivers everything from there on; for
+/// one without a number the nearest before it, so that it is among them.
+pub fn failures(
     redelivery: Redelivery,
-    outcomes: &[Outcome<'a>],
-) -> Result<Vec<&'a Receipt>, Unreportable> {
-    let failed: Vec<&Outcome<'a>> = match redelivery {
-        Redelivery::FromFirstFailure => return from_first_failure(outcomes),
-        Redelivery::EachFailure => outcomes.iter().filter(|it| !it.durable).collect(),
+    records: &[RecordState],
+) -> Result<Vec<&Receipt>, Unreportable> {
+    let failed: Vec<&RecordState> = match redelivery {
+        Redelivery::FromFirstFailure => return from_first_failure(records),
+        Redelivery::EachFailure => records.iter().filter(|it| !it.outcome.is_durable()).collect(),
         Redelivery::RestOfGroup => {
             let mut closed = HashSet::new();
-            let reported = outcomes.iter().filter(|it| {
-                let failed = !it.durable || it.group.is_some_and(|it| closed.contains(it));
+            let reported = records.iter().filter(|it| {
+                let group = it.group.as_deref();
+                let failed =
+                    !it.outcome.is_durable() || group.is_some_and(|it| closed.contains(it));
                 if failed {
-                    closed.extend(it.group);
+                    closed.extend(group);
                 }
                 failed
             });
             reported.collect()
         }
     };
-    let receipts = failed.into_iter().map(|it| it.receipt.ok_or(Unreportable));
+    let receipts = failed.into_iter().map(|it| it.receipt.as_ref().ok_or(Unreportable));
     let receipts = receipts.collect::<Result<Vec<_>, _>>()?;
     let mut seen = HashSet::new();
     Ok(receipts.into_iter().filter(|it| seen.insert(*it)).collect())
 }
 
-fn from_first_failure<'a>(outcomes: &[Outcome<'a>]) -> Result<Vec<&'a Receipt>, Unreportable> {
+fn from_first_failure(records: &[RecordState]) -> Result<Vec<&Receipt>, Unreportable> {
     let (mut last, mut lowest) = (None, None);
-    for outcome in outcomes {
-        last = outcome.receipt.or(last);
-        if !outcome.durable {
+    for record in records {
+        last = record.receipt.as_ref().or(last);
+        if !record.outcome.is_durable() {
             let from = last.ok_or(Unreportable)?;
             let least = lowest.get_or_insert(from);
             if by_number(from.as_str(), least.as_str()).is_lt() {
@@ -78,28 +74,59 @@ pub(crate) fn by_number(a: &str, b: &str) -> Ordering {
     a.len().cmp(&b.len()).then_with(|| a.cmp(b))
 }
 
+/// The crate's window responses hold the state as a map of texts, which changes what a window's
+/// state may be; this one answers it byte for byte.
 #[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Answer<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    state: Option<&'a RawValue>,
-    batch_item_failures: Vec<Failure<'a>>,
+struct WindowResponse<'a, R> {
+    state: &'a RawValue,
+    #[serde(flatten)]
+    response: R,
 }
 
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Failure<'a> {
-    item_identifier: &'a str,
-}
-
-/// The answer's JSON text. An event of a tumbling window is answered with its `state`, unchanged.
+/// Returns the answer's JSON text for an event of a source of this kind. An event of a tumbling
+/// window is answered with its `state`, unchanged.
 pub fn answer(
+    kind: Option<Kind>,
     failures: &[&Receipt],
     window_state: Option<&[u8]>,
 ) -> Result<String, serde_json::Error> {
-    let state = window_state.map(serde_json::from_slice::<&RawValue>).transpose()?;
-    let failures = failures.iter().map(|it| Failure { item_identifier: it.as_str() });
-    serde_json::to_string(&Answer { state, batch_item_failures: failures.collect() })
+    let failures = failures.iter().map(|it| it.as_str());
+    match kind {
+        Some(Kind::DynamoDb) => {
+            let mut response = DynamoDbEventResponse::default();
+            response.batch_item_failures = failures.map(failure).collect();
+            text(response, window_state)
+        }
+        Some(Kind::Kinesis) => {
+            let mut response = KinesisEventResponse::default();
+            response.set_failures(failures);
+            text(response, window_state)
+        }
+        Some(Kind::Sqs) | None => {
+            let mut response = SqsBatchResponse::default();
+            response.set_failures(failures);
+            text(response, window_state)
+        }
+    }
+}
+
+fn failure(identifier: &str) -> DynamoDbBatchItemFailure {
+    let mut failure = DynamoDbBatchItemFailure::default();
+    failure.item_identifier = Some(identifier.to_owned());
+    failure
+}
+
+fn text(
+    response: impl Serialize,
+    window_state: Option<&[u8]>,
+) -> Result<String, serde_json::Error> {
+    match window_state {
+        None => serde_json::to_string(&response),
+        Some(state) => {
+            let state = serde_json::from_slice(state)?;
+            serde_json::to_string(&WindowResponse { state, response })
+        }
+    }
 }
 
 #[cfg(test)]
@@ -107,45 +134,49 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::outcome::Outcome;
 
     fn receipt(text: &str) -> Receipt {
         Receipt::new(text).unwrap()
     }
 
+    fn state(receipt: Option<Receipt>, group: Option<&str>, durable: bool) -> RecordState {
+        let mut state = RecordState::new(receipt, group.map(str::to_owned));
+        state.worsen(if durable { Outcome::Landed } else { Outcome::Failed });
+        state
+    }
+
     fn report(redelivery: Redelivery, records: &[(&str, Option<&str>, bool)]) -> Vec<String> {
-        let receipts: Vec<Receipt> = records.iter().map(|(id, ..)| receipt(id)).collect();
-        let outcomes: Vec<Outcome<'_>> = records
-            .iter()
-            .zip(&receipts)
-            .map(|((_, group, durable), receipt)| Outcome {
-                receipt: Some(receipt),
-                group: *group,
-                durable: *durable,
-            })
-            .collect();
-        let failures = failures(redelivery, &outcomes).unwrap();
+        let states =
+            records.iter().map(|(id, group, durable)| state(Some(receipt(id)), *group, *durable));
+        let states: Vec<RecordState> = states.collect();
+        let failures = failures(redelivery, &states).unwrap();
         failures.into_iter().map(|it| it.as_str().to_owned()).collect()
     }
 
     #[test]
     fn full_success_is_exactly_this_text() {
-        assert_eq!(answer(&[], None).unwrap(), r#"{"batchItemFailures":[]}"#);
+        for kind in Kind::all().map(Some).chain([None]) {
+            assert_eq!(answer(kind, &[], None).unwrap(), r#"{"batchItemFailures":[]}"#);
+        }
     }
 
     #[test]
     fn failures_are_listed_by_their_identifiers() {
         let (a, b) = (receipt("a"), receipt("b"));
-        assert_eq!(
-            answer(&[&a, &b], None).unwrap(),
-            r#"{"batchItemFailures":[{"itemIdentifier":"a"},{"itemIdentifier":"b"}]}"#
-        );
+        for kind in Kind::all() {
+            assert_eq!(
+                answer(Some(kind), &[&a, &b], None).unwrap(),
+                r#"{"batchItemFailures":[{"itemIdentifier":"a"},{"itemIdentifier":"b"}]}"#
+            );
+        }
     }
 
     #[test]
     fn a_window_keeps_its_state_byte_for_byte() {
         let state = r#"{"n": 1.50, "x":{"y":[1e400]}}"#;
         assert_eq!(
-            answer(&[], Some(state.as_bytes())).unwrap(),
+            answer(Some(Kind::Kinesis), &[], Some(state.as_bytes())).unwrap(),
             format!(r#"{{"state":{state},"batchItemFailures":[]}}"#)
         );
     }
@@ -168,10 +199,10 @@ mod tests {
             (["", "8", "9"], [false, false, true], Err(Unreportable)),
         ] {
             let receipts = numbers.map(Receipt::new);
-            let outcomes: Vec<_> = std::iter::zip(&receipts, durable)
-                .map(|(it, durable)| Outcome { receipt: it.as_ref(), group: None, durable })
+            let states: Vec<_> = std::iter::zip(receipts, durable)
+                .map(|(it, durable)| state(it, None, durable))
                 .collect();
-            let reported = failures(Redelivery::FromFirstFailure, &outcomes);
+            let reported = failures(Redelivery::FromFirstFailure, &states);
             let reported = reported.map(|it| it.iter().map(|it| it.as_str()).collect::<String>());
             assert_eq!(reported, expected.map(str::to_owned), "{numbers:?}");
         }
@@ -192,9 +223,9 @@ mod tests {
 
     #[test]
     fn a_failed_record_without_identifier_fails_the_invocation() {
-        let outcome = Outcome { receipt: None, group: None, durable: false };
-        assert_eq!(failures(Redelivery::EachFailure, &[outcome]), Err(Unreportable));
-        let landed = Outcome { durable: true, ..outcome };
+        let failed = state(None, None, false);
+        assert_eq!(failures(Redelivery::EachFailure, &[failed]), Err(Unreportable));
+        let landed = state(None, None, true);
         assert_eq!(failures(Redelivery::EachFailure, &[landed]), Ok(vec![]));
     }
 
@@ -203,7 +234,7 @@ mod tests {
         let receipts: Vec<Receipt> =
             (0..10_000).map(|n| receipt(&format!("{n:08}-aaaa-bbbb-cccc-dddddddddddd"))).collect();
         let all: Vec<&Receipt> = receipts.iter().collect();
-        assert!(answer(&all, None).unwrap().len() < 6 * 1024 * 1024);
+        assert!(answer(Some(Kind::Sqs), &all, None).unwrap().len() < 6 * 1024 * 1024);
     }
 
     proptest! {

@@ -106,8 +106,8 @@ async fn dispatch(command: Command, terminal: &mut Terminal<'_>) -> Result<u8, F
         Command::Redrive(Redrive::Quarantine { table, conditions, how }) => {
             let config = with_lake(Config::load(&how.config)?, how.lake.clone())?;
             let table = table.map(|it| table_name(&it)).transpose()?;
-            let which = redrive::Which::new(&config, table, &conditions)?;
-            redrive::run(config, &which, &how, terminal).await
+            let selection = redrive::selection(&config, table, &conditions)?;
+            redrive::run(config, &selection, &how, terminal).await
         }
         Command::Redrive(Redrive::Failed { location, how }) => {
             let config = with_lake(Config::load(&how.config)?, how.lake.clone())?;
@@ -120,8 +120,8 @@ async fn dispatch(command: Command, terminal: &mut Terminal<'_>) -> Result<u8, F
         Command::Infer { paths, table } => infer::run(&paths, &table, terminal),
         Command::Audit { stream, since, grace, config, lake, json } => {
             let config = with_lake(Config::load(&config)?, lake)?;
-            let what = audit::What::new(&stream, since.as_deref(), grace)?;
-            audit::run(config, &what, json, terminal).await
+            let options = audit::options(&stream, since.as_deref(), grace)?;
+            audit::run(config, &options, json, terminal).await
         }
         Command::Tables { table, json, place } => {
             let config = find_config(place)?;

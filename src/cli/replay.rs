@@ -14,6 +14,7 @@ use crate::cli::{Failure, HAPPENED, Summary, Terminal};
 use crate::config::Config;
 use crate::deadline::Deadline;
 use crate::handler::{self, App, InvocationError};
+use crate::source::{Event, EventError, event};
 use crate::store::clock::Clock;
 use crate::store::files;
 use crate::store::files::overlay::Overlay;
@@ -134,26 +135,35 @@ async fn handle_file(
     };
     let place = file.display().to_string();
     if let Some(source) = source {
-        for event in source.events(file, &text, troubles) {
-            handle_event(app, &event, &place, summary, troubles).await;
+        for batch in event::batches(source.records(file, &text, troubles), String::len) {
+            let event = Event::of(batch.iter().map(String::as_bytes).collect());
+            handle_event(app, event, &place, summary, troubles).await;
         }
         return;
     }
-    for event in events::split(file, &text, troubles) {
-        let place = event.line.map_or_else(|| place.clone(), |line| format!("{place}:{line}"));
-        handle_event(app, event.bytes, &place, summary, troubles).await;
+    for found in events::split(file, &text, troubles) {
+        let place = found.line.map_or_else(|| place.clone(), |line| format!("{place}:{line}"));
+        handle_event(app, Event::read(found.bytes), &place, summary, troubles).await;
     }
 }
 
 async fn handle_event(
     app: &App,
-    event: &[u8],
+    event: Result<Event<'_>, EventError>,
     place: &str,
     summary: &mut Summary,
     troubles: &mut Vec<Trouble>,
 ) {
-    match Box::pin(handler::handle(app, event, &Deadline::none())).await {
-        Ok(handled) => summary.add(place, &handled.report, &app.config.routes),
+    let handled = match event {
+        Ok(event) => Box::pin(handler::handle(app, &event, &Deadline::none())).await,
+        Err(error) => Err(error.into()),
+    };
+    match handled {
+        Ok(handled) => {
+            for pass in &handled.passes {
+                summary.add(place, &pass.report, &app.config.routes);
+            }
+        }
         Err(error) => troubles.push(Trouble {
             place: place.to_owned(),
             what: error.to_string(),

@@ -1,8 +1,8 @@
-//! `--as`: payload lines as the events in which Lambda would have delivered them.
+//! `--as`: payload lines as the records that Lambda would have delivered.
 //!
-//! What a record is called follows from its bytes, the path of its file as it was given and how
-//! often the same bytes came before it in the file: replaying a file again lands nothing, and an
-//! edited line is a new record. Nobody knows when such a record arrived, so it has no arrival time.
+//! The id of a record follows from its bytes, the path of its file as it was given and how often
+//! the same bytes came before it in the file: replaying a file again lands nothing, and an edited
+//! line is a new record. When such a record arrived is not known, so it has no arrival time.
 
 use std::collections::HashMap;
 use std::path::{Component, Path};
@@ -16,10 +16,7 @@ use crate::cli::events::Trouble;
 use crate::cli::export::Export;
 use crate::digest::sha256_hex;
 use crate::json::{self, Json};
-
-/// Most records and bytes of an event.
-const MOST_RECORDS: usize = 1_000;
-const MOST_BYTES: usize = 4_000_000;
+use crate::source::Kind;
 
 /// The source that lines stand for.
 #[derive(Debug, Clone)]
@@ -28,13 +25,6 @@ pub(super) struct Source {
     kind: Kind,
     /// Key attributes of a DynamoDB table.
     keys: Vec<String>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    DynamoDb,
-    Kinesis,
-    Sqs,
 }
 
 impl Source {
@@ -47,30 +37,35 @@ impl Source {
         let Some(parsed) = parsed else {
             return Err(format!("--as takes the ARN of one source, such as {examples}"));
         };
-        let (kind, resource) = match parsed.service() {
-            "dynamodb" => (Kind::DynamoDb, "table/"),
-            "kinesis" => (Kind::Kinesis, "stream/"),
-            "sqs" => (Kind::Sqs, ""),
-            other => return Err(format!("--as takes no source of {other}; write {examples}")),
+        let Some(kind) = Kind::of(&parsed) else {
+            let service = parsed.service();
+            return Err(format!("--as does not take a source of {service}; write {examples}"));
+        };
+        let resource = match kind {
+            Kind::DynamoDb => "table/",
+            Kind::Kinesis => "stream/",
+            Kind::Sqs => "",
         };
         if !parsed.resource().starts_with(resource) {
             return Err(format!(
                 "--as: the last part of this ARN begins with {resource}; write {examples}"
             ));
         }
-        if kind == Kind::DynamoDb && keys.is_empty() {
-            return Err("--as of a DynamoDB table needs its key attributes: --key pk,sk".to_owned());
-        }
-        if kind != Kind::DynamoDb && !keys.is_empty() {
-            return Err("--key is for the items of a DynamoDB table: take it out".to_owned());
-        }
-        // Routes name the stream of a table.
         let arn = match kind {
+            Kind::DynamoDb if keys.is_empty() => {
+                let what = "--as of a DynamoDB table needs its key attributes: --key pk,sk";
+                return Err(what.to_owned());
+            }
+            // Routes name the stream of a table.
             Kind::DynamoDb if parsed.table_and_label().is_none() => {
                 let stream = format!("{}/stream/export", parsed.as_str());
-                stream.parse().map_err(|_why| "--as: this is no table's ARN".to_owned())?
+                stream.parse().map_err(|_why| "--as: this is not a table's ARN".to_owned())?
             }
-            _ => parsed,
+            Kind::Kinesis | Kind::Sqs if !keys.is_empty() => {
+                let what = "--key is for the items of a DynamoDB table: take it out";
+                return Err(what.to_owned());
+            }
+            Kind::DynamoDb | Kind::Kinesis | Kind::Sqs => parsed,
         };
         Ok(Self { arn, kind, keys: keys.to_vec() })
     }
@@ -82,22 +77,24 @@ impl Source {
 
     /// Whether lines are items of a table's export.
     pub(super) fn is_export(&self) -> bool {
-        self.kind == Kind::DynamoDb
+        match self.kind {
+            Kind::DynamoDb => true,
+            Kind::Kinesis | Kind::Sqs => false,
+        }
     }
 
-    /// The events of a file's text. What is no payload of the source costs only itself.
-    pub(super) fn events(
+    /// The JSON texts of the records in a file's text. A line that is not a payload of the source
+    /// costs only itself.
+    pub(super) fn records(
         &self,
         path: &Path,
         text: &[u8],
         troubles: &mut Vec<Trouble>,
-    ) -> Vec<Vec<u8>> {
+    ) -> Vec<String> {
         let name = given(path);
-        let export = (self.kind == Kind::DynamoDb).then(|| Export::of(path, &name));
+        let export = self.is_export().then(|| Export::of(path, &name));
         let mut seen: HashMap<&[u8], u64> = HashMap::new();
-        let mut events = Vec::new();
-        let mut event: Vec<String> = Vec::new();
-        let mut bytes = 0_usize;
+        let mut records = Vec::new();
         for (at, line) in payloads(text) {
             let place = at.map_or_else(
                 || path.display().to_string(),
@@ -110,38 +107,38 @@ impl Source {
                 Some(export) => self.item(export, line),
                 None => self.record(&hash, line, &place),
             };
-            let record = match record {
-                Ok(record) => record,
+            match record {
+                Ok(record) => records.push(record),
                 Err(what) => {
                     let remedy = "mend it and replay it; what has landed does not land again";
                     troubles.push(Trouble { place, what, remedy: remedy.to_owned() });
-                    continue;
                 }
-            };
-            if event.len() >= MOST_RECORDS || bytes.saturating_add(record.len()) > MOST_BYTES {
-                events.push(whole(&std::mem::take(&mut event)));
-                bytes = 0;
             }
-            bytes = bytes.saturating_add(record.len());
-            event.push(record);
         }
-        if !event.is_empty() {
-            events.push(whole(&event));
-        }
-        events
+        records
     }
 
-    /// A line as a record of a queue or a Kinesis stream. It says where the line is, which nobody
-    /// reads but people who look for it in quarantine.
+    /// A line as a record. It says where the line is, for whoever looks for it in quarantine.
     fn record(&self, hash: &[u8; 32], line: &[u8], place: &str) -> Result<String, String> {
+        match self.kind {
+            Kind::DynamoDb => Err("the lines of an export are items".to_owned()),
+            Kind::Kinesis => Ok(self.stream_record(hash, line, place)),
+            Kind::Sqs => self.message(hash, line, place),
+        }
+    }
+
+    fn stream_record(&self, hash: &[u8; 32], line: &[u8], place: &str) -> String {
         let (arn, place) = (quoted(self.arn.as_str()), quoted(place));
         let number = u128::from_be_bytes(first(hash));
-        if self.kind == Kind::Kinesis {
-            let data = BASE64.encode(line);
-            return Ok(format!(
-                r#"{{"eventID":"shardId-000000000000:{number}","eventSource":"aws:kinesis","eventSourceARN":{arn},"replayedFrom":{place},"kinesis":{{"sequenceNumber":"{number}","data":"{data}"}}}}"#
-            ));
-        }
+        let data = BASE64.encode(line);
+        format!(
+            r#"{{"eventID":"shardId-000000000000:{number}","eventSource":"aws:kinesis","eventSourceARN":{arn},"replayedFrom":{place},"kinesis":{{"sequenceNumber":"{number}","data":"{data}"}}}}"#
+        )
+    }
+
+    fn message(&self, hash: &[u8; 32], line: &[u8], place: &str) -> Result<String, String> {
+        let (arn, place) = (quoted(self.arn.as_str()), quoted(place));
+        let number = u128::from_be_bytes(first(hash));
         let id = uuid::Builder::from_bytes(first(hash)).into_uuid();
         let body = std::str::from_utf8(line)
             .map_err(|_why| "it is not UTF-8, and SQS takes no such message".to_owned())?;
@@ -237,10 +234,6 @@ fn first(hash: &[u8; 32]) -> [u8; 16] {
     let mut half = [0; 16];
     half.iter_mut().zip(hash).for_each(|(to, from)| *to = *from);
     half
-}
-
-fn whole(records: &[String]) -> Vec<u8> {
-    format!("{{\"Records\":[{}]}}", records.join(",")).into_bytes()
 }
 
 fn quoted(text: &str) -> String {

@@ -9,7 +9,8 @@ use crate::config::keys::{ROUTE, nearest};
 use crate::config::read::one_of;
 use crate::config::steps::{self, DraftStep};
 use crate::config::targets::{id, target};
-use crate::route::{Path, Pattern, Route, Target, When};
+use crate::pattern::Pattern;
+use crate::route::{Path, Route, Target, When};
 use crate::source::Unwrap;
 
 /// A route that could be read, and where it stands.

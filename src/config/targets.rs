@@ -6,7 +6,8 @@ use crate::config::document::{Item, Problems, whole_number};
 use crate::config::keys::ROUTE;
 use crate::config::routes::{may_be_dynamodb, path};
 use crate::config::tables::{table_name, template};
-use crate::route::{DEFAULT_ID_WINDOW_DAYS, DEFAULT_MAX_TABLES, Id, Pattern, Target};
+use crate::pattern::Pattern;
+use crate::route::{DEFAULT_ID_WINDOW_DAYS, DEFAULT_MAX_TABLES, Id, Target};
 
 const MINUTE: i64 = 60 * 1_000_000;
 const DAY: i64 = 24 * 60 * MINUTE;

@@ -1,7 +1,8 @@
 //! Every way a config can be wrong, and what is said about it.
 
 use super::*;
-use crate::route::{Pattern, Target};
+use crate::pattern::Pattern;
+use crate::route::Target;
 use crate::table::declared::Declared;
 
 fn lines(of: &[Problem]) -> Vec<String> {

@@ -1,8 +1,10 @@
 //! From an event to its answer: the stages in order, nothing else.
 
-mod land;
-mod shelf;
 mod sort;
+
+mod quarantine_rows;
+
+mod land;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
@@ -12,17 +14,18 @@ use tokio::time::Instant;
 
 use crate::config::Config;
 use crate::deadline::Deadline;
-use crate::record::{Receipt, Reject};
-use crate::response::{self, Outcome};
+use crate::outcome::{Outcome, RecordState};
+use crate::record::Reject;
+use crate::response;
 use crate::route;
 use crate::secret::{KeyError, Keyring};
-use crate::source::{self, Event};
+use crate::source::{self, Event, Redelivery};
 use crate::store::{Lake, LandReport, StoreError};
 use crate::table_name::TableName;
 use crate::time::Timestamp;
 
-use land::{check_reject_limit, land};
-use sort::{Sorter, keys_of, known_tables};
+use land::{RejectLimit, land};
+use sort::{Sorted, Sorter, keys_of, known_tables};
 
 /// What an invocation needs, made once at start.
 #[derive(Debug)]
@@ -64,46 +67,34 @@ impl App {
 /// A handled event.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Handled {
-    /// The JSON text for Lambda.
-    pub answer: String,
+    /// What was done, one pass after the other: nearly always one.
+    pub passes: Vec<Pass>,
+    /// What became of each record, in the order of the event.
+    pub records: Vec<RecordState>,
+}
+
+/// What was done with as many of an event's records as fit into memory at once.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Pass {
     /// What became of the records.
     pub report: Report,
     /// How long its stages took.
     pub times: Times,
-    /// What the answer reports.
-    pub failures: Vec<Receipt>,
-    /// Of each record as it was delivered, what became of it.
-    pub ends: Vec<End>,
 }
 
-/// What became of a record as it was delivered, with all that it holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum End {
-    /// All of it is in tables.
-    Landed,
-    /// Some or all of it was dropped or filtered, and the rest is in tables.
-    LeftOut,
-    /// Some of it is in quarantine.
-    Quarantined,
-    /// It was not even taken apart, because what came before it was so much; it comes again.
-    Deferred,
-    /// Some of it is nowhere; it comes again.
-    Failed,
-}
-
-/// How long the stages of an event took.
+/// How long the stages of a pass took.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Times {
     /// Decoding, keys, routes and transforms.
     pub sort: Duration,
-    /// By table: its commit, from the first look at the head to the last.
+    /// By table: its commits, from the first look at the head to the last.
     pub land: BTreeMap<String, Duration>,
 }
 
-/// What became of the records of one route that became rows. What commits cost counts for the
+/// What became of the records of one route that became rows. The cost of a commit counts for the
 /// first of the routes that fill the table.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Fates {
+pub struct RouteCounts {
     /// Rows that are in the lake since now.
     pub landed: u64,
     /// Rows that were there already.
@@ -116,24 +107,24 @@ pub struct Fates {
     pub oldest: Option<Timestamp>,
 }
 
-/// What became of an event's records.
+/// What became of the records of a pass.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Report {
-    /// Records in the event.
+    /// Records that were handled.
     pub records: u64,
     /// By table, quarantine among them: rows that were meant for it, and what became of them.
     pub tables: BTreeMap<String, (u64, LandReport)>,
     /// Records that each route took, by its name.
     pub taken: BTreeMap<String, u64>,
     /// By route: what became of the records that became rows and are durable.
-    pub fates: BTreeMap<String, Fates>,
+    pub routes: BTreeMap<String, RouteCounts>,
     /// Rejected records by route (empty: no route) and reason, whether quarantined or returned.
     pub rejected: BTreeMap<(String, String), u64>,
     /// Records discarded by `drop = true`.
     pub dropped: u64,
     /// Records left out by `filter`, and messages that carry no data, by route (empty: no route).
     pub filtered: BTreeMap<String, u64>,
-    /// Records that were reported and come again.
+    /// Records that are reported, so that Lambda redelivers them.
     pub failed: u64,
     /// Why the store did not take some of them.
     pub trouble: Vec<String>,
@@ -200,51 +191,106 @@ impl InvocationError {
     }
 }
 
-/// Handles one event: afterwards every record is in its table, in quarantine, dropped or filtered
-/// on purpose, or reported so that it comes again.
+/// Handles an event: afterwards every record is in its table, in quarantine, dropped or filtered
+/// on purpose, or not durable, so that Lambda redelivers it.
+///
+/// An event may unpack to more than fits into memory. Then it is handled in several passes, for as
+/// long as there is time; what is left of it is [`Outcome::Deferred`].
 ///
 /// # Errors
-/// When the event is none, no route names its source, its format changed, or the store took
-/// nothing: Lambda delivers all of it again.
+/// If no route names the event's source, its format changed, a key can't be fetched, or the store
+/// took nothing: Lambda redelivers all of it.
 pub async fn handle(
     app: &App,
-    event: &[u8],
+    event: &Event<'_>,
     deadline: &Deadline,
 ) -> Result<Handled, InvocationError> {
+    let mut handled = Handled {
+        passes: Vec::new(),
+        records: (0..event.len()).map(|_| RecordState::new(None, None)).collect(),
+    };
+    let mut open: Vec<usize> = (0..event.len()).collect();
+    let mut longest = Duration::ZERO;
+    loop {
+        let began = Instant::now();
+        let (pass, states) = match Box::pin(pass(app, event, &open, &handled, deadline)).await {
+            Ok(done) => done,
+            // What earlier passes have landed need not be redelivered.
+            Err(error) => match handled.passes.last_mut() {
+                Some(last) => {
+                    last.report.trouble.push(error.to_string());
+                    break;
+                }
+                None => return Err(error),
+            },
+        };
+        longest = longest.max(began.elapsed());
+        for (at, state) in open.iter().zip(states) {
+            if let Some(record) = handled.records.get_mut(*at) {
+                *record = state;
+            }
+        }
+        handled.passes.push(pass);
+        let before = open.len();
+        open.retain(|at| handled.outcome(*at) == Some(Outcome::Deferred));
+        let done = open.is_empty() || open.len() == before;
+        // A stream redelivers everything behind a record that failed.
+        let in_vain = event.redelivery() == Redelivery::FromFirstFailure
+            && handled.records.iter().any(|it| it.outcome == Outcome::Failed);
+        // A pass can't be stopped while it decodes, so there must be time for a whole one.
+        if done || in_vain || !deadline.leaves(longest.saturating_mul(2)) {
+            break;
+        }
+    }
+    if let Some(last) = handled.passes.last_mut() {
+        last.report.records += count(open.len());
+        last.report.failed += count(open.len());
+    }
+    Ok(handled)
+}
+
+/// Takes the open records of an event through all stages, or as many as fit into memory.
+async fn pass(
+    app: &App,
+    event: &Event<'_>,
+    open: &[usize],
+    so_far: &Handled,
+    deadline: &Deadline,
+) -> Result<(Pass, Vec<RecordState>), InvocationError> {
     let began = Instant::now();
     let routes = &app.config.routes;
-    let Event { redelivery, window_state, deliveries } =
-        source::read(event, |arn| route::unwrap_of(routes, arn))?;
+    let redelivery = event.redelivery();
+    let deliveries = event.decode(open, |arn| route::unwrap_of(routes, arn));
     let keys = app.keyring.keys(&keys_of(app, &deliveries)).await?;
     let known = known_tables(app, &deliveries).await?;
     let mut sorted = Sorter { app, redelivery, keys: &keys, known }.sort(deliveries)?;
-    check_reject_limit(app, &sorted)?;
+    let limit = RejectLimit::of(app, so_far);
+    limit.check(&sorted)?;
     let sort = began.elapsed();
-    let land = land(app, &mut sorted, redelivery, deadline).await?;
-    let outcomes = sorted.slips.iter().map(|slip| Outcome {
-        receipt: slip.receipt.as_ref(),
-        group: slip.group.as_deref(),
-        durable: slip.durable,
-    });
-    let outcomes: Vec<Outcome<'_>> = outcomes.collect();
-    let mut report = sorted.report;
-    report.failed = count(outcomes.iter().filter(|it| !it.durable).count());
-    let failures = response::failures(redelivery, &outcomes)?;
-    let answer = response::answer(&failures, window_state).map_err(InvocationError::Answer)?;
-    let ends = sorted.slips.iter().map(sort::Slip::end).collect();
-    let failures = failures.into_iter().cloned().collect();
-    Ok(Handled { answer, report, times: Times { sort, land }, failures, ends })
+    let land = land(app, &mut sorted, redelivery, &limit, deadline).await?;
+    let Sorted { records, mut report, .. } = sorted;
+    report.failed = count(records.iter().filter(|it| it.outcome == Outcome::Failed).count());
+    Ok((Pass { report, times: Times { sort, land } }, records))
+}
+
+impl Handled {
+    /// What became of a record of the event.
+    pub fn outcome(&self, index: usize) -> Option<Outcome> {
+        self.records.get(index).map(|it| it.outcome)
+    }
+
+    /// Why not all of it is durable; `None` if it is.
+    pub fn trouble(&self) -> Option<String> {
+        let lost = self.records.iter().filter(|it| !it.outcome.is_durable()).count();
+        (lost > 0).then(|| format!("{lost} of its records did not land"))
+    }
 }
 
 impl Report {
     fn note(&mut self, reject: &Reject, route: Option<&str>) {
         let key = (route.unwrap_or_default().to_owned(), reject.reason.to_owned());
-        grow(self.rejected.entry(key).or_default(), 1);
+        *self.rejected.entry(key).or_default() += 1;
     }
-}
-
-fn grow(sum: &mut u64, by: u64) {
-    *sum = sum.saturating_add(by);
 }
 
 fn count(n: usize) -> u64 {

@@ -1,12 +1,13 @@
-//! Sending an event's records on their ways: a row of a table, quarantine, back to the queue, or
+//! Sorting records by where they go: into a row of a table, into quarantine, back to the queue, or
 //! nowhere on purpose.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::PoisonError;
 
 use crate::arn::Arn;
-use crate::handler::{App, End, InvocationError, Report, grow};
-use crate::record::{Content, Delivery, Origin, Part, Raw, Receipt, Record, Reject, Row};
+use crate::handler::{App, InvocationError, Report};
+use crate::outcome::{Outcome, RecordState};
+use crate::record::{Content, Delivery, Origin, Part, Raw, Record, Reject, Row};
 use crate::route::{self, Route, Step, Target};
 use crate::secret::{Keys, Reference};
 use crate::source::Redelivery;
@@ -64,71 +65,43 @@ pub(super) async fn known_tables(
     Ok(found)
 }
 
-/// What is left of a delivery once its records are on their ways.
-pub(super) struct Slip {
-    pub(super) receipt: Option<Receipt>,
-    pub(super) group: Option<String>,
-    /// False for what must come again.
-    pub(super) durable: bool,
-    /// Whether one of its records is no row, which `reject_limit` counts.
-    pub(super) rejected: bool,
-    /// Whether one of its records goes to quarantine.
-    pub(super) quarantined: bool,
-    /// Whether one of its records goes nowhere, on purpose.
-    left_out: bool,
-    /// Whether it was not taken apart.
-    deferred: bool,
-}
-
-impl Slip {
-    /// What became of it, once everything has landed that could.
-    pub(super) fn end(&self) -> End {
-        match self {
-            Slip { deferred: true, .. } => End::Deferred,
-            Slip { durable: false, .. } => End::Failed,
-            Slip { quarantined: true, .. } => End::Quarantined,
-            Slip { left_out: true, .. } => End::LeftOut,
-            _ => End::Landed,
-        }
-    }
-}
-
-/// A record on its way, as a row or to quarantine.
+/// Where a row comes from: the part of a delivered record that it is made of.
 #[derive(Clone)]
-pub(super) struct Ticket<'a> {
-    pub(super) slip: usize,
+pub(super) struct RowOrigin<'a> {
+    /// Index of the delivered record in the pass.
+    pub(super) record: usize,
     pub(super) raw: Raw<'a>,
     pub(super) origin: Origin,
     /// The route that took it, if one did.
     pub(super) route: Option<&'a Route>,
 }
 
-/// The rows for one table, and their records.
-pub(super) struct Load<'a> {
+/// The rows for one table, and where each comes from.
+pub(super) struct TableBatch<'a> {
     pub(super) policy: &'a Policy,
     pub(super) rows: Vec<Row>,
-    pub(super) tickets: Vec<Ticket<'a>>,
+    pub(super) origins: Vec<RowOrigin<'a>>,
 }
 
-/// An event's records on their ways.
+/// The records of a pass, sorted by where they go.
 pub(super) struct Sorted<'a> {
-    pub(super) slips: Vec<Slip>,
-    pub(super) loads: BTreeMap<TableName, Load<'a>>,
+    pub(super) records: Vec<RecordState>,
+    pub(super) batches: BTreeMap<TableName, TableBatch<'a>>,
     /// What goes to quarantine, and why.
-    pub(super) quarantine: Vec<(Ticket<'a>, Reject)>,
+    pub(super) quarantine: Vec<(RowOrigin<'a>, Reject)>,
     pub(super) report: Report,
 }
 
 /// Where a record goes.
 #[expect(clippy::large_enum_variant, reason = "taken apart as soon as it is made")]
-enum Fate {
+enum Destination {
     Row(TableName, Row),
     Rejected(Reject),
     Filtered,
     Dropped,
 }
 
-/// Sends records on their ways.
+/// Sorts records by where they go.
 pub(super) struct Sorter<'a> {
     pub(super) app: &'a App,
     pub(super) redelivery: Redelivery,
@@ -138,7 +111,7 @@ pub(super) struct Sorter<'a> {
 }
 
 impl<'a> Sorter<'a> {
-    /// Sends each record on its way.
+    /// Sorts each record.
     pub(super) fn sort(
         mut self,
         deliveries: Vec<Delivery<'a>>,
@@ -146,8 +119,8 @@ impl<'a> Sorter<'a> {
         let mut routes: HashMap<Arn, Vec<&'a Route>> = HashMap::new();
         let mut unrouted = BTreeSet::new();
         let mut sorted = Sorted {
-            slips: Vec::with_capacity(deliveries.len()),
-            loads: BTreeMap::new(),
+            records: Vec::with_capacity(deliveries.len()),
+            batches: BTreeMap::new(),
             quarantine: Vec::new(),
             report: Report::default(),
         };
@@ -156,28 +129,18 @@ impl<'a> Sorter<'a> {
             let of_source = routes
                 .entry(source.clone())
                 .or_insert_with(|| route::of_source(&self.app.config.routes, &source));
-            sorted.slips.push(Slip {
-                receipt,
-                group,
-                durable: true,
-                rejected: false,
-                quarantined: false,
-                left_out: false,
-                deferred: false,
-            });
+            sorted.records.push(RecordState::new(receipt, group));
             match content {
                 _ if of_source.is_empty() => {
-                    sorted.wait();
+                    sorted.report.records += 1;
+                    sorted.worsen_last(Outcome::Failed);
                     unrouted.insert(source.as_str().to_owned());
                 }
-                Content::Deferred => {
-                    sorted.wait();
-                    sorted.last(|it| it.deferred = true);
-                }
+                Content::Deferred => sorted.worsen_last(Outcome::Deferred),
                 Content::Parts(parts) if parts.is_empty() => {
-                    grow(&mut sorted.report.records, 1);
-                    grow(sorted.report.filtered.entry(String::new()).or_default(), 1);
-                    sorted.last(|it| it.left_out = true);
+                    sorted.report.records += 1;
+                    *sorted.report.filtered.entry(String::new()).or_default() += 1;
+                    sorted.worsen_last(Outcome::LeftOut);
                 }
                 Content::Parts(parts) => {
                     for part in parts {
@@ -189,7 +152,7 @@ impl<'a> Sorter<'a> {
         let missing = unrouted.into_iter().map(|arn| InvocationError::NoRoute { arn });
         let mut missing: Vec<InvocationError> = missing.collect();
         // Several queues may share a DLQ, and those that have routes need not wait for one that has
-        // none: its messages come again. A stream's records would come again all together.
+        // none: only its messages are redelivered. A stream redelivers all of its records.
         let all = missing.len() == routes.len();
         if (all || self.redelivery == Redelivery::FromFirstFailure)
             && let Some(error) = missing.pop()
@@ -200,66 +163,66 @@ impl<'a> Sorter<'a> {
         Ok(sorted)
     }
 
-    /// Sends one record on its way.
+    /// Sorts one part of the last record.
     fn send(&mut self, part: Part<'a>, routes: &[&'a Route], sorted: &mut Sorted<'a>) {
         let Part { raw, origin, record } = part;
-        let slip = sorted.slips.len().saturating_sub(1);
-        grow(&mut sorted.report.records, 1);
+        let index = sorted.records.len().saturating_sub(1);
+        sorted.report.records += 1;
         let route = match &record {
             Ok(record) => route::choose(routes, record),
-            // Nobody knows which of the source's routes would have taken it: the first speaks.
+            // Which of the source's routes would have taken it can't be known: the first decides.
             Err(_) => routes.first().copied(),
         };
         let Some(route) = route else {
             let detail = "the source has routes, and the `when` of none matches this record";
-            let ticket = Ticket { slip, raw, origin, route };
-            sorted.reject(self.redelivery, ticket, Reject::new(NO_ROUTE, detail));
+            let origin = RowOrigin { record: index, raw, origin, route };
+            sorted.reject(self.redelivery, origin, Reject::new(NO_ROUTE, detail));
             return;
         };
         if record.is_ok() {
-            grow(sorted.report.taken.entry(route.name.clone()).or_default(), 1);
+            *sorted.report.taken.entry(route.name.clone()).or_default() += 1;
         }
-        let fate = match record {
-            Ok(record) => self.fate(route, &origin, record),
-            Err(reject) => Fate::Rejected(reject),
+        let destination = match record {
+            Ok(record) => self.destination(route, &origin, record),
+            Err(reject) => Destination::Rejected(reject),
         };
-        let ticket = Ticket { slip, raw, origin, route: Some(route) };
-        match fate {
-            Fate::Row(table, row) => {
+        let origin = RowOrigin { record: index, raw, origin, route: Some(route) };
+        match destination {
+            Destination::Row(table, row) => {
                 let app = self.app;
                 let policy = app.config.policy(&table);
-                let empty = || Load { policy, rows: Vec::new(), tickets: Vec::new() };
-                let load = sorted.loads.entry(table).or_insert_with(empty);
-                load.rows.push(row);
-                load.tickets.push(ticket);
+                let empty = || TableBatch { policy, rows: Vec::new(), origins: Vec::new() };
+                let batch = sorted.batches.entry(table).or_insert_with(empty);
+                batch.rows.push(row);
+                batch.origins.push(origin);
             }
-            Fate::Rejected(reject) => sorted.reject(self.redelivery, ticket, reject),
-            Fate::Filtered => {
-                grow(sorted.report.filtered.entry(route.name.clone()).or_default(), 1);
-                sorted.last(|it| it.left_out = true);
+            Destination::Rejected(reject) => sorted.reject(self.redelivery, origin, reject),
+            Destination::Filtered => {
+                *sorted.report.filtered.entry(route.name.clone()).or_default() += 1;
+                sorted.worsen_last(Outcome::LeftOut);
             }
-            Fate::Dropped => {
-                grow(&mut sorted.report.dropped, 1);
-                sorted.last(|it| it.left_out = true);
+            Destination::Dropped => {
+                sorted.report.dropped += 1;
+                sorted.worsen_last(Outcome::LeftOut);
             }
         }
     }
 
     /// Where a record goes that a route has taken.
-    fn fate(&mut self, route: &Route, origin: &Origin, record: Record) -> Fate {
+    fn destination(&mut self, route: &Route, origin: &Origin, record: Record) -> Destination {
         let (table, limit) = match &route.target {
-            Target::Drop => return Fate::Dropped,
+            Target::Drop => return Destination::Dropped,
             Target::Table(table) => (table.clone(), None),
             Target::Tables(template, most) => match template.fill(&record) {
-                Err(reject) => return Fate::Rejected(reject),
+                Err(reject) => return Destination::Rejected(reject),
                 Ok(table) => (table, Some((template, *most))),
             },
         };
         let policy = self.app.config.policy(&table);
         let row = match transform::row(route, policy, self.keys, origin, record) {
             Ok(Some(row)) => row,
-            Ok(None) => return Fate::Filtered,
-            Err(reject) => return Fate::Rejected(reject),
+            Ok(None) => return Destination::Filtered,
+            Err(reject) => return Destination::Rejected(reject),
         };
         // What is no row makes no table.
         if let Some((template, most)) = limit
@@ -267,50 +230,48 @@ impl<'a> Sorter<'a> {
         {
             if self.known.iter().filter(|it| template.makes(it)).count() >= most {
                 let detail = format!("{} has its {most} tables", template.as_str());
-                return Fate::Rejected(Reject::new("too_many_tables", detail));
+                return Destination::Rejected(Reject::new("too_many_tables", detail));
             }
             self.known.insert(table.clone());
         }
-        Fate::Row(table, row)
+        Destination::Row(table, row)
     }
 }
 
 impl<'a> Sorted<'a> {
-    /// Leaves the last delivery for later.
-    fn wait(&mut self) {
-        grow(&mut self.report.records, 1);
-        self.last(|it| it.durable = false);
-    }
-
-    fn last(&mut self, note: impl FnMut(&mut Slip)) {
-        self.slips.last_mut().into_iter().for_each(note);
-    }
-
-    /// Quarantines a record that is no row, or leaves it to its queue's own DLQ.
-    pub(super) fn reject(&mut self, redelivery: Redelivery, ticket: Ticket<'a>, reject: Reject) {
-        self.report.note(&reject, ticket.route.map(|it| it.name.as_str()));
-        let Some(slip) = self.slips.get_mut(ticket.slip) else { return };
-        // That no route takes it is a gap in the config, not a change of its format; and of what is
-        // dropped nobody minds the format.
-        slip.rejected |= ticket.route.is_some_and(|it| it.target != Target::Drop);
-        // A stream has no DLQ for one record: reporting it would block its shard. A message
-        // without id can't be reported by itself.
-        let returnable = match redelivery {
-            Redelivery::EachFailure | Redelivery::RestOfGroup => slip.receipt.is_some(),
-            Redelivery::FromFirstFailure => false,
-        };
-        if returnable && ticket.route.is_some_and(|it| it.return_rejects) {
-            slip.durable = false;
-        } else {
-            slip.quarantined = true;
-            self.quarantine.push((ticket, reject));
+    fn worsen_last(&mut self, outcome: Outcome) {
+        if let Some(record) = self.records.last_mut() {
+            record.worsen(outcome);
         }
     }
 
-    /// The records of these slips come again.
-    pub(super) fn fail(&mut self, slips: impl IntoIterator<Item = usize>) {
-        for at in slips {
-            self.slips.get_mut(at).into_iter().for_each(|it| it.durable = false);
+    /// Quarantines a part that can't become a row, or leaves it to its queue's own DLQ.
+    pub(super) fn reject(&mut self, redelivery: Redelivery, from: RowOrigin<'a>, reject: Reject) {
+        self.report.note(&reject, from.route.map(|it| it.name.as_str()));
+        let Some(record) = self.records.get_mut(from.record) else { return };
+        // That no route takes it is a gap in the config, not a change of its format; and the format
+        // of what is dropped does not matter.
+        record.rejected |= from.route.is_some_and(|it| it.target != Target::Drop);
+        // A stream has no DLQ for one record: reporting it would block its shard. A message
+        // without id can't be reported by itself.
+        let returnable = match redelivery {
+            Redelivery::EachFailure | Redelivery::RestOfGroup => record.receipt.is_some(),
+            Redelivery::FromFirstFailure => false,
+        };
+        if returnable && from.route.is_some_and(|it| it.return_rejects) {
+            record.worsen(Outcome::Failed);
+        } else {
+            record.worsen(Outcome::Quarantined);
+            self.quarantine.push((from, reject));
+        }
+    }
+
+    /// Notes that these records are not durable.
+    pub(super) fn fail(&mut self, records: impl IntoIterator<Item = usize>) {
+        for index in records {
+            if let Some(record) = self.records.get_mut(index) {
+                record.worsen(Outcome::Failed);
+            }
         }
     }
 }

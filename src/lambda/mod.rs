@@ -1,6 +1,6 @@
 //! Serving the Lambda Runtime API: one event after the other, each as the raw bytes that came.
 
-mod lines;
+mod log;
 
 use std::error::Error;
 use std::future::Future;
@@ -21,8 +21,8 @@ use tracing_subscriber::filter::LevelFilter;
 use crate::config::Config;
 use crate::deadline::Deadline;
 use crate::handler::App;
-use crate::lambda::lines::{Invocation, lines};
-use crate::recovery::{self, Streams};
+use crate::intake::Intake;
+use crate::lambda::log::{Invocation, lines};
 use crate::store::clock::Clock;
 
 /// Most time for telling Lambda that the function can't start.
@@ -60,7 +60,7 @@ pub fn serve_with(
         }
     };
     let init = Mutex::new(Some(began.elapsed()));
-    let function = Function { app, streams: Streams::default(), clock: Clock::system(), init };
+    let function = Function { intake: Intake::new(app), clock: Clock::system(), init };
     let invoke = |event| Caught(Box::pin(function.invoke(event)));
     match runtime.block_on(lambda_runtime::run(service_fn(invoke))) {
         Ok(()) => ExitCode::SUCCESS,
@@ -103,8 +103,7 @@ fn refuse(runtime_api: &str, error: &(dyn Error + Send + Sync)) -> io::Result<()
 
 /// A function that has started.
 struct Function {
-    app: App,
-    streams: Streams,
+    intake: Intake,
     clock: Clock,
     /// How long it took to start, until an invocation has told it.
     init: Mutex<Option<Duration>>,
@@ -115,21 +114,21 @@ impl Function {
         let began = Instant::now();
         let deadline = Deadline::after(time_left(&self.clock, event.context.deadline));
         let bytes = event.payload.get().as_bytes();
-        let done = recovery::handle(&self.app, &self.streams, bytes, &deadline).await;
+        let processed = self.intake.handle(bytes, &deadline).await;
         let invocation = Invocation {
             function: &event.context.env_config.function_name,
             request_id: &event.context.request_id,
-            config_hash: &self.app.config.lake.config_hash,
+            config_hash: &self.intake.app.config.lake.config_hash,
             init: self.init.lock().unwrap_or_else(PoisonError::into_inner).take(),
             whole: began.elapsed(),
             now: self.clock.millis(),
         };
-        let mut text = lines(&invocation, &done).join("\n");
+        let mut text = lines(&invocation, &processed).join("\n");
         text.push('\n');
         // At once, so that lines of others do not fall between. Nobody is left to tell when the log
         // can't be written, and the answer matters more.
         drop(io::stdout().write_all(text.as_bytes()));
-        let answer = done.answer.map_err(|error| Diagnostic {
+        let answer = processed.answer.map_err(|error| Diagnostic {
             error_type: error.kind().to_owned(),
             error_message: error.to_string(),
         });

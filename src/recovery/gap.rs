@@ -4,7 +4,7 @@ use crate::deadline::Deadline;
 use crate::handler::App;
 use crate::number::Number;
 use crate::record::{Lineage, Op, Row};
-use crate::recovery::given::Range;
+use crate::recovery::notice::Range;
 use crate::store::StoreError;
 use crate::table::declared::Declared;
 use crate::table::layout::{DeclaredColumn, Policy};
@@ -26,7 +26,7 @@ const COLUMNS: [(&str, Declared, &str); 8] = [
 /// Why records can't be read any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Reason {
+pub enum Reason {
     /// They are older than what the stream keeps.
     Trimmed,
     /// There is no such stream or shard any more.
@@ -44,9 +44,10 @@ impl Reason {
 
 /// Records that are lost.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Gap {
+pub struct Gap {
     /// The first and the last of them, and what else is known.
     pub range: Range,
+    /// Why they can't be read any more.
     pub reason: Reason,
 }
 
@@ -77,7 +78,7 @@ pub(super) async fn keep(app: &App, gap: &Gap, deadline: &Deadline) -> Result<()
 }
 
 fn row(gap: &Gap, config_hash: &str) -> Row {
-    let Range { stream, shard, first, last, records, from, to, condition } = &gap.range;
+    let Range { stream, kind: _, shard, first, last, records, from, to, condition } = &gap.range;
     // As their records would have it, so that they can be compared.
     let table = stream.table_and_label();
     let (source, of) = match &table {

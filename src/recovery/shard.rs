@@ -1,6 +1,7 @@
 //! Reading a shard again: the records of Kinesis and of DynamoDB streams, page by page, as Lambda
 //! would deliver them.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use aws_config::timeout::TimeoutConfig;
@@ -18,18 +19,19 @@ use tokio::sync::OnceCell;
 
 use crate::arn::Arn;
 use crate::aws;
+use crate::source::{Kind, StreamKind};
 use crate::time::Timestamp;
 
 /// A page of Kinesis may have 10 MiB.
-const WHOLE_CALL: Duration = Duration::from_secs(30);
-/// Records of a page at most; DynamoDB gives no more.
-const PAGE: i32 = 1_000;
+const CALL_TIMEOUT: Duration = Duration::from_secs(30);
+/// Records of a page; DynamoDB returns no more.
+const MAX_PAGE_RECORDS: i32 = 1_000;
 /// Kinesis answers five reads of a shard in a second, and a mapping reads it as well.
 const BETWEEN_PAGES: Duration = Duration::from_millis(250);
 
 /// Clients of the streams, made when the first shard is read.
 #[derive(Debug, Default)]
-pub(crate) struct Streams {
+pub struct Streams {
     config: OnceCell<SdkConfig>,
 }
 
@@ -38,6 +40,7 @@ pub(crate) struct Streams {
 pub(crate) struct Shard<'a> {
     pub streams: &'a Streams,
     pub stream: &'a Arn,
+    pub kind: StreamKind,
     pub name: &'a str,
 }
 
@@ -67,7 +70,7 @@ pub(crate) enum Problem {
 
 /// A record as Lambda would deliver it.
 #[derive(Debug)]
-pub(crate) struct Found {
+pub(crate) struct StreamRecord {
     /// Its sequence number.
     pub number: String,
     /// Its JSON text.
@@ -80,7 +83,7 @@ pub(crate) struct Found {
 #[derive(Debug, Default)]
 pub(crate) struct Page {
     /// Its records, in order.
-    pub records: Vec<Found>,
+    pub records: Vec<StreamRecord>,
     /// Where the next page begins; `None` at the end of a closed shard.
     pub next: Option<String>,
     /// Whether there was nothing newer in the shard. DynamoDB does not tell.
@@ -96,7 +99,7 @@ impl Streams {
 
     async fn shared(&self) -> &SdkConfig {
         let load = || async {
-            let timeouts = TimeoutConfig::builder().operation_timeout(WHOLE_CALL).build();
+            let timeouts = TimeoutConfig::builder().operation_timeout(CALL_TIMEOUT).build();
             aws::defaults().timeout_config(timeouts).load().await
         };
         self.config.get_or_init(load).await
@@ -131,53 +134,63 @@ impl Shard<'_> {
             Start::At(number) | Start::After(number) => Some(number.to_owned()),
             Start::Oldest => None,
         };
-        if self.stream.service() == "dynamodb" {
-            use dynamodb::types::ShardIteratorType as Type;
-            let client = dynamodb::Client::new(&self.streams.config(self.stream).await);
-            let kind = match start {
-                Start::At(_) => Type::AtSequenceNumber,
-                Start::After(_) => Type::AfterSequenceNumber,
-                Start::Oldest => Type::TrimHorizon,
-            };
-            let call = client.get_shard_iterator().stream_arn(self.stream.as_str());
-            let call = call.shard_id(self.name).shard_iterator_type(kind);
-            let answer = call.set_sequence_number(number).send().await;
-            let answer = answer.map_err(|it| problem("dynamodb:GetShardIterator", &it))?;
-            return Ok(answer.shard_iterator);
+        let stream = self.stream.as_str();
+        match self.kind {
+            StreamKind::DynamoDb => {
+                use dynamodb::types::ShardIteratorType as Type;
+                let client = dynamodb::Client::new(&self.streams.config(self.stream).await);
+                let kind = match start {
+                    Start::At(_) => Type::AtSequenceNumber,
+                    Start::After(_) => Type::AfterSequenceNumber,
+                    Start::Oldest => Type::TrimHorizon,
+                };
+                let call = client.get_shard_iterator().stream_arn(stream);
+                let call = call.shard_id(self.name).shard_iterator_type(kind);
+                let answer = call.set_sequence_number(number).send().await;
+                let answer = answer.map_err(|it| problem("dynamodb:GetShardIterator", &it))?;
+                Ok(answer.shard_iterator)
+            }
+            StreamKind::Kinesis => {
+                use kinesis::types::ShardIteratorType as Type;
+                let kind = match start {
+                    Start::At(_) => Type::AtSequenceNumber,
+                    Start::After(_) => Type::AfterSequenceNumber,
+                    Start::Oldest => Type::TrimHorizon,
+                };
+                let client = self.streams.kinesis(self.stream).await;
+                let call = client.get_shard_iterator().stream_arn(stream);
+                let call = call.shard_id(self.name).shard_iterator_type(kind);
+                let answer = call.set_starting_sequence_number(number).send().await;
+                let answer = answer.map_err(|it| problem("kinesis:GetShardIterator", &it))?;
+                Ok(answer.shard_iterator)
+            }
         }
-        use kinesis::types::ShardIteratorType as Type;
-        let kind = match start {
-            Start::At(_) => Type::AtSequenceNumber,
-            Start::After(_) => Type::AfterSequenceNumber,
-            Start::Oldest => Type::TrimHorizon,
-        };
-        let client = self.streams.kinesis(self.stream).await;
-        let call = client.get_shard_iterator().stream_arn(self.stream.as_str());
-        let call = call.shard_id(self.name).shard_iterator_type(kind);
-        let answer = call.set_starting_sequence_number(number).send().await;
-        let answer = answer.map_err(|it| problem("kinesis:GetShardIterator", &it))?;
-        Ok(answer.shard_iterator)
     }
 
     /// The page that an iterator stands for.
     pub(crate) async fn page(&self, iterator: String) -> Result<Page, Problem> {
-        if self.stream.service() == "dynamodb" {
-            let client = dynamodb::Client::new(&self.streams.config(self.stream).await);
-            let answer = client.get_records().shard_iterator(iterator).limit(PAGE).send().await;
-            let answer = answer.map_err(|it| problem("dynamodb:GetRecords", &it))?;
-            let records = answer.records.unwrap_or_default();
-            let records = records.into_iter().map(|it| change(it, self.stream)).collect();
-            return Ok(Page { records, next: answer.next_shard_iterator, newest: false });
+        match self.kind {
+            StreamKind::DynamoDb => {
+                let client = dynamodb::Client::new(&self.streams.config(self.stream).await);
+                let call = client.get_records().shard_iterator(iterator).limit(MAX_PAGE_RECORDS);
+                let answer = call.send().await;
+                let answer = answer.map_err(|it| problem("dynamodb:GetRecords", &it))?;
+                let records = answer.records.unwrap_or_default();
+                let records = records.into_iter().map(|it| change(it, self.stream)).collect();
+                Ok(Page { records, next: answer.next_shard_iterator, newest: false })
+            }
+            StreamKind::Kinesis => {
+                tokio::time::sleep(BETWEEN_PAGES).await;
+                let client = self.streams.kinesis(self.stream).await;
+                let call = client.get_records().stream_arn(self.stream.as_str());
+                let answer = call.shard_iterator(iterator).limit(MAX_PAGE_RECORDS).send().await;
+                let answer = answer.map_err(|it| problem("kinesis:GetRecords", &it))?;
+                let records = answer.records.into_iter();
+                let records = records.map(|it| event(it, self.stream, self.name)).collect();
+                let newest = answer.millis_behind_latest == Some(0);
+                Ok(Page { records, next: answer.next_shard_iterator, newest })
+            }
         }
-        tokio::time::sleep(BETWEEN_PAGES).await;
-        let client = self.streams.kinesis(self.stream).await;
-        let call = client.get_records().stream_arn(self.stream.as_str());
-        let answer = call.shard_iterator(iterator).limit(PAGE).send().await;
-        let answer = answer.map_err(|it| problem("kinesis:GetRecords", &it))?;
-        let records: Vec<Found> =
-            answer.records.into_iter().map(|it| event(it, self.stream, self.name)).collect();
-        let newest = answer.millis_behind_latest == Some(0);
-        Ok(Page { records, next: answer.next_shard_iterator, newest })
     }
 }
 
@@ -195,7 +208,7 @@ where
 }
 
 /// A record of Kinesis.
-fn event(record: kinesis::types::Record, stream: &Arn, shard: &str) -> Found {
+fn event(record: kinesis::types::Record, stream: &Arn, shard: &str) -> StreamRecord {
     let number = record.sequence_number;
     let arrived = record.approximate_arrival_timestamp.as_ref();
     let text = json!({
@@ -206,18 +219,18 @@ fn event(record: kinesis::types::Record, stream: &Arn, shard: &str) -> Found {
             "data": BASE64.encode(record.data.as_ref()),
             "approximateArrivalTimestamp": arrived.map(seconds),
         },
-        "eventSource": "aws:kinesis",
+        "eventSource": format!("aws:{}", Kind::Kinesis.service()),
         "eventVersion": "1.0",
         "eventID": format!("{shard}:{number}"),
         "eventName": "aws:kinesis:record",
         "awsRegion": region(stream),
         "eventSourceARN": stream.as_str(),
     });
-    Found { number, text: text.to_string(), arrived: arrived.and_then(timestamp) }
+    StreamRecord { number, text: text.to_string(), arrived: arrived.and_then(timestamp) }
 }
 
 /// A record of a DynamoDB stream.
-fn change(record: dynamodb::types::Record, stream: &Arn) -> Found {
+fn change(record: dynamodb::types::Record, stream: &Arn) -> StreamRecord {
     let change = record
         .dynamodb
         .unwrap_or_else(|| dynamodb::types::builders::StreamRecordBuilder::default().build());
@@ -238,7 +251,7 @@ fn change(record: dynamodb::types::Record, stream: &Arn) -> Found {
         "eventID": record.event_id,
         "eventName": record.event_name.map(|it| it.as_str().to_owned()),
         "eventVersion": record.event_version,
-        "eventSource": "aws:dynamodb",
+        "eventSource": format!("aws:{}", Kind::DynamoDb.service()),
         "awsRegion": region(stream),
         "dynamodb": inner,
         "eventSourceARN": stream.as_str(),
@@ -247,28 +260,26 @@ fn change(record: dynamodb::types::Record, stream: &Arn) -> Found {
         let identity = json!({"principalId": identity.principal_id, "type": identity.r#type});
         outer.insert("userIdentity".to_owned(), identity);
     }
-    Found { number, text: outer.to_string(), arrived: arrived.and_then(timestamp) }
+    StreamRecord { number, text: outer.to_string(), arrived: arrived.and_then(timestamp) }
 }
 
-fn item(attributes: impl IntoIterator<Item = (String, AttributeValue)>) -> Value {
+/// An item as a stream delivers it.
+fn item(attributes: HashMap<String, AttributeValue>) -> Value {
     Value::Object(attributes.into_iter().map(|(name, it)| (name, attribute(it))).collect())
 }
 
+/// An attribute; an empty object, which is quarantined, if the SDK does not know its type yet.
+/// `serde_dynamo` would panic on it.
 fn attribute(value: AttributeValue) -> Value {
-    let base64 = |it: dynamodb::primitives::Blob| BASE64.encode(it.into_inner());
+    let known = is_known(&value).then(|| serde_dynamo::AttributeValue::from(value));
+    known.and_then(|it| serde_json::to_value(it).ok()).unwrap_or_else(|| json!({}))
+}
+
+fn is_known(value: &AttributeValue) -> bool {
     match value {
-        AttributeValue::S(it) => json!({"S": it}),
-        AttributeValue::N(it) => json!({"N": it}),
-        AttributeValue::B(it) => json!({"B": base64(it)}),
-        AttributeValue::Bool(it) => json!({"BOOL": it}),
-        AttributeValue::Null(it) => json!({"NULL": it}),
-        AttributeValue::Ss(it) => json!({"SS": it}),
-        AttributeValue::Ns(it) => json!({"NS": it}),
-        AttributeValue::Bs(it) => json!({"BS": it.into_iter().map(base64).collect::<Vec<_>>()}),
-        AttributeValue::L(it) => json!({"L": it.into_iter().map(attribute).collect::<Vec<_>>()}),
-        AttributeValue::M(it) => json!({"M": item(it)}),
-        // Of a kind that is younger than this release: quarantined as such.
-        _ => json!({}),
+        AttributeValue::L(items) => items.iter().all(is_known),
+        AttributeValue::M(members) => members.values().all(is_known),
+        other => !other.is_unknown(),
     }
 }
 

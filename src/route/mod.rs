@@ -1,19 +1,18 @@
 //! Which table a record goes to: routes are data, tried in file order, record by record.
 
 mod path;
-mod pattern;
 mod selector;
 mod step;
 mod template;
 
 pub use path::{BadPath, Path};
-pub use pattern::Pattern;
 pub use selector::{Selector, Way};
 pub use step::Step;
 pub use template::Template;
 
 use crate::arn::Arn;
 use crate::name;
+use crate::pattern::Pattern;
 use crate::record::Record;
 use crate::source::Unwrap;
 use crate::table::Cell;
@@ -71,6 +70,17 @@ pub enum Target {
     Tables(Template, usize),
     /// Discarded on purpose, and counted.
     Drop,
+}
+
+impl Target {
+    /// Whether records that it takes may land in a table.
+    pub fn fills(&self, table: &TableName) -> bool {
+        match self {
+            Target::Table(it) => it == table,
+            Target::Tables(template, _) => template.makes(table),
+            Target::Drop => false,
+        }
+    }
 }
 
 /// One condition of `when`: the value at `path` is a text that one of `patterns` matches. A

@@ -6,7 +6,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use crate::json::Json;
 use crate::number::Number;
 use crate::record::Reject;
-use crate::source::Object;
+use crate::source::members::Object;
 use crate::value::{Fields, Set, Value};
 
 /// Prefix of the attributes that global tables of version 2017.11.29 add for themselves.

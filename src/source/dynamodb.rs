@@ -4,9 +4,10 @@ use crate::arn::Arn;
 use crate::json::Json;
 use crate::number::Number;
 use crate::record::{DeletedBy, Delivery, Op, Origin, Payload, Record, Reject};
-use crate::source::{
-    Object, attribute, delivered, get, malformed, object, padded, salvage, sequence, take,
-    take_object, text, text_or_number,
+use crate::source::attribute;
+use crate::source::members::{
+    Object, delivered, get, malformed, object, padded, salvage, sequence, take, take_object, text,
+    text_or_number,
 };
 use crate::time::{TimeUnit, Timestamp};
 use crate::value::Fields;

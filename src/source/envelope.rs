@@ -10,11 +10,25 @@ use crate::json::{self, Json};
 use crate::number::Number;
 use crate::record::Reject;
 use crate::source::archive::{Budget, Packed};
-use crate::source::{Object, Unwrap, get};
+use crate::source::members::{Object, get};
 use crate::value::{self, Fields, Value};
 
 /// Most wrappers around one another that are opened.
 const MOST: usize = 3;
+
+/// What messages of a queue are wrapped in; `unwrap` of a route.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Unwrap {
+    /// The body is the record.
+    #[default]
+    None,
+    /// An SNS notification, unless the subscription delivers raw messages.
+    Sns,
+    /// An EventBridge event, whose `detail` is the record.
+    EventBridge,
+    /// Whichever of these it is, also one in the other, or an S3 notification.
+    Auto,
+}
 
 /// A body without what it was wrapped in.
 #[derive(Debug)]

@@ -12,12 +12,13 @@ use crate::record::{
     self, Content, Delivery, Op, Origin, Part, Piece, Raw, Receipt, Record, Reject,
 };
 use crate::source::archive::{Budget, Packed};
+use crate::source::dynamodb;
 use crate::source::kpl::{self, Broken, User, Users};
-use crate::source::pieces::{self, Payload};
-use crate::source::{
-    Object, delivered, dynamodb, get, malformed, object, origin_of, padded, salvage, sequence,
-    take_object, text, text_or_number,
+use crate::source::members::{
+    Object, delivered, get, malformed, object, origin_of, padded, salvage, sequence, take_object,
+    text, text_or_number,
 };
+use crate::source::pieces::{self, Payload};
 use crate::time::Timestamp;
 
 /// The delivery of one record.

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use crate::json::{self, Json, JsonError};
 use crate::record::Reject;
 use crate::source::archive::{Budget, Packed};
-use crate::source::too_deep;
+use crate::source::members::too_deep;
 
 /// First items of the arrays that SQS's extended client sends in place of a payload in S3.
 const POINTERS: [&str; 2] = [

@@ -13,10 +13,13 @@ use crate::record::{
     self, Content, Delivery, Op, Origin, Part, Piece, Raw, Receipt, Record, Reject,
 };
 use crate::source::archive::{Budget, Packed};
-use crate::source::{
-    Object, Unwrap, WRAPPERS, envelope, get, malformed, object, origin_of, padded, pieces, salvage,
-    sequence, take, take_object, text, text_or_number,
+use crate::source::envelope::{self, Unwrap};
+use crate::source::kind::Kind;
+use crate::source::members::{
+    Object, WRAPPERS, get, malformed, object, origin_of, padded, salvage, sequence, take,
+    take_object, text, text_or_number,
 };
+use crate::source::pieces;
 use crate::time::{TimeUnit, Timestamp};
 use crate::value::{self, Fields, Value};
 
@@ -135,7 +138,7 @@ fn birthplace(attributes: &Object<'_>, queue: &Arn) -> (Result<Arn, Reject>, boo
     match get(attributes, "DeadLetterQueueSourceArn") {
         None | Some(Json::Null) => (Ok(queue.clone()), false),
         Some(Json::String(it)) => {
-            let born = it.parse::<Arn>().ok().filter(|it| it.service() == "sqs");
+            let born = it.parse::<Arn>().ok().filter(|it| Kind::of(it) == Some(Kind::Sqs));
             (born.ok_or_else(|| malformed("its DeadLetterQueueSourceArn is no queue's ARN")), true)
         }
         Some(_) => (Err(malformed("its DeadLetterQueueSourceArn is no text")), true),

@@ -63,6 +63,27 @@ pub struct LandReport {
     pub spread: BTreeMap<String, Spread>,
 }
 
+impl LandReport {
+    /// Adds what became of another batch of the same table, offered after this one.
+    pub fn add(&mut self, other: Self) {
+        self.landed += other.landed;
+        self.duplicates += other.duplicates;
+        self.files += other.files;
+        self.bytes += other.bytes;
+        self.files_read += other.files_read;
+        self.commit = other.commit.or(self.commit.take());
+        self.attempts += other.attempts;
+        self.conflicts += other.conflicts;
+        self.indexes.extend(other.indexes);
+        self.new_columns.extend(other.new_columns);
+        self.extra += other.extra;
+        self.refused.extend(other.refused);
+        for (field, spread) in other.spread {
+            self.spread.entry(field).or_default().add(&spread);
+        }
+    }
+}
+
 /// One batch on its way into one table.
 #[derive(Debug)]
 pub struct Commit<'a> {

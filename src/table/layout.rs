@@ -134,6 +134,17 @@ pub struct Spread {
     pub extra: u64,
 }
 
+impl Spread {
+    /// Adds where other values of the field went.
+    pub fn add(&mut self, other: &Self) {
+        self.values += other.values;
+        self.extra += other.extra;
+        for (sibling, count) in &other.siblings {
+            *self.siblings.entry(sibling.clone()).or_default() += count;
+        }
+    }
+}
+
 /// The config of a table.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Policy {

@@ -11,7 +11,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use lakeward::config::{self, Config, Overrides};
 use lakeward::deadline::Deadline;
-use lakeward::handler::{App, Handled, handle};
+use lakeward::handler::App;
+use lakeward::intake::{Intake, Processed};
 use lakeward::store::files::{Call, Created, Files, Tagged};
 use lakeward::table::Cell;
 use serde_json::{Value, json};
@@ -129,13 +130,17 @@ impl Files for Hanging {
 }
 
 /// Handles an event that has a minute, and fails where it takes longer.
-async fn invoke(files: Arc<dyn Files>, event: &Value) -> Handled {
-    let app = App::on(config(), lake_on(files, "memory://lake"), None);
+async fn invoke(files: Arc<dyn Files>, event: &Value) -> Processed {
+    let function = Intake::new(App::on(config(), lake_on(files, "memory://lake"), None));
     let left = Duration::from_secs(60);
     let began = Instant::now();
-    let handled = handle(&app, event.to_string().as_bytes(), &Deadline::after(left)).await;
+    let processed = function.handle(event.to_string().as_bytes(), &Deadline::after(left)).await;
     assert!(began.elapsed() < left, "Lambda has ended it after {:?}", began.elapsed());
-    handled.unwrap()
+    processed
+}
+
+fn answer(processed: &Processed) -> &str {
+    processed.answer.as_ref().unwrap()
 }
 
 /// Ids in both tables; fails on one that is there twice.
@@ -159,7 +164,7 @@ async fn ids(memory: &Arc<Memory>) -> BTreeSet<String> {
 async fn whichever_call_hangs_the_answer_comes_in_time_and_what_it_names_lands_once() {
     let memory = Arc::new(Memory::default());
     let files = Hanging::on(&memory, usize::MAX, Hangs::AfterItIsDone);
-    assert_eq!(from(&invoke(Arc::<Hanging>::clone(&files), &clicks(0)).await.answer), None);
+    assert_eq!(from(answer(&invoke(Arc::<Hanging>::clone(&files), &clicks(0)).await)), None);
     let calls = files.calls.load(Ordering::Relaxed);
     assert!(calls > 20, "only {calls} calls");
     let (mut named, mut partly) = (0, 0);
@@ -167,17 +172,21 @@ async fn whichever_call_hangs_the_answer_comes_in_time_and_what_it_names_lands_o
         .flat_map(|at| [Hangs::BeforeItIsDone, Hangs::AfterItIsDone].map(|when| (at, when)))
     {
         let memory = Arc::new(Memory::default());
-        let handled = invoke(Hanging::on(&memory, at, when), &clicks(0)).await;
-        let again = from(&handled.answer);
+        let processed = invoke(Hanging::on(&memory, at, when), &clicks(0)).await;
+        let again = from(answer(&processed));
         let there = ids(&memory).await;
         let durable: BTreeSet<_> = (0..again.unwrap_or(RECORDS)).map(kinesis_id).collect();
-        assert!(there.is_superset(&durable), "call {at} {when:?}: {} is not true", handled.answer);
+        assert!(
+            there.is_superset(&durable),
+            "call {at} {when:?}: {} is not true",
+            answer(&processed)
+        );
         if let Some(again) = again {
-            assert!(!handled.report.trouble.is_empty(), "nobody is told why");
+            assert!(!processed.passes[0].report.trouble.is_empty(), "nobody is told why");
             named += 1;
             partly += usize::from(again > 0);
-            let answer = invoke(Arc::<Memory>::clone(&memory), &clicks(again)).await.answer;
-            assert_eq!(from(&answer), None, "call {at} {when:?}");
+            let again = invoke(Arc::<Memory>::clone(&memory), &clicks(again)).await;
+            assert_eq!(from(answer(&again)), None, "call {at} {when:?}");
         }
         assert_eq!(
             ids(&memory).await,
@@ -191,12 +200,13 @@ async fn whichever_call_hangs_the_answer_comes_in_time_and_what_it_names_lands_o
 #[tokio::test(start_paused = true)]
 async fn with_no_time_left_nothing_is_begun_and_everything_is_named() {
     let memory = Arc::new(Memory::default());
-    let app = App::on(config(), lake_on(Arc::<Memory>::clone(&memory), "memory://lake"), None);
+    let lake = lake_on(Arc::<Memory>::clone(&memory), "memory://lake");
+    let function = Intake::new(App::on(config(), lake, None));
     let event = clicks(0).to_string();
     for left in [Duration::ZERO, Duration::from_millis(200)] {
-        let handled = handle(&app, event.as_bytes(), &Deadline::after(left)).await.unwrap();
-        assert_eq!(from(&handled.answer), Some(0));
-        assert_eq!(handled.report.failed, u64::from(RECORDS));
+        let processed = function.handle(event.as_bytes(), &Deadline::after(left)).await;
+        assert_eq!(from(answer(&processed)), Some(0));
+        assert_eq!(processed.passes[0].report.failed, u64::from(RECORDS));
         assert_eq!(memory.sizes("").len(), 0, "something was begun");
     }
 }

@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::json;
 
 use crate::support::compare::exact;
-use crate::support::fixture::{Case, Contents, app, contents, deliver, fixtures, walk};
+use crate::support::fixture::{Case, Contents, contents, deliver, fixtures, function, walk};
 use crate::support::lake::fresh_folder;
 
 /// Fewer means that the walk lost its way.
@@ -122,9 +122,9 @@ fn delivered(
     let (answers, tables) = run(async {
         let mut answers = Vec::new();
         for event in events {
-            answers.push(deliver(&app(&config, &folder), event).await);
+            answers.push(deliver(&function(&config, &folder), event).await);
         }
-        (answers, contents(&app(&config, &folder).lake).await)
+        (answers, contents(&function(&config, &folder).app.lake).await)
     });
     let rows = tables.iter().map(|(table, it)| (table.clone(), json!({"rows": it.rows.len()})));
     let expected = json!({"tables": rows.collect::<serde_json::Map<_, _>>()});
@@ -257,7 +257,7 @@ fn a_message_of_many_bad_items_is_kept_whole() {
         assert!(row["record"] == message(n).as_str());
         assert_eq!(row["_lw_id"], format!("00000000-0000-4000-8000-{n:012}"));
         let detail = row["detail"].as_str().unwrap();
-        assert!(detail.starts_with("1000 of its records are no rows, one of them: "), "{detail}");
+        assert!(detail.starts_with("1000 of its records are not rows, one of them: "), "{detail}");
     }
 }
 

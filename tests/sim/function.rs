@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use lakeward::config::Config;
 use lakeward::deadline::Deadline;
-use lakeward::handler::{App, handle};
+use lakeward::handler::App;
+use lakeward::intake::Intake;
 use lakeward::store::Lake;
 use tokio::sync::Notify;
 use tokio::task::spawn_local;
@@ -74,7 +75,7 @@ pub struct Function {
     pub memory: Arc<Memory>,
     config: Config,
     timeout: Duration,
-    idle: Mutex<Vec<(Arc<Environment>, Arc<App>)>>,
+    idle: Mutex<Vec<(Arc<Environment>, Arc<Intake>)>>,
     /// Panics and invocations without an answer; there must be none.
     pub problems: Mutex<Vec<String>>,
 }
@@ -86,7 +87,7 @@ impl Function {
         Arc::new(Self { world, memory, config, timeout, idle, problems })
     }
 
-    fn environment(&self) -> (Arc<Environment>, Arc<App>) {
+    fn environment(&self) -> (Arc<Environment>, Arc<Intake>) {
         let mut idle = self.idle.lock().unwrap();
         if !idle.is_empty() && !self.world.one_in(12) {
             let at = self.world.number(0, idle.len());
@@ -101,18 +102,18 @@ impl Function {
         let lake =
             Lake::with(Arc::new(files), LAKE.to_owned(), "test".to_owned(), self.world.clock());
         self.world.note("a cold start");
-        (environment, Arc::new(App::on(self.config.clone(), lake, None)))
+        (environment, Arc::new(Intake::new(App::on(self.config.clone(), lake, None))))
     }
 
     /// One invocation, to its answer or whatever happens instead.
     pub async fn invoke(self: &Arc<Self>, event: Arc<Vec<u8>>) -> Result<String, Failed> {
         self.world.pause(1, 50).await;
-        let (environment, app) = self.environment();
+        let (environment, intake) = self.environment();
         let deadline = Deadline::after(self.timeout);
-        let process = Arc::clone(&app);
+        let process = Arc::clone(&intake);
         let mut running: Running = Box::pin(async move {
-            let handled = Caught(Box::pin(handle(&process, &event, &deadline))).await;
-            handled.map(|it| it.map(|it| it.answer).ok())
+            let processed = Caught(Box::pin(process.handle(&event, &deadline))).await;
+            processed.map(|it| it.answer.ok())
         });
         let end = tokio::time::sleep(self.timeout);
         tokio::pin!(end);
@@ -120,7 +121,7 @@ impl Function {
             biased;
             handled = &mut running => match handled {
                 Ok(answer) => {
-                    self.idle.lock().unwrap().push((environment, app));
+                    self.idle.lock().unwrap().push((environment, intake));
                     self.world.remember(("answer", answer.is_some()));
                     let answer = answer.ok_or(Failed::Error)?;
                     let unheard = self.world.strikes("lambda: loses the answer");

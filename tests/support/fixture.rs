@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 
 use lakeward::config::Config;
 use lakeward::deadline::Deadline;
-use lakeward::handler::{App, handle};
+use lakeward::handler::App;
+use lakeward::intake::Intake;
 use lakeward::store::Lake;
 use lakeward::table_name::TableName;
 use serde_json::{Value, json};
@@ -69,20 +70,20 @@ pub fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures")
 }
 
-/// An app on a lake in `folder`, with the routes of a config file.
-pub fn app(config: &Path, folder: &Path) -> App {
+/// The function on a lake in `folder`, with the routes of a config file.
+pub fn function(config: &Path, folder: &Path) -> Intake {
     let mut config = Config::load(config).unwrap();
     config.lake.location = folder.join("lake").to_str().unwrap().to_owned();
     if let Some(lake) = &mut config.quarantine.lake {
         lake.location = folder.join("quarantine").to_str().unwrap().to_owned();
     }
-    App::open(config).unwrap()
+    Intake::new(App::open(config).unwrap())
 }
 
 /// The answer to an event, or the text of the error.
-pub async fn deliver(app: &App, event: &[u8]) -> Result<String, String> {
-    let handled = handle(app, event, &Deadline::none()).await;
-    handled.map(|it| it.answer).map_err(|error| error.to_string())
+pub async fn deliver(function: &Intake, event: &[u8]) -> Result<String, String> {
+    let processed = function.handle(event, &Deadline::none()).await;
+    processed.answer.map_err(|error| error.to_string())
 }
 
 /// All tables of an app's lakes.
@@ -184,10 +185,10 @@ impl Case {
     pub async fn check(&self, update: bool) -> Vec<String> {
         let folder = fresh_folder(&format!("golden/{}", self.name.replace('/', "-")));
         let mut differences = Vec::new();
-        let last = app(&self.steps[self.steps.len() - 1].config, &folder);
-        self.tell_readers(&folder, last.quarantine.is_none());
+        let last = function(&self.steps[self.steps.len() - 1].config, &folder);
+        self.tell_readers(&folder, last.app.quarantine.is_none());
         let answers = self.deliver_all(&folder).await;
-        let tables = all_contents(&last).await;
+        let tables = all_contents(&last.app).await;
         if update {
             self.rewrite(&answers, &tables);
         } else {
@@ -203,7 +204,7 @@ impl Case {
         if again != answers {
             differences.push(format!("delivered again: answers {again:?}, before {answers:?}"));
         }
-        let after = all_contents(&last).await;
+        let after = all_contents(&last.app).await;
         if after != tables {
             differences.push(format!(
                 "delivered again: the lake changed, rows {:?}, before {:?}",
@@ -216,10 +217,10 @@ impl Case {
 
     async fn deliver_all(&self, folder: &Path) -> Vec<Result<String, String>> {
         let mut answers = Vec::new();
-        let mut warm: Option<(&Path, App)> = None;
+        let mut warm: Option<(&Path, Intake)> = None;
         for step in &self.steps {
             if warm.as_ref().is_none_or(|(config, _)| *config != step.config) {
-                warm = Some((&step.config, app(&step.config, folder)));
+                warm = Some((&step.config, function(&step.config, folder)));
             }
             if let Some((_, app)) = &warm {
                 answers.push(deliver(app, &step.event).await);

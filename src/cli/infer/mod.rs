@@ -9,7 +9,7 @@ use crate::cli::{DONE, FAILED, Failure, Terminal, print};
 use crate::json;
 use crate::name;
 use crate::record::{Content, Record};
-use crate::source::{self, Unwrap};
+use crate::source::{Event, EventError, Unwrap, event};
 use crate::table_name::TableName;
 use crate::value::Value;
 
@@ -74,24 +74,26 @@ fn read(
     let (_, first) = lines.first().copied().unwrap_or_default();
     if has(first, "Records") {
         for event in events::split(path, text, troubles) {
-            see_event(event.bytes, fields);
+            see_event(Event::read(event.bytes), fields);
         }
         return Ok(());
     }
     let source =
         if has(first, "Item") { Source::of_any_export(TABLE) } else { Source::new(QUEUE, &[]) };
-    for event in source.map_err(Failure::Use)?.events(path, text, troubles) {
-        see_event(&event, fields);
+    let records = source.map_err(Failure::Use)?.records(path, text, troubles);
+    for batch in event::batches(records, String::len) {
+        see_event(Event::of(batch.iter().map(String::as_bytes).collect()), fields);
     }
     Ok(())
 }
 
-fn see_event(event: &[u8], fields: &mut Fields) {
-    let Ok(event) = source::read(event, |_| Unwrap::Auto) else {
+fn see_event(event: Result<Event<'_>, EventError>, fields: &mut Fields) {
+    let Ok(event) = event else {
         fields.unreadable = fields.unreadable.saturating_add(1);
         return;
     };
-    for delivery in event.deliveries {
+    let all: Vec<usize> = (0..event.len()).collect();
+    for delivery in event.decode(&all, |_| Unwrap::Auto) {
         let Content::Parts(parts) = delivery.content else { continue };
         for part in parts {
             match part.record {

@@ -1,4 +1,4 @@
-//! `lakeward redrive failed`: batches of streams that Lambda has given up, as it stored them.
+//! `lakeward redrive failed`: failed batches of streams, as Lambda stored them.
 
 use std::io::ErrorKind::{InvalidInput, IsADirectory, NotADirectory};
 use std::sync::Arc;
@@ -9,14 +9,15 @@ use crate::cli::{Failure, Summary, Terminal, redrive, replay};
 use crate::config::Config;
 use crate::deadline::Deadline;
 use crate::handler::App;
-use crate::recovery::{Given, Recovered, Streams};
+use crate::recovery::{FailedBatch, Recovered, Streams};
 use crate::store::StoreError;
 use crate::store::files::{self, Files};
 
 const AGAIN: &str = "put it right and redrive again; what has landed does not land again";
 const LOST: &str = "lakeward.gaps keeps what is known of them";
 
-/// Lands the batches under a folder or prefix, or one object, and prints what became of them.
+/// Lands the failed batches under a folder or prefix, or of one object, and prints what became of
+/// them.
 pub(in crate::cli) async fn run(
     config: Config,
     location: &str,
@@ -27,7 +28,7 @@ pub(in crate::cli) async fn run(
     let (files, root) = files::at(location).map_err(StoreError::files("open", location))?;
     let streams = Streams::default();
     let mut summary = Summary::default();
-    let (mut batches, mut gaps) = (0_u64, 0_u64);
+    let (mut objects_read, mut gaps) = (0_u64, 0_u64);
     for place in objects(&files, &root).await? {
         let text = match files.read(&place).await {
             Ok(Some(text)) => text,
@@ -38,29 +39,29 @@ pub(in crate::cli) async fn run(
             }
             Err(error) => return Err(StoreError::files("read", &place)(error).into()),
         };
-        batches = batches.saturating_add(1);
-        let given = match Given::read(&text) {
-            Ok(given) => given,
+        objects_read += 1;
+        let batch = match FailedBatch::read(&text) {
+            Ok(batch) => batch,
             Err(problem) => {
                 let remedy = "name the folder that holds nothing else, aws/lambda/…";
                 summary.trouble(&place, &problem, remedy);
                 continue;
             }
         };
-        let mut recovered = Recovered::of(1);
-        recovered.take(&app, &streams, &given, &Deadline::none()).await;
-        gaps = gaps.saturating_add(add(&recovered, &place, &app, &mut summary));
+        let mut recovered = Recovered::default();
+        recovered.land(&app, &streams, &batch, &Deadline::none()).await;
+        gaps += add(&recovered, &place, &app, &mut summary);
     }
-    if batches == 0 {
+    if objects_read == 0 {
         return Err(Failure::Failed(format!("there is no object under {location}")));
     }
     let out = &mut *terminal.out;
     if how.json {
-        let more = [("batches", batches.into()), ("gaps", gaps.into())];
-        writeln!(out, "{}", redrive::said(&summary, how, &more))?;
+        let more = [("batches", objects_read.into()), ("gaps", gaps.into())];
+        writeln!(out, "{}", redrive::as_json(&summary, how, &more))?;
     } else {
         summary.print(&terminal.program, &replay::places(&app.config), how.dry_run, out)?;
-        writeln!(out, "\n{} that Lambda had given up", counted(batches, "object"))?;
+        writeln!(out, "\n{} that Lambda had given up", counted(objects_read, "object"))?;
     }
     out.flush()?;
     summary.print_troubles(terminal.err)?;
@@ -69,8 +70,8 @@ pub(in crate::cli) async fn run(
 
 /// Adds what became of a batch; returns how many of its ranges are lost.
 pub(super) fn add(recovered: &Recovered, place: &str, app: &App, summary: &mut Summary) -> u64 {
-    for handled in &recovered.handled {
-        summary.add(place, &handled.report, &app.config.routes);
+    for pass in &recovered.passes {
+        summary.add(place, &pass.report, &app.config.routes);
     }
     for trouble in &recovered.troubles {
         summary.trouble(place, trouble, AGAIN);

@@ -10,16 +10,10 @@ use crate::table::layout::Spread;
 /// Most columns that are named.
 const MOST: usize = 10;
 
-/// Adds one event's counts to the sums.
+/// Adds one pass's counts to the sums.
 pub(super) fn add(sums: &mut BTreeMap<String, Spread>, more: &BTreeMap<String, Spread>) {
     for (column, more) in more {
-        let sum = sums.entry(column.clone()).or_default();
-        sum.values = sum.values.saturating_add(more.values);
-        sum.extra = sum.extra.saturating_add(more.extra);
-        for (sibling, count) in &more.siblings {
-            let it = sum.siblings.entry(sibling.clone()).or_default();
-            *it = it.saturating_add(*count);
-        }
+        sums.entry(column.clone()).or_default().add(more);
     }
 }
 

@@ -3,12 +3,15 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
-use super::*;
-use crate::record::{DeletedBy, Op, Payload};
+use crate::arn::Arn;
+use crate::record::{
+    Content, DeletedBy, Delivery, Op, Origin, Part, Payload, Receipt, Record, Reject,
+};
+use crate::source::{Carrier, Event, EventError, Redelivery, Unwrap};
 use crate::value::{Set, Value};
 
-mod alone;
 mod damage;
+mod reframe;
 mod wrapped;
 
 const STREAM: &str =
@@ -27,12 +30,30 @@ struct One<'a> {
     record: Result<Record, Reject>,
 }
 
-fn read(event: &[u8]) -> Result<Event<'_>, EventError> {
-    super::read(event, |_| Unwrap::None)
+/// An event of which every record is decoded.
+#[derive(Debug)]
+struct Decoded<'a> {
+    redelivery: Redelivery,
+    window_state: Option<&'a [u8]>,
+    deliveries: Vec<Delivery<'a>>,
+}
+
+fn read(event: &[u8]) -> Result<Decoded<'_>, EventError> {
+    read_with(event, Unwrap::None)
+}
+
+fn read_with(event: &[u8], unwrap: Unwrap) -> Result<Decoded<'_>, EventError> {
+    let event = Event::read(event)?;
+    let all: Vec<usize> = (0..event.len()).collect();
+    Ok(Decoded {
+        redelivery: event.redelivery(),
+        window_state: event.window_state(),
+        deliveries: event.decode(&all, |_| unwrap),
+    })
 }
 
 /// The first part of each delivery.
-fn flat(event: Event<'_>) -> Vec<One<'_>> {
+fn flat(event: Decoded<'_>) -> Vec<One<'_>> {
     let each = event.deliveries.into_iter().map(|it| {
         let Delivery { receipt, group, source, content } = it;
         let Content::Parts(parts) = content else { panic!("deferred") };

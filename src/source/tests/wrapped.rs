@@ -4,7 +4,7 @@ use bytes::Bytes;
 use md5::{Digest as _, Md5};
 use serde_json::json;
 
-use super::{One, flat, kinesis, number, one};
+use super::{One, flat, kinesis, number, one, read_with};
 use crate::record::{Payload, Record};
 use crate::source::{Unwrap, kpl};
 use crate::value::{Value, get};
@@ -22,8 +22,8 @@ fn message(unwrap: Unwrap, body: &serde_json::Value) -> Option<One<'static>> {
         },
     }]});
     let event = event.to_string().into_bytes().leak();
-    let event = crate::source::read(event, |_| unwrap).unwrap();
-    if let crate::source::Content::Parts(parts) = &event.deliveries[0].content
+    let event = read_with(event, unwrap).unwrap();
+    if let super::Content::Parts(parts) = &event.deliveries[0].content
         && parts.is_empty()
     {
         return None;

@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use self::events::{CONFIG, Canaries, Fate, HIDDEN_NUMBERS, SHOWN_NUMBER};
 use self::search::{Haystack, forms, haystacks, places, places_of_number};
-use crate::support::fixture::app;
+use crate::support::fixture::function;
 use crate::support::lake::fresh_folder;
 use crate::support::process::{self, Function, lakeward, printed, replay};
 
@@ -102,16 +102,16 @@ fn check_rows(lake: &Path) {
 fn the_handler_leaves_no_trace_of_what_is_hidden() {
     let (folder, config) = folder("handler", "env:LAKEWARD_HASH_KEY");
     let (events, canaries) = events::all();
-    let app = app(&config, &folder);
+    let function = function(&config, &folder);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let mut printed = String::new();
     for event in &events {
         let event = event.to_string();
         let deadline = lakeward::deadline::Deadline::none();
-        let handled = lakeward::handler::handle(&app, event.as_bytes(), &deadline);
-        printed += &format!("{:?}", runtime.block_on(handled));
+        let processed = function.handle(event.as_bytes(), &deadline);
+        printed += &format!("{:?}", runtime.block_on(processed));
     }
-    printed += &format!("{app:?}");
+    printed += &format!("{function:?}");
     check_rows(&folder.join("lake"));
     search(&folder.join("lake"), printed, &canaries);
 }

@@ -4,11 +4,12 @@ use std::collections::HashSet;
 use std::sync::OnceLock;
 
 use lakeward::config::{self, Config, Overrides};
-use lakeward::record::{Content, Part, Receipt, Row};
-use lakeward::response::{self, Outcome};
+use lakeward::outcome::{Outcome, RecordState};
+use lakeward::record::{Content, Delivery, Part, Receipt, Row};
+use lakeward::response;
 use lakeward::route::{self, Target};
 use lakeward::secret::Keys;
-use lakeward::source::{self, Event, Redelivery};
+use lakeward::source::{Event, Redelivery};
 use lakeward::table::layout::Policy;
 use lakeward::transform;
 use serde_json::Value;
@@ -69,8 +70,9 @@ fn routes() -> &'static Config {
     })
 }
 
+/// Reads an event; no text for people repeats what it says.
 fn read(event: &[u8]) -> Option<Event<'_>> {
-    match source::read(event, |arn| route::unwrap_of(&routes().routes, arn)) {
+    match Event::read(event) {
         Ok(event) => Some(event),
         Err(error) => {
             canary::silent(&error.to_string());
@@ -79,26 +81,33 @@ fn read(event: &[u8]) -> Option<Event<'_>> {
     }
 }
 
+fn decode<'a>(event: &Event<'a>) -> Vec<Delivery<'a>> {
+    let all: Vec<usize> = (0..event.len()).collect();
+    event.decode(&all, |arn| route::unwrap_of(&routes().routes, arn))
+}
+
 pub fn run(data: &[u8]) {
     let Some(event) = read(data) else { return };
+    let deliveries = decode(&event);
     // Another reader of JSON counts the same records.
     let records = serde_json::from_slice::<Value>(data);
     if let Some(records) = records.as_ref().ok().and_then(|it| it["Records"].as_array()) {
-        assert_eq!(event.deliveries.len(), records.len(), "a record is lost or made up");
+        assert_eq!(deliveries.len(), records.len(), "a record is lost or made up");
     }
-    assert_eq!(read(data).map(|it| said(&it)), Some(said(&event)), "read again, it differs");
-    alone(&event);
-    answered(&event);
-    sent(event);
+    let again = read(data).map(|it| said(&decode(&it)));
+    assert_eq!(again, Some(said(&deliveries)), "read again, it differs");
+    alone(&deliveries);
+    answered(&event, &deliveries);
+    sent(deliveries);
 }
 
 /// What is said of the records: identities, and whether they are decoded.
-fn said(event: &Event<'_>) -> Vec<String> {
+fn said(deliveries: &[Delivery<'_>]) -> Vec<String> {
     let of_delivery = |parts: &Vec<Part<'_>>| {
         let each = parts.iter().map(|it| format!("{:?} {:?}", it.origin, it.record));
         each.collect::<Vec<_>>().join("\n")
     };
-    let each = event.deliveries.iter().map(|it| match &it.content {
+    let each = deliveries.iter().map(|it| match &it.content {
         Content::Parts(parts) => format!("{:?} {} {}", it.receipt, it.source, of_delivery(parts)),
         Content::Deferred => "deferred".to_owned(),
     });
@@ -106,48 +115,53 @@ fn said(event: &Event<'_>) -> Vec<String> {
 }
 
 /// A record is the same by itself as in its batch.
-fn alone(event: &Event<'_>) {
-    for delivery in &event.deliveries {
+fn alone(deliveries: &[Delivery<'_>]) {
+    for delivery in deliveries {
         let Content::Parts(parts) = &delivery.content else { continue };
         let Some(first) = parts.first() else { continue };
         let by_itself = [b"{\"Records\":[", first.raw.record, b"]}"].concat();
         // What does not say where it comes from is nothing by itself.
-        let Some(by_itself) = read(&by_itself) else { continue };
-        assert_eq!(by_itself.deliveries.len(), 1, "one record became several");
+        let Some(by_itself) = read(&by_itself).map(|it| decode(&it)) else { continue };
+        assert_eq!(by_itself.len(), 1, "one record became several");
         let found = said(&by_itself);
-        assert!(said(event).contains(&found[0]), "by itself a record is another: {found:?}");
+        assert!(said(deliveries).contains(&found[0]), "by itself a record is another: {found:?}");
     }
 }
 
 /// The answer names each record that is not durable, and none that was not delivered.
-fn answered(event: &Event<'_>) {
+fn answered(event: &Event<'_>, deliveries: &[Delivery<'_>]) {
     let durable = |at: usize| !at.wrapping_mul(2_654_435_761).is_multiple_of(3);
-    let outcomes = |all: bool| {
-        let each = event.deliveries.iter().enumerate().map(move |(at, it)| Outcome {
-            receipt: it.receipt.as_ref(),
-            group: it.group.as_deref(),
-            durable: all || durable(at),
+    let states = |all: bool| {
+        let each = deliveries.iter().enumerate().map(move |(at, it)| {
+            let mut state = RecordState::new(it.receipt.clone(), it.group.clone());
+            state.worsen(if all || durable(at) { Outcome::Landed } else { Outcome::Failed });
+            state
         });
         each.collect::<Vec<_>>()
     };
-    assert_eq!(response::failures(event.redelivery, &outcomes(true)), Ok(vec![]));
-    let outcomes = outcomes(false);
-    let Ok(failures) = response::failures(event.redelivery, &outcomes) else {
-        assert!(outcomes.iter().any(|it| it.receipt.is_none()), "each could have been told");
+    assert_eq!(response::failures(event.redelivery(), &states(true)), Ok(vec![]));
+    let states = states(false);
+    let Ok(failures) = response::failures(event.redelivery(), &states) else {
+        assert!(states.iter().any(|it| it.receipt.is_none()), "each could have been told");
         return;
     };
     let told: HashSet<&Receipt> = failures.iter().copied().collect();
-    let batch: HashSet<&Receipt> = outcomes.iter().filter_map(|it| it.receipt).collect();
+    let batch: HashSet<&Receipt> = states.iter().filter_map(|it| it.receipt.as_ref()).collect();
     assert!(told.is_subset(&batch), "the answer names what was not delivered");
     assert_eq!(told.len(), failures.len(), "the answer names a record twice");
-    let failed = || outcomes.iter().filter(|it| !it.durable);
-    match event.redelivery {
+    let failed = || states.iter().filter(|it| !it.outcome.is_durable());
+    match event.redelivery() {
         Redelivery::FromFirstFailure => assert_eq!(told.len(), usize::from(failed().count() > 0)),
         Redelivery::EachFailure | Redelivery::RestOfGroup => {
-            assert!(failed().all(|it| told.contains(it.receipt.unwrap())), "a loss is not told");
+            assert!(
+                failed().all(|it| told.contains(it.receipt.as_ref().unwrap())),
+                "a loss is not told"
+            );
         }
     }
-    let Ok(answer) = response::answer(&failures, event.window_state) else { return };
+    let Ok(answer) = response::answer(event.kind(), &failures, event.window_state()) else {
+        return;
+    };
     let answer: Value = serde_json::from_str(&answer).unwrap();
     let told = answer["batchItemFailures"].as_array().unwrap().iter();
     let told: Vec<&str> = told.map(|it| it["itemIdentifier"].as_str().unwrap()).collect();
@@ -155,11 +169,11 @@ fn answered(event: &Event<'_>) {
 }
 
 /// Each record becomes a row, a reject, or is left out by its route; each value of a row has a place.
-fn sent(event: Event<'_>) {
+fn sent(deliveries: Vec<Delivery<'_>>) {
     let config = routes();
     let keys = Keys::default();
     let mut rows: Vec<(&Policy, Row)> = Vec::new();
-    for delivery in event.deliveries {
+    for delivery in deliveries {
         let of_source = route::of_source(&config.routes, &delivery.source);
         let Content::Parts(parts) = delivery.content else { continue };
         for Part { origin, record, raw: _ } in parts {

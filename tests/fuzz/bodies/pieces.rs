@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 
 use lakeward::record::{Content, Delivery, Part};
-use lakeward::source::{self, Carrier, Unwrap};
+use lakeward::source::{Carrier, Event, Unwrap};
 
 use super::canary;
 
@@ -39,9 +39,9 @@ pub fn check(event: &[u8], unwrap: Unwrap) {
 }
 
 fn read(event: &[u8], unwrap: Unwrap) -> Delivery<'_> {
-    let mut event = source::read(event, |_| unwrap).unwrap();
-    assert_eq!(event.deliveries.len(), 1, "one record became several");
-    event.deliveries.remove(0)
+    let mut deliveries = Event::read(event).unwrap().decode(&[0], |_| unwrap);
+    assert_eq!(deliveries.len(), 1, "one record became several");
+    deliveries.remove(0)
 }
 
 /// What quarantine keeps of a record is that record, under its own id.

@@ -1,12 +1,13 @@
-//! What tells of batches that Lambda has given up: only what looks just like it does, and no text for
-//! people repeats what it says.
+//! Failure notices: only a text of just that form is taken for one, and no message repeats its
+//! content.
 
 use std::collections::BTreeSet;
 use std::sync::OnceLock;
 
 use lakeward::config::{self, Overrides};
-use lakeward::recovery::given::{self, Given, Range};
+use lakeward::recovery::notice::{self, FailedBatch, Range};
 use lakeward::route::{self, Route};
+use lakeward::source::{Event, Unwrap};
 
 use super::canary;
 
@@ -29,28 +30,28 @@ fn routes() -> &'static [Route] {
 }
 
 pub fn run(data: &[u8]) {
-    match Given::read(data) {
-        Ok(Given::Event(_)) => {}
-        Ok(Given::Range(range)) => sound(&range),
+    match FailedBatch::read(data) {
+        Ok(FailedBatch::Event(_)) => {}
+        Ok(FailedBatch::Range(range)) => sound(&range),
         Err(told) => {
             canary::silent(&told);
             assert!(!told.is_empty() && told.len() < 200, "it is a sentence: {told}");
         }
     }
-    for place in given::objects(data).into_iter().flatten() {
+    for place in notice::objects(data).into_iter().flatten() {
         let key = place.strip_prefix("s3://").and_then(|it| it.split_once('/')).unwrap().1;
         assert!(place.contains("/aws/lambda/"), "it is none of Lambda's: {place}");
         assert!(key.split('/').all(|it| it != ".."), "it leads elsewhere: {place}");
     }
-    let Some((told, others)) = given::told(data, routes()) else { return };
-    let places = told.iter().map(|it| it.place).chain(others.iter().map(|it| it.place));
-    let places: BTreeSet<usize> = places.collect();
-    let count = told.len() + others.len();
-    assert!(!told.is_empty() && places == (0..count).collect(), "each message is there once");
-    for it in told {
-        let Given::Range(range) = it.given else { panic!("a message holds no event") };
+    let Ok(event) = Event::read(data) else { return };
+    let notices = notice::notices(&event, routes());
+    let indices: BTreeSet<usize> = notices.iter().map(|it| it.index).collect();
+    assert!(indices.len() == notices.len() && indices.iter().all(|it| *it < event.len()));
+    for it in notices {
+        let FailedBatch::Range(range) = it.batch else { panic!("a message holds no event") };
         sound(&range);
-        assert!(!it.id.is_empty(), "it can't be reported");
+        let message = event.decode(&[it.index], |_| Unwrap::None).remove(0);
+        assert!(message.receipt.is_some(), "it can't be reported");
         assert!(!route::of_source(routes(), &range.stream).is_empty(), "no route names it");
     }
 }

@@ -6,7 +6,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use lakeward::json::{self, Json};
 use lakeward::name::Names;
 use lakeward::record::{Content, Lineage, Op, Payload, Record, Row};
-use lakeward::source::{self, Unwrap};
+use lakeward::source::{Event, Unwrap};
 use lakeward::table::layout::{DeclaredColumn, Misfits, NewColumns, Numbers, Policy};
 use lakeward::value::{Fields, Set, Value};
 
@@ -47,8 +47,8 @@ pub fn run(data: &[u8]) {
 fn decoded(item: &[u8]) -> Option<Fields> {
     let begin = br#"{"Records":[{"eventID":"1","eventName":"INSERT","eventSource":"aws:dynamodb","eventSourceARN":"arn:aws:dynamodb:r:1:table/t/stream/s","dynamodb":{"Keys":{"k":{"S":"k"}},"SequenceNumber":"1","NewImage":"#;
     let event = [&begin[..], item, b"}}]}"].concat();
-    let event = source::read(&event, |_| Unwrap::None).unwrap();
-    let [delivery] = &event.deliveries[..] else { panic!("one record became several") };
+    let deliveries = Event::read(&event).unwrap().decode(&[0], |_| Unwrap::None);
+    let [delivery] = &deliveries[..] else { panic!("one record became several") };
     let Content::Parts(parts) = &delivery.content else { panic!("an item is deferred") };
     match &parts[0].record {
         Ok(Record { payload: Payload::Change { new: Some(new), .. }, .. }) => Some(new.clone()),

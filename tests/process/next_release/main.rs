@@ -19,6 +19,7 @@ use iceberg::spec::{
 use lakeward::config::Config;
 use lakeward::deadline::Deadline;
 use lakeward::handler::{App, handle};
+use lakeward::source::Event;
 use lakeward::store::clock::Clock;
 use lakeward::store::files::local::LocalFiles;
 use lakeward::store::head::versions::VersionFiles;
@@ -65,9 +66,10 @@ async fn replay(config: &str, lake: &str, files: &[&str]) -> Result<()> {
     for file in files {
         for event in std::fs::read_to_string(file)?.lines() {
             change_all(&app.lake, &novelties).await?;
-            let handled = Box::pin(handle(&app, event.as_bytes(), &Deadline::none())).await?;
-            if handled.report.failed > 0 {
-                return Err(handled.report.trouble.join("\n").into());
+            let event = Event::read(event.as_bytes())?;
+            let handled = Box::pin(handle(&app, &event, &Deadline::none())).await?;
+            if let Some(trouble) = handled.trouble() {
+                return Err(trouble.into());
             }
         }
     }

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 
 use crate::json::{self, Json, Members};
 use crate::record::{Piece, Raw};
-use crate::source::WRAPPERS;
+use crate::source::members::WRAPPERS;
 
 /// A delivered record that holds several, without their data: what they have in common. It is
 /// taken apart once for all of them.

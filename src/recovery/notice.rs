@@ -1,32 +1,35 @@
-//! What Lambda tells of a batch that it has given up, and who tells the function of it.
+//! Failure notices: what Lambda writes of a batch of a stream whose retries have run out, and how
+//! the function is told of it.
 //!
 //! A bucket as on-failure destination gets the whole event in `payload`, as JSON or as its text; a
-//! queue or a topic gets only where the records are. Both have been recognised by their shape:
+//! queue or a topic gets only where the records are. Both are recognised by their shape:
 //! <https://docs.aws.amazon.com/lambda/latest/dg/kinesis-on-failure-destination.html>
 
 use std::borrow::Cow;
 
-use serde::Deserialize;
+use aws_lambda_events::eventbridge::EventBridgeEvent;
+use aws_lambda_events::s3::S3Entity;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::arn::Arn;
 use crate::json::{self, Json};
-use crate::record::Receipt;
 use crate::route::{self, Route};
+use crate::source::{Event, Kind, StreamKind};
 use crate::time::Timestamp;
 
-/// Where Lambda puts what it stores: `aws/lambda/<mapping>/<shard>/<day>/<time>-<uuid>`.
-const STORED: &str = "aws/lambda/";
-/// Letters of a shard's name, and digits of a sequence number, at most.
-const MOST_LETTERS: usize = 128;
-/// What a message that came through a DLQ tells of its queue.
-const MOVED_FROM: &str = "DeadLetterQueueSourceArn";
-/// What every text of a batch that was given up has in it.
+/// Where Lambda puts failed batches: `aws/lambda/<mapping>/<shard>/<day>/<time>-<uuid>`.
+const PREFIX: &str = "aws/lambda/";
+/// The longest name of a shard and the longest sequence number that is believed, in bytes.
+const MAX_NAME_BYTES: usize = 128;
+/// Attribute of a message that came through a DLQ: the queue it was sent to.
+const DLQ_SOURCE: &str = "DeadLetterQueueSourceArn";
+/// A part of the text of every failure notice.
 const MARK: &[u8] = b"BatchInfo";
 
-/// A batch that Lambda has given up.
+/// A batch of a stream whose retries have run out.
 #[derive(Debug)]
-pub enum Given {
+pub enum FailedBatch {
     /// With its event.
     Event(Vec<u8>),
     /// Only where its records are.
@@ -36,8 +39,10 @@ pub enum Given {
 /// Records of a shard, the first and the last among them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Range {
-    /// The stream, of Kinesis or of a DynamoDB table.
+    /// The stream.
     pub stream: Arn,
+    /// Of which kind it is.
+    pub kind: StreamKind,
     /// The shard.
     pub shard: String,
     /// Sequence number of the first record.
@@ -50,7 +55,7 @@ pub struct Range {
     pub from: Option<Timestamp>,
     /// Arrival of the last record.
     pub to: Option<Timestamp>,
-    /// Why Lambda gave up: `RetryAttemptsExhausted`, `RecordAgeExceeded`.
+    /// Why Lambda stopped retrying: `RetryAttemptsExhausted`, `RecordAgeExceeded`.
     pub condition: Option<String>,
 }
 
@@ -83,15 +88,15 @@ struct Info {
     approximate_arrival_of_last_record: Option<String>,
 }
 
-impl Given {
-    /// Reads what Lambda has stored or sent.
+impl FailedBatch {
+    /// Reads a failure notice.
     ///
     /// # Errors
-    /// What it is instead, without anything of its content.
+    /// Says why the text is not one, without anything of its content.
     pub fn read(text: &[u8]) -> Result<Self, String> {
         let document: Document<'_> = serde_json::from_slice(text).map_err(|error| {
             format!(
-                "it is not what Lambda tells of a batch that it has given up (line {}, column {})",
+                "it is not a failure notice of Lambda's (line {}, column {})",
                 error.line(),
                 error.column()
             )
@@ -100,24 +105,24 @@ impl Given {
             // A text that holds the event, or the event itself.
             let text = serde_json::from_str::<String>(payload.get());
             let text = text.unwrap_or_else(|_| payload.get().to_owned());
-            return Ok(Given::Event(text.into_bytes()));
+            return Ok(FailedBatch::Event(text.into_bytes()));
         }
         let condition = document.context.and_then(|it| it.condition);
         let info = document.kinesis.or(document.dynamodb);
-        let info = info.ok_or("it says neither what Lambda has given up nor where that is")?;
-        range(info, condition).map(Given::Range)
+        let info = info.ok_or("it names neither a failed batch nor where its records are")?;
+        range(info, condition).map(FailedBatch::Range)
     }
 }
 
 fn range(info: Info, condition: Option<String>) -> Result<Range, String> {
     let stream = info.stream_arn.parse::<Arn>().ok();
-    let stream = stream.filter(|it| matches!(it.service(), "kinesis" | "dynamodb"));
-    let short = |text: &str| (1..=MOST_LETTERS).contains(&text.len());
+    let stream = stream.and_then(|it| StreamKind::of(&it).map(|kind| (it, kind)));
+    let short = |text: &str| (1..=MAX_NAME_BYTES).contains(&text.len());
     let number = |text: &str| short(text) && text.bytes().all(|it| it.is_ascii_digit());
     let plain = |it: u8| it.is_ascii_alphanumeric() || matches!(it, b'-' | b'_' | b'.');
     let shard = short(&info.shard_id) && info.shard_id.bytes().all(plain);
     match stream {
-        Some(stream)
+        Some((stream, kind))
             if shard
                 && number(&info.start_sequence_number)
                 && number(&info.end_sequence_number) =>
@@ -125,6 +130,7 @@ fn range(info: Info, condition: Option<String>) -> Result<Range, String> {
             let time = |text: Option<String>| Timestamp::from_rfc3339(&text?);
             Ok(Range {
                 stream,
+                kind,
                 shard: info.shard_id,
                 first: info.start_sequence_number,
                 last: info.end_sequence_number,
@@ -134,66 +140,58 @@ fn range(info: Info, condition: Option<String>) -> Result<Range, String> {
                 condition,
             })
         }
-        _ => Err("it names no range of a Kinesis or DynamoDB stream".to_owned()),
+        _ => Err("it does not name a range of a Kinesis or DynamoDB stream".to_owned()),
     }
 }
 
-/// A message of an event that tells of a batch.
+/// A message of an event that is a failure notice.
 #[derive(Debug)]
-pub struct Told {
-    /// Its `messageId`.
-    pub id: String,
-    /// Its place in the event.
-    pub place: usize,
+pub struct FailureNotice {
+    /// Its index in the event.
+    pub index: usize,
     /// The batch, by its range.
-    pub given: Given,
+    pub batch: FailedBatch,
 }
 
-/// A message of such an event that tells of none.
-#[derive(Debug)]
-pub struct Other<'a> {
-    /// Its place in the event.
-    pub place: usize,
-    /// As it came.
-    pub record: &'a [u8],
-}
-
-impl Other<'_> {
-    /// Its `messageId`.
-    pub(super) fn receipt(&self) -> Option<Receipt> {
-        let members = json::members(self.record).ok()?;
-        text_of(&members, "messageId").and_then(Receipt::new)
-    }
-}
-
-/// The messages of an SQS event that only tell of batches, and all others as they came. `None`
-/// where there are none: nearly always, and told without reading the event.
+/// Returns the messages of an SQS event that are failure notices: nearly always none.
 ///
-/// Whoever may send to a queue could send such a text. So it is only what it looks like where no
-/// route takes the queue's messages as data, and where a route takes the stream that it names.
-pub fn told<'a>(event: &'a [u8], routes: &[Route]) -> Option<(Vec<Told>, Vec<Other<'a>>)> {
-    memchr::memmem::find(event, MARK)?;
-    let (mut told, mut others) = (Vec::new(), Vec::new());
-    for (place, raw) in records(event)?.into_iter().enumerate() {
-        match message(raw, routes) {
-            Some((id, given)) => told.push(Told { id, place, given }),
-            None => others.push(Other { place, record: raw }),
-        }
+/// Anyone who may send to a queue could send such a text. So a message is a notice only if no route
+/// takes the queue's messages as data, and if a route takes the stream that it names.
+pub fn notices(event: &Event<'_>, routes: &[Route]) -> Vec<FailureNotice> {
+    if event.kind() != Some(Kind::Sqs) {
+        return Vec::new();
     }
-    (!told.is_empty()).then_some((told, others))
+    let each = event.records().enumerate().filter_map(|(index, text)| {
+        memchr::memmem::find(text, MARK)?;
+        Some(FailureNotice { index, batch: notice(text, routes)? })
+    });
+    each.collect()
 }
 
-/// All messages of an event in which none tells of a batch.
-pub(super) fn others(event: &[u8]) -> Vec<Other<'_>> {
-    let records = records(event).unwrap_or_default().into_iter().enumerate();
-    records.map(|(place, record)| Other { place, record }).collect()
-}
-
-/// The records of an event as they came.
-pub(super) fn records(event: &[u8]) -> Option<Vec<&[u8]>> {
-    let members = json::members(event).ok()?;
-    let (_, records) = members.into_iter().find(|(name, _)| name == "Records")?;
-    json::items(records).ok()
+fn notice(message: &[u8], routes: &[Route]) -> Option<FailedBatch> {
+    let members = json::members(message).ok()?;
+    let text = |name: &str| text_of(&members, name);
+    let routed = |arn: &Arn| !route::of_source(routes, arn).is_empty();
+    let moved = members.iter().find(|(name, _)| name == "attributes");
+    let moved = moved.and_then(|(_, it)| text_of(&json::members(it).ok()?, DLQ_SOURCE));
+    let queues = [text("eventSourceARN"), moved];
+    if queues.into_iter().flatten().filter_map(|it| it.parse().ok()).any(|it| routed(&it)) {
+        return None;
+    }
+    // Without an id it could not be reported.
+    text("messageId").filter(|it| !it.is_empty())?;
+    let body = text("body")?;
+    // A topic's notification has the text in it. The event crate's type wants a signature, which
+    // FIFO topics leave out.
+    #[derive(Deserialize)]
+    struct Notification {
+        #[serde(rename = "Message")]
+        message: String,
+    }
+    let inner = serde_json::from_str::<Notification>(&body).map(|it| it.message);
+    let batch = FailedBatch::read(inner.unwrap_or(body).as_bytes()).ok()?;
+    let is_notice = matches!(&batch, FailedBatch::Range(range) if routed(&range.stream));
+    is_notice.then_some(batch)
 }
 
 fn text_of(members: &[(Cow<'_, str>, &[u8])], name: &str) -> Option<String> {
@@ -204,81 +202,51 @@ fn text_of(members: &[(Cow<'_, str>, &[u8])], name: &str) -> Option<String> {
     }
 }
 
-fn message(raw: &[u8], routes: &[Route]) -> Option<(String, Given)> {
-    memchr::memmem::find(raw, MARK)?;
-    let members = json::members(raw).ok()?;
-    let text = |name: &str| text_of(&members, name);
-    let routed = |arn: &Arn| !route::of_source(routes, arn).is_empty();
-    text("eventSource").filter(|it| it == "aws:sqs")?;
-    let moved = members.iter().find(|(name, _)| name == "attributes");
-    let moved = moved.and_then(|(_, it)| text_of(&json::members(it).ok()?, MOVED_FROM));
-    let queues = [text("eventSourceARN"), moved];
-    if queues.into_iter().flatten().filter_map(|it| it.parse().ok()).any(|it| routed(&it)) {
-        return None;
-    }
-    let (id, body) = (text("messageId").filter(|it| !it.is_empty())?, text("body")?);
-    // A topic's notification has the text in it.
-    #[derive(Deserialize)]
-    struct Notification {
-        #[serde(rename = "Message")]
-        message: String,
-    }
-    let inner = serde_json::from_str::<Notification>(&body).map(|it| it.message);
-    let given = Given::read(inner.unwrap_or(body).as_bytes()).ok()?;
-    let is_told = matches!(&given, Given::Range(range) if routed(&range.stream));
-    is_told.then_some((id, given))
-}
-
-/// Locations, `s3://bucket/key`, of the stored batches that an event tells of: a notification of
-/// S3, or an event of EventBridge. `None` for any other event, and where an object is not one that
-/// Lambda stores batches in.
+/// Returns the locations, `s3://bucket/key`, of the failed batches that an object notification
+/// names: a notification of S3, or an event of EventBridge. `None` for any other event, and if an
+/// object is not where Lambda puts failed batches.
 pub fn objects(event: &[u8]) -> Option<Vec<String>> {
-    #[derive(Deserialize)]
-    struct Bus {
-        source: String,
-        #[serde(rename = "detail-type")]
-        kind: String,
-        detail: Detail,
-    }
-    #[derive(Deserialize)]
-    struct Notification {
-        #[serde(rename = "Records")]
-        records: Vec<Record>,
-    }
-    #[derive(Deserialize)]
-    struct Record {
-        #[serde(rename = "eventSource")]
-        source: String,
-        s3: Detail,
-    }
-    #[derive(Deserialize)]
+    /// `detail` of EventBridge's event of a new object; the event crate has no type for it.
+    #[derive(Deserialize, Serialize)]
     struct Detail {
         bucket: Bucket,
         object: Object,
     }
-    #[derive(Deserialize)]
+    #[derive(Deserialize, Serialize)]
     struct Bucket {
         name: String,
     }
-    #[derive(Deserialize)]
+    #[derive(Deserialize, Serialize)]
     struct Object {
         key: String,
     }
-    let location = |detail: Detail, encoded: bool| {
-        let key = if encoded { decoded(&detail.object.key)? } else { detail.object.key };
-        let stored = key.starts_with(STORED) && !key.split('/').any(|it| it == "..");
-        stored.then(|| format!("s3://{}/{key}", detail.bucket.name))
-    };
-    if let Ok(bus) = serde_json::from_slice::<Bus>(event) {
-        let created = bus.source == "aws.s3" && bus.kind == "Object Created";
-        return created.then(|| location(bus.detail, false).map(|it| vec![it])).flatten();
+    /// One record of a notification. The event crate's whole record wants what stores that only
+    /// speak S3's language leave out.
+    #[derive(Deserialize)]
+    struct Record {
+        #[serde(rename = "eventSource")]
+        source: String,
+        s3: S3Entity,
     }
-    let notification: Notification = serde_json::from_slice(event).ok()?;
-    if notification.records.is_empty() {
-        return None;
+    if let Ok(bus) = serde_json::from_slice::<EventBridgeEvent<Detail>>(event) {
+        let created = bus.source == "aws.s3" && bus.detail_type == "Object Created";
+        let Detail { bucket, object } = bus.detail;
+        return created.then(|| location(&bucket.name, &object.key).map(|it| vec![it])).flatten();
     }
-    let records = notification.records.into_iter();
-    records.map(|it| (it.source == "aws:s3").then(|| location(it.s3, true)).flatten()).collect()
+    let members = json::members(event).ok()?;
+    let (_, records) = members.into_iter().find(|(name, _)| name == "Records")?;
+    let records = json::items(records).ok().filter(|it| !it.is_empty())?;
+    let each = records.into_iter().map(|record| {
+        let Record { source, s3 } = serde_json::from_slice(record).ok()?;
+        let (bucket, key) = (s3.bucket.name?, decoded(&s3.object.key?)?);
+        (source == "aws:s3").then(|| location(&bucket, &key)).flatten()
+    });
+    each.collect()
+}
+
+fn location(bucket: &str, key: &str) -> Option<String> {
+    let stored = key.starts_with(PREFIX) && !key.split('/').any(|it| it == "..");
+    stored.then(|| format!("s3://{bucket}/{key}"))
 }
 
 /// A key as S3's notifications write it: URL-encoded, a blank as `+`.
@@ -338,19 +306,28 @@ mod tests {
         check(config, &Overrides::default()).config.unwrap().routes
     }
 
+    /// Indices of an event's failure notices.
+    fn found(event: &str, routes: &[Route]) -> Vec<usize> {
+        let event = Event::read(event.as_bytes()).unwrap();
+        notices(&event, routes).iter().map(|it| it.index).collect()
+    }
+
     #[test]
     fn a_payload_is_the_event_however_it_is_written() {
         let event = r#"{"Records":[]}"#;
         for payload in [json!({"Records": []}), json!(event)] {
             let text = json!({"KinesisBatchInfo": info(), "payload": payload}).to_string();
-            let Ok(Given::Event(found)) = Given::read(text.as_bytes()) else { panic!("{text}") };
+            let Ok(FailedBatch::Event(found)) = FailedBatch::read(text.as_bytes()) else {
+                panic!("{text}")
+            };
             assert_eq!(found, event.as_bytes());
         }
     }
 
     #[test]
     fn a_pointer_names_its_range() {
-        let Ok(Given::Range(range)) = Given::read(pointer().to_string().as_bytes()) else {
+        let Ok(FailedBatch::Range(range)) = FailedBatch::read(pointer().to_string().as_bytes())
+        else {
             panic!()
         };
         assert_eq!((range.first.as_str(), range.last.as_str()), ("49590", "49599"));
@@ -361,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_range_is_told_without_its_content() {
+    fn what_is_not_a_range_is_named_without_its_content() {
         for (name, value) in [
             ("streamArn", json!("arn:aws:s3:::canary")),
             ("shardId", json!("canary/../x")),
@@ -371,14 +348,14 @@ mod tests {
         ] {
             let mut document = pointer();
             document["KinesisBatchInfo"][name] = value;
-            let told = Given::read(document.to_string().as_bytes()).unwrap_err();
-            assert!(!told.contains("canary"), "{told}");
+            let why = FailedBatch::read(document.to_string().as_bytes()).unwrap_err();
+            assert!(!why.contains("canary"), "{why}");
         }
-        assert!(Given::read(b"{}").is_err() && Given::read(b"canary").is_err());
+        assert!(FailedBatch::read(b"{}").is_err() && FailedBatch::read(b"canary").is_err());
     }
 
     #[test]
-    fn only_messages_that_tell_of_batches_are_taken_out_of_an_event() {
+    fn only_failure_notices_are_taken_out_of_an_event() {
         let wrapped = json!({"Type": "Notification", "Message": pointer().to_string()});
         let event = json!({"Records": [
             sqs(1, "{}"),
@@ -388,15 +365,12 @@ mod tests {
         ]});
         let event = event.to_string();
         let routes = routes();
-        let (told, others) = told(event.as_bytes(), &routes).unwrap();
-        let told: Vec<_> = told.iter().map(|it| (it.place, it.id.as_str())).collect();
-        assert_eq!(told, [(1, "m2"), (2, "m3")]);
-        assert_eq!(others.iter().map(|it| it.place).collect::<Vec<_>>(), [0, 3]);
+        assert_eq!(found(&event, &routes), [1, 2]);
         let none = json!({"Records": [sqs(1, "{}")]}).to_string();
-        assert!(super::told(none.as_bytes(), &routes).is_none());
+        assert!(found(&none, &routes).is_empty());
         // Data of a stream is data.
-        let kinesis = event.replace("aws:sqs", "aws:kinesis");
-        assert!(super::told(kinesis.as_bytes(), &routes).is_none());
+        let kinesis = event.replace("aws:sqs", "aws:kinesis").replace(":sqs:", ":kinesis:");
+        assert!(found(&kinesis, &routes).is_empty());
     }
 
     #[test]
@@ -405,15 +379,15 @@ mod tests {
         other["KinesisBatchInfo"]["streamArn"] =
             json!("arn:aws:kinesis:eu-west-1:123456789012:stream/others");
         let mut moved = sqs(4, &pointer().to_string());
-        moved["attributes"] = json!({(MOVED_FROM): "arn:aws:sqs:eu-west-1:123456789012:notes"});
-        for (message, is_told) in [
+        moved["attributes"] = json!({(DLQ_SOURCE): "arn:aws:sqs:eu-west-1:123456789012:notes"});
+        for (message, is_notice) in [
             (sqs(1, &pointer().to_string()), true),
             (sqs(2, &other.to_string()), false),
             (sent_to("notes", sqs(3, &pointer().to_string())), false),
             (moved, false),
         ] {
             let event = json!({"Records": [message]}).to_string();
-            assert_eq!(told(event.as_bytes(), &routes()).is_some(), is_told, "{event}");
+            assert_eq!(!found(&event, &routes()).is_empty(), is_notice, "{event}");
         }
     }
 

@@ -53,7 +53,7 @@ fn a_part_that_is_written_alone_is_read_as_the_same_record() {
     let mut pieces = 0;
     for (name, event) in events() {
         for unwrap in [Unwrap::None, Unwrap::Sns, Unwrap::EventBridge, Unwrap::Auto] {
-            let Ok(whole) = super::super::read(&event, |_| unwrap) else { continue };
+            let Ok(whole) = read_with(&event, unwrap) else { continue };
             for delivery in whole.deliveries {
                 let Content::Parts(parts) = delivery.content else { continue };
                 for part in parts.into_iter().filter(|it| it.raw.piece.is_some()) {
@@ -63,7 +63,7 @@ fn a_part_that_is_written_alone_is_read_as_the_same_record() {
                     let about = carrier.weight(piece);
                     assert!(about <= text.len() && text.len() < 3 * about + 200, "{about} {text}");
                     let again = format!(r#"{{"Records":[{text}]}}"#);
-                    let again = super::super::read(again.as_bytes(), |_| unwrap).unwrap();
+                    let again = read_with(again.as_bytes(), unwrap).unwrap();
                     let Content::Parts(again) = &again.deliveries[0].content else { panic!() };
                     let what = format!("{name}, {unwrap:?}: {text}");
                     // A list in a list is no record; its items may be.

@@ -1,8 +1,8 @@
-//! What an invocation writes to its log: counts, names and times, never anything of a record.
+//! The log of an invocation: counts, names and times, never anything of a record.
 //!
-//! One line tells all of it and carries the totals as metrics; one short line for each route
-//! carries that route's. An invocation that recovers batches has these for each event that it
-//! handled, and one line about the batches. CloudWatch reads the metrics out of the lines:
+//! One line covers all of it and carries the totals as metrics; one short line for each route
+//! carries that route's. An invocation that takes several passes, or recovers failed batches, has
+//! these for each pass, and one line about the batches. CloudWatch extracts metrics from the lines:
 //! <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use crate::handler::{Fates, Handled, InvocationError, Report, Times};
+use crate::handler::{InvocationError, Pass, Report, RouteCounts, Times};
+use crate::intake::Processed;
 use crate::recovery::Recovered;
 use crate::store::LandReport;
 use crate::time::Timestamp;
@@ -20,7 +21,7 @@ const NAMESPACE: &str = "Lakeward";
 const WHOLE: &[&[&str]] = &[&[], &["FunctionName"]];
 
 /// What is known of an invocation beside what it did.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Invocation<'a> {
     pub(super) function: &'a str,
     pub(super) request_id: &'a str,
@@ -33,18 +34,24 @@ pub(super) struct Invocation<'a> {
 }
 
 /// The lines of an invocation.
-pub(super) fn lines(invocation: &Invocation<'_>, done: &Recovered) -> Vec<String> {
-    let mut lines: Vec<String> =
-        done.handled.iter().flat_map(|handled| of_event(invocation, handled)).collect();
-    if done.batches > 0 {
-        lines.push(of_batches(invocation, done).to_string());
+pub(super) fn lines(invocation: &Invocation<'_>, processed: &Processed) -> Vec<String> {
+    let Processed { passes, recovered, answer, .. } = processed;
+    let mut invocation = invocation.clone();
+    let mut lines = Vec::new();
+    for pass in passes.iter().chain(&recovered.passes) {
+        lines.extend(pass_lines(&invocation, pass));
+        // An environment starts once.
+        invocation.init = None;
     }
-    lines.extend(done.answer.as_ref().err().map(|error| failed(invocation, error).to_string()));
+    if recovered.batches > 0 {
+        lines.push(batches_line(&invocation, recovered).to_string());
+    }
+    lines.extend(answer.as_ref().err().map(|error| error_line(&invocation, error).to_string()));
     lines
 }
 
-fn of_event(invocation: &Invocation<'_>, handled: &Handled) -> Vec<String> {
-    let Handled { report, times, .. } = handled;
+fn pass_lines(invocation: &Invocation<'_>, pass: &Pass) -> Vec<String> {
+    let Pass { report, times } = pass;
     let routes = routes_of(report);
     let of_routes = routes.iter().map(|route| {
         let mut line = Map::new();
@@ -52,17 +59,16 @@ fn of_event(invocation: &Invocation<'_>, handled: &Handled) -> Vec<String> {
         metrics(
             &mut line,
             &[&["Route"]],
-            of_route(report, times, route, invocation.now),
+            route_metrics(report, times, route, invocation.now),
             invocation,
         );
         Value::Object(line).to_string()
     });
-    std::iter::once(whole(invocation, report, times).to_string()).chain(of_routes).collect()
+    std::iter::once(totals_line(invocation, report, times).to_string()).chain(of_routes).collect()
 }
 
-/// What became of batches that Lambda had given up. What is lost is an error, each time
-/// that Lambda tells of it.
-fn of_batches(invocation: &Invocation<'_>, done: &Recovered) -> Value {
+/// What became of failed batches. Lost records are an error, each time that a notice names them.
+fn batches_line(invocation: &Invocation<'_>, done: &Recovered) -> Value {
     let level = match (done.gaps.is_empty(), done.troubles.is_empty()) {
         (false, _) => "ERROR",
         (true, false) => "WARN",
@@ -100,7 +106,7 @@ fn heading(
     line
 }
 
-fn failed(invocation: &Invocation<'_>, error: &InvocationError) -> Value {
+fn error_line(invocation: &Invocation<'_>, error: &InvocationError) -> Value {
     let mut line = heading(invocation, "ERROR", "failed an event", None);
     line.insert("kind".to_owned(), json!(error.kind()));
     line.insert("error".to_owned(), json!(error.to_string()));
@@ -109,12 +115,12 @@ fn failed(invocation: &Invocation<'_>, error: &InvocationError) -> Value {
     Value::Object(line)
 }
 
-fn whole(invocation: &Invocation<'_>, report: &Report, times: &Times) -> Value {
+fn totals_line(invocation: &Invocation<'_>, report: &Report, times: &Times) -> Value {
     let level = if report.failed > 0 || !report.trouble.is_empty() { "WARN" } else { "INFO" };
     let mut line = heading(invocation, level, "handled an event", Some(times.sort));
     let tables = report.tables.iter().map(|(name, (rows, landed))| {
         let ms = times.land.get(name).copied().map(millis);
-        (name.clone(), of_table(report, name, *rows, landed, ms))
+        (name.clone(), table_json(report, name, *rows, landed, ms))
     });
     line.insert("tables".to_owned(), Value::Object(tables.collect()));
     let mut rejected: BTreeMap<&str, BTreeMap<&str, u64>> = BTreeMap::new();
@@ -128,7 +134,7 @@ fn whole(invocation: &Invocation<'_>, report: &Report, times: &Times) -> Value {
 
     let mut totals: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
     for route in routes_of(report) {
-        for (name, values) in of_route(report, times, route, invocation.now) {
+        for (name, values) in route_metrics(report, times, route, invocation.now) {
             match (totals.get_mut(name), name) {
                 (Some(sum), "CommitMs" | "CommitAttempts") => sum.extend(values),
                 (Some(sum), "LagMs") => sum.extend(values),
@@ -148,9 +154,15 @@ fn whole(invocation: &Invocation<'_>, report: &Report, times: &Times) -> Value {
     Value::Object(line)
 }
 
-fn of_table(report: &Report, name: &str, rows: u64, landed: &LandReport, ms: Option<f64>) -> Value {
-    let fills = |it: &Fates| it.tables.iter().any(|it| it == name);
-    let routes = report.fates.iter().filter(|(_, it)| fills(it)).map(|(route, _)| route);
+fn table_json(
+    report: &Report,
+    name: &str,
+    rows: u64,
+    landed: &LandReport,
+    ms: Option<f64>,
+) -> Value {
+    let fills = |it: &RouteCounts| it.tables.iter().any(|it| it == name);
+    let routes = report.routes.iter().filter(|(_, it)| fills(it)).map(|(route, _)| route);
     json!({
         "routes": routes.collect::<Vec<_>>(),
         "rows": rows,
@@ -170,43 +182,43 @@ fn of_table(report: &Report, name: &str, rows: u64, landed: &LandReport, ms: Opt
 /// Names of the routes that did something.
 fn routes_of(report: &Report) -> BTreeSet<&str> {
     let rejected = report.rejected.keys().map(|(route, _)| route);
-    let named = report.taken.keys().chain(report.filtered.keys()).chain(report.fates.keys());
+    let named = report.taken.keys().chain(report.filtered.keys()).chain(report.routes.keys());
     named.chain(rejected).map(String::as_str).filter(|it| !it.is_empty()).collect()
 }
 
 /// The metrics of one route, or of the records that no route took.
-fn of_route(
+fn route_metrics(
     report: &Report,
     times: &Times,
     route: &str,
     now: i64,
 ) -> BTreeMap<&'static str, Vec<f64>> {
-    let none = Fates::default();
-    let fates = report.fates.get(route).unwrap_or(&none);
+    let none = RouteCounts::default();
+    let counts = report.routes.get(route).unwrap_or(&none);
     let landed: Vec<&LandReport> =
-        fates.tables.iter().filter_map(|it| report.tables.get(it)).map(|(_, it)| it).collect();
+        counts.tables.iter().filter_map(|it| report.tables.get(it)).map(|(_, it)| it).collect();
     let sum = |of: fn(&LandReport) -> u64| number(landed.iter().map(|it| of(it)).sum());
     let rejected = report.rejected.iter().filter(|((it, _), _)| it == route);
     let rejected = rejected.map(|(_, count)| *count).sum();
     let mut metrics = BTreeMap::from([
         ("Records", vec![number(report.taken.get(route).copied().unwrap_or_default())]),
-        ("Landed", vec![number(fates.landed)]),
-        ("Duplicates", vec![number(fates.duplicates)]),
+        ("Landed", vec![number(counts.landed)]),
+        ("Duplicates", vec![number(counts.duplicates)]),
         ("Quarantined", vec![number(rejected)]),
         ("Filtered", vec![number(report.filtered.get(route).copied().unwrap_or_default())]),
-        ("Overflowed", vec![number(fates.overflowed)]),
+        ("Overflowed", vec![number(counts.overflowed)]),
         ("Bytes", vec![sum(|it| it.bytes)]),
         ("Files", vec![sum(|it| it.files)]),
         ("CommitConflicts", vec![sum(|it| it.conflicts)]),
         ("IdFilesRead", vec![sum(|it| it.files_read)]),
     ]);
-    let committed = fates.tables.iter().filter_map(|it| times.land.get(it));
+    let committed = counts.tables.iter().filter_map(|it| times.land.get(it));
     let committed: Vec<f64> = committed.copied().map(millis).collect();
     if !committed.is_empty() {
         metrics.insert("CommitMs", committed);
         metrics.insert("CommitAttempts", landed.iter().map(|it| number(it.attempts)).collect());
     }
-    if let Some(oldest) = fates.oldest {
+    if let Some(oldest) = counts.oldest {
         let lag = now.saturating_sub(oldest.micros().div_euclid(1000)).max(0);
         metrics.insert("LagMs", vec![number(lag.unsigned_abs())]);
     }

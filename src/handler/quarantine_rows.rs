@@ -1,0 +1,127 @@
+//! Rows of quarantine. They are made after all else has landed, because most events have none, and
+//! in batches, because a record that holds many can become many times its size.
+
+use crate::handler::App;
+use crate::handler::sort::RowOrigin;
+use crate::quarantine::{self, Keep};
+use crate::record::{Origin, Reject, Row};
+use crate::source::Carrier;
+
+/// The largest size in bytes that the parts of one delivered record become. Beyond it the record is
+/// kept once and whole.
+const MAX_RECORD_BYTES: usize = 16 * 1024 * 1024;
+/// The largest size in bytes of a batch; what is beyond it makes the next one.
+const MAX_BATCH_BYTES: usize = 64 * 1024 * 1024;
+
+/// Rejected parts that become rows batch by batch.
+pub(super) struct QuarantineRows<'a> {
+    app: &'a App,
+    /// By delivered record, the last one first.
+    records: Vec<Vec<(RowOrigin<'a>, Reject)>>,
+}
+
+/// Rows for one commit.
+#[derive(Default)]
+pub(super) struct Batch {
+    pub(super) rows: Vec<Row>,
+    /// The delivered record of each row, by its index in the pass.
+    pub(super) records: Vec<usize>,
+}
+
+impl<'a> QuarantineRows<'a> {
+    pub(super) fn of(app: &'a App, mut rejected: Vec<(RowOrigin<'a>, Reject)>) -> Self {
+        rejected.sort_by_key(|(from, _)| std::cmp::Reverse(from.record));
+        let mut records: Vec<Vec<_>> = Vec::new();
+        for part in rejected {
+            match records.last_mut() {
+                Some(parts) if is_of(parts, part.0.record) => parts.push(part),
+                _ => records.push(vec![part]),
+            }
+        }
+        Self { app, records }
+    }
+
+    /// The next rows; `None` if there are no more.
+    pub(super) fn next_batch(&mut self) -> Option<Batch> {
+        let (mut batch, mut bytes) = (Batch::default(), 0_usize);
+        while let Some(parts) = self.records.last() {
+            let record = Rejected::of(self.app, parts)?;
+            bytes = bytes.saturating_add(record.bytes);
+            if bytes > MAX_BATCH_BYTES && !batch.rows.is_empty() {
+                break;
+            }
+            record.put(self.app, &mut batch);
+            self.records.pop();
+        }
+        (!batch.rows.is_empty()).then_some(batch)
+    }
+}
+
+fn is_of(parts: &[(RowOrigin<'_>, Reject)], record: usize) -> bool {
+    parts.first().is_some_and(|(it, _)| it.record == record)
+}
+
+/// A delivered record of which parts are rejected.
+struct Rejected<'p, 'a> {
+    parts: &'p [(RowOrigin<'a>, Reject)],
+    first: &'p (RowOrigin<'a>, Reject),
+    /// What the parts are reframed with, if it holds several.
+    carrier: Option<Carrier>,
+    /// Whether it is kept whole, because its parts would become too much.
+    whole: bool,
+    /// About how many bytes its rows have.
+    bytes: usize,
+}
+
+impl<'p, 'a> Rejected<'p, 'a> {
+    fn of(app: &App, parts: &'p [(RowOrigin<'a>, Reject)]) -> Option<Self> {
+        let first = parts.first()?;
+        let carrier = first.0.raw.piece.is_some().then(|| Carrier::of(&first.0.raw));
+        let pieces = || parts.iter().filter_map(|(it, _)| it.raw.piece.as_ref());
+        let of_pieces = match (&carrier, app.config.quarantine.keep) {
+            (Some(carrier), Keep::Raw) => {
+                pieces().map(|it| carrier.weight(it)).fold(0, usize::saturating_add)
+            }
+            _ => 0,
+        };
+        let whole = of_pieces > MAX_RECORD_BYTES;
+        let bytes = if whole { first.0.raw.record.len() } else { of_pieces };
+        Some(Self { parts, first, carrier, whole, bytes })
+    }
+
+    fn put(&self, app: &App, batch: &mut Batch) {
+        let (first, reject) = self.first;
+        if let Some(carrier) = self.carrier.as_ref().filter(|_| self.whole) {
+            let origin = Origin { id: Some(carrier.id().to_owned()), ..first.origin.clone() };
+            let count = self.parts.len();
+            let detail = format!("{count} of its records are not rows, one of them: ");
+            let reject = Reject { detail: detail + &reject.detail, ..reject.clone() };
+            batch.put(app, first, &origin, &reject, first.raw.record);
+            return;
+        }
+        for (from, reject) in self.parts {
+            let reframed = self.carrier.as_ref().zip(from.raw.piece.as_ref());
+            let reframed = reframed.filter(|_| app.config.quarantine.keep == Keep::Raw);
+            let reframed = reframed.map(|(carrier, piece)| carrier.alone(piece));
+            let text = reframed.as_deref().unwrap_or(from.raw.record);
+            batch.put(app, from, &from.origin, reject, text);
+        }
+    }
+}
+
+impl Batch {
+    fn put(
+        &mut self,
+        app: &App,
+        from: &RowOrigin<'_>,
+        origin: &Origin,
+        reject: &Reject,
+        text: &[u8],
+    ) {
+        let config = &app.config;
+        let (keep, hash) = (config.quarantine.keep, &config.lake.config_hash);
+        let route = from.route.map(|it| it.name.as_str());
+        self.rows.push(quarantine::row(text, keep, origin, reject, route, hash));
+        self.records.push(from.record);
+    }
+}

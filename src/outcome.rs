@@ -1,0 +1,72 @@
+//! What became of the records of an event.
+
+use crate::record::Receipt;
+
+/// What became of a delivered record with all that it holds, from the best to the worst.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Outcome {
+    /// All of it is in tables.
+    Landed,
+    /// Some or all of it was dropped or filtered on purpose; the rest is in tables.
+    LeftOut,
+    /// Some of it is in quarantine.
+    Quarantined,
+    /// Some of it is not durable: Lambda redelivers it.
+    Failed,
+    /// It is not decoded yet, because what came before it fills the memory of a pass. What is still
+    /// deferred when time is up is redelivered.
+    Deferred,
+}
+
+impl Outcome {
+    /// Whether the record is handled: Lambda need not redeliver it.
+    pub fn is_durable(self) -> bool {
+        self < Outcome::Failed
+    }
+}
+
+/// A delivered record on its way to the answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordState {
+    /// How to report it; `None` if the record carries no usable identifier.
+    pub receipt: Option<Receipt>,
+    /// Its message group, for records of a FIFO queue.
+    pub group: Option<String>,
+    /// The worst outcome of what it holds.
+    pub outcome: Outcome,
+    /// Whether a part of it could not become a row, which `reject_limit` counts.
+    pub rejected: bool,
+}
+
+impl RecordState {
+    /// A record of which nothing bad is known yet.
+    pub fn new(receipt: Option<Receipt>, group: Option<String>) -> Self {
+        Self { receipt, group, outcome: Outcome::Landed, rejected: false }
+    }
+
+    /// Keeps the worse of two outcomes.
+    pub fn worsen(&mut self, outcome: Outcome) {
+        self.outcome = self.outcome.max(outcome);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_keeps_its_worst_outcome() {
+        let mut state = RecordState::new(None, None);
+        for (outcome, kept, durable) in [
+            (Outcome::LeftOut, Outcome::LeftOut, true),
+            (Outcome::Quarantined, Outcome::Quarantined, true),
+            (Outcome::LeftOut, Outcome::Quarantined, true),
+            (Outcome::Failed, Outcome::Failed, false),
+            (Outcome::Quarantined, Outcome::Failed, false),
+            (Outcome::Deferred, Outcome::Deferred, false),
+        ] {
+            state.worsen(outcome);
+            assert_eq!((state.outcome, state.outcome.is_durable()), (kept, durable));
+        }
+    }
+}

@@ -1,0 +1,270 @@
+//! Messages of a dead-letter queue, on to where they were meant to go.
+//!
+//! A message keeps its id on the way into a DLQ and says which queue it was sent to, so one that had
+//! landed before is a duplicate, and routes take it as if it came from that queue.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::time::Duration;
+
+use aws_sdk_sqs::Client;
+use aws_sdk_sqs::types::{
+    DeleteMessageBatchRequestEntry, Message, MessageAttributeValue, MessageSystemAttributeName,
+    QueueAttributeName,
+};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use serde_json::{Map, Value, json};
+
+use crate::aws;
+use crate::outcome::Outcome;
+use crate::source::Kind;
+
+/// Seconds for which a received message is hidden from other receivers.
+const VISIBILITY_SECONDS: i32 = 300;
+/// The most messages that one call to SQS takes or returns.
+const MAX_CALL_MESSAGES: i32 = 10;
+/// Messages of one batch. They must land well before they become visible again.
+const MAX_BATCH_MESSAGES: usize = 1_000;
+/// Bytes of its bodies after which a batch takes no more messages.
+const MAX_BATCH_BYTES: usize = 4 * 1024 * 1024;
+/// Seconds to wait for messages, so that SQS asks all of its servers.
+const WAIT_SECONDS: i32 = 2;
+/// Longer than a call waits.
+const CALL_TIMEOUT: Duration = Duration::from_secs(20);
+/// Attribute of a message that came through a DLQ: the queue it was sent to.
+const DLQ_SOURCE: &str = "DeadLetterQueueSourceArn";
+
+/// What became of the messages.
+#[derive(Debug, Default, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Counts {
+    /// Messages that were received.
+    pub received: u64,
+    /// Of these, messages that have landed; they are deleted from the queue.
+    pub landed: u64,
+    /// Messages that stay in the queue because today's config drops or filters them.
+    pub left_out: u64,
+    /// Messages that stay in the queue.
+    pub kept: u64,
+}
+
+/// A dead-letter queue.
+#[derive(Debug)]
+pub struct Queue {
+    client: Client,
+    url: String,
+    /// Its ARN.
+    pub arn: String,
+    /// The queue that this is the DLQ of, if there is only one.
+    only_source: Option<String>,
+}
+
+/// A redrive of a queue, batch by batch.
+#[derive(Debug)]
+pub struct DlqRedrive<'q> {
+    queue: &'q Queue,
+    dry_run: bool,
+    seen: HashSet<String>,
+    /// Messages that stay in the queue.
+    kept: Vec<Message>,
+    batch: Vec<Message>,
+    /// What became of the messages so far.
+    pub counts: Counts,
+}
+
+impl<'q> DlqRedrive<'q> {
+    /// Begins one; a dry run deletes nothing.
+    pub fn new(queue: &'q Queue, dry_run: bool) -> Self {
+        let (seen, kept, batch) = (HashSet::new(), Vec::new(), Vec::new());
+        Self { queue, dry_run, seen, kept, batch, counts: Counts::default() }
+    }
+
+    /// Receives the next messages, as records; none if all have been seen.
+    ///
+    /// # Errors
+    /// Says why SQS gives none.
+    pub async fn receive(&mut self) -> Result<Vec<String>, String> {
+        self.batch = self.queue.receive(&mut self.seen, &mut self.kept).await?;
+        self.counts.received += count(self.batch.len());
+        Ok(self.batch.iter().map(|it| self.queue.record(it)).collect())
+    }
+
+    /// Deletes the messages of the last batch that have landed, by the outcome of each.
+    ///
+    /// # Errors
+    /// Says why SQS does not delete them.
+    pub async fn settle(&mut self, outcomes: &[Outcome]) -> Result<(), String> {
+        let left_out = outcomes.iter().filter(|it| **it == Outcome::LeftOut).count();
+        self.counts.left_out += count(left_out);
+        let mut landed = Vec::new();
+        for (at, message) in std::mem::take(&mut self.batch).into_iter().enumerate() {
+            match outcomes.get(at) {
+                Some(Outcome::Landed) => landed.push(message),
+                _ => self.kept.push(message),
+            }
+        }
+        self.counts.landed += count(landed.len());
+        if self.dry_run {
+            self.kept.append(&mut landed);
+            return Ok(());
+        }
+        self.queue.delete(landed).await
+    }
+
+    /// Makes the messages that stay visible to others, and returns what became of all.
+    pub async fn end(mut self) -> Counts {
+        self.kept.append(&mut self.batch);
+        self.queue.release(self.kept).await;
+        self.counts.kept = self.counts.received - self.counts.landed;
+        self.counts
+    }
+}
+
+impl Queue {
+    /// The queue of a URL, an ARN or a name.
+    ///
+    /// # Errors
+    /// Says which call failed, and why.
+    pub async fn open(queue: &str) -> Result<Self, String> {
+        let timeouts =
+            aws_config::timeout::TimeoutConfig::builder().operation_timeout(CALL_TIMEOUT).build();
+        let shared = aws::defaults().timeout_config(timeouts).load().await;
+        let client = Client::new(&shared);
+        let failed = |call: &str, why: String| {
+            format!("sqs:{call} for {queue}: {why}; check name, region and credentials")
+        };
+        let url = if queue.contains("://") {
+            queue.to_owned()
+        } else {
+            let name = queue.rsplit(':').next().unwrap_or(queue);
+            let owner = queue.starts_with("arn:").then(|| queue.split(':').nth(4)).flatten();
+            let call = client.get_queue_url().queue_name(name);
+            let answer = call.set_queue_owner_aws_account_id(owner.map(str::to_owned)).send().await;
+            let answer = answer.map_err(|it| failed("GetQueueUrl", aws::error_text(&it)))?;
+            answer.queue_url.unwrap_or_default()
+        };
+        let call = client.get_queue_attributes().queue_url(&url);
+        let answer = call.attribute_names(QueueAttributeName::QueueArn).send().await;
+        let answer = answer.map_err(|it| failed("GetQueueAttributes", aws::error_text(&it)))?;
+        let attributes = answer.attributes.unwrap_or_default();
+        let arn = attributes.get(&QueueAttributeName::QueueArn).cloned().unwrap_or_default();
+        let sources = client.list_dead_letter_source_queues().queue_url(&url).send().await;
+        let sources =
+            sources.map_err(|it| failed("ListDeadLetterSourceQueues", aws::error_text(&it)))?;
+        let only_source = match sources.queue_urls.as_slice() {
+            [one] => arn_beside(&arn, one),
+            _ => None,
+        };
+        Ok(Self { client, url, arn, only_source })
+    }
+
+    /// The next messages; none when there are no more that have not been seen.
+    async fn receive(
+        &self,
+        seen: &mut HashSet<String>,
+        again: &mut Vec<Message>,
+    ) -> Result<Vec<Message>, String> {
+        let (mut batch, mut bytes) = (Vec::new(), 0_usize);
+        while batch.len() < MAX_BATCH_MESSAGES && bytes < MAX_BATCH_BYTES {
+            let call = self.client.receive_message().queue_url(&self.url);
+            let call =
+                call.max_number_of_messages(MAX_CALL_MESSAGES).wait_time_seconds(WAIT_SECONDS);
+            let call = call.visibility_timeout(VISIBILITY_SECONDS).message_attribute_names("All");
+            let call = call.message_system_attribute_names(MessageSystemAttributeName::All);
+            let answer = call.send().await.map_err(|error| {
+                format!("sqs:ReceiveMessage of {}: {}", self.arn, aws::error_text(&error))
+            })?;
+            let messages = answer.messages.unwrap_or_default();
+            if messages.is_empty() {
+                break;
+            }
+            for message in messages {
+                bytes = bytes.saturating_add(message.body.as_ref().map_or(0, String::len));
+                match seen.insert(message.message_id.clone().unwrap_or_default()) {
+                    true => batch.push(message),
+                    // It took so long that SQS delivered a message again.
+                    false => again.push(message),
+                }
+            }
+        }
+        Ok(batch)
+    }
+
+    /// A message as an event source mapping of this queue would deliver it.
+    fn record(&self, message: &Message) -> String {
+        let own: &HashMap<_, _> = &message.attributes.clone().unwrap_or_default();
+        let mut attributes: BTreeMap<&str, &str> =
+            own.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        if let Some(source) = &self.only_source {
+            attributes.entry(DLQ_SOURCE).or_insert(source);
+        }
+        let of_sender = message.message_attributes.iter().flatten();
+        let of_sender: Map<String, Value> =
+            of_sender.map(|(name, it)| (name.clone(), attribute(it))).collect();
+        json!({
+            "messageId": message.message_id,
+            "body": message.body,
+            "md5OfBody": message.md5_of_body,
+            "attributes": attributes,
+            "messageAttributes": of_sender,
+            "eventSource": format!("aws:{}", Kind::Sqs.service()),
+            "eventSourceARN": self.arn,
+            "awsRegion": self.arn.split(':').nth(3),
+        })
+        .to_string()
+    }
+
+    async fn delete(&self, messages: Vec<Message>) -> Result<(), String> {
+        for some in messages.chunks(usize::try_from(MAX_CALL_MESSAGES).unwrap_or(1)) {
+            let entries = some.iter().enumerate().filter_map(|(at, message)| {
+                let entry = DeleteMessageBatchRequestEntry::builder().id(at.to_string());
+                entry.set_receipt_handle(message.receipt_handle.clone()).build().ok()
+            });
+            let call = self.client.delete_message_batch().queue_url(&self.url);
+            let answer = call.set_entries(Some(entries.collect())).send().await;
+            let failed = match answer {
+                Ok(answer) => answer.failed.into_iter().map(|it| it.code).next(),
+                Err(error) => Some(aws::error_text(&error)),
+            };
+            if let Some(why) = failed {
+                return Err(format!(
+                    "sqs:DeleteMessage of {}: {why}; the messages have landed, and redriving them \
+                     again deletes them",
+                    self.arn
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the messages that stay visible to others. If that fails they are a little later.
+    async fn release(&self, messages: Vec<Message>) {
+        for message in messages {
+            let call = self.client.change_message_visibility().queue_url(&self.url);
+            let call = call.set_receipt_handle(message.receipt_handle).visibility_timeout(0);
+            drop(call.send().await);
+        }
+    }
+}
+
+/// The ARN of a queue by its URL, which is in the account and region of another.
+fn arn_beside(arn: &str, url: &str) -> Option<String> {
+    let (place, _) = arn.rsplit_once(':')?;
+    let (_, name) = url.rsplit_once('/')?;
+    Some(format!("{place}:{name}"))
+}
+
+fn attribute(value: &MessageAttributeValue) -> Value {
+    let mut attribute = Map::new();
+    if let Some(text) = &value.string_value {
+        attribute.insert("stringValue".to_owned(), json!(text));
+    }
+    if let Some(bytes) = &value.binary_value {
+        attribute.insert("binaryValue".to_owned(), json!(BASE64.encode(bytes.as_ref())));
+    }
+    attribute.insert("dataType".to_owned(), json!(value.data_type));
+    Value::Object(attribute)
+}
+
+fn count(n: usize) -> u64 {
+    u64::try_from(n).unwrap_or(u64::MAX)
+}

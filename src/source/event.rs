@@ -1,0 +1,311 @@
+//! Events of Lambda's event source mappings, taken apart into records of which none is decoded yet.
+//!
+//! The typed batch structs of the event crates turn one bad record into a failed batch, so an
+//! event is split into raw records first and each is decoded by itself.
+
+use crate::arn::Arn;
+use crate::json::{self, Json};
+use crate::record::{Content, Delivery, Receipt};
+use crate::source::archive::Budget;
+use crate::source::envelope::Unwrap;
+use crate::source::kind::{Kind, Redelivery};
+use crate::source::members::malformed;
+use crate::source::{dynamodb, kinesis, sqs};
+
+/// The largest number of records in an event; Lambda's own limit.
+pub const MAX_RECORDS: usize = 10_000;
+/// The largest size in bytes of an event; Lambda's own limit for synchronous invocations.
+pub const MAX_BYTES: usize = 6 * 1024 * 1024;
+
+/// The records of one event source mapping, as Lambda delivers them or would.
+#[derive(Debug, Clone)]
+pub struct Event<'a> {
+    /// `None` for an event without records, which names no source.
+    kind: Option<Kind>,
+    redelivery: Redelivery,
+    window_state: Option<&'a [u8]>,
+    records: Vec<RawRecord<'a>>,
+}
+
+/// A record that is not decoded yet.
+#[derive(Debug, Clone)]
+struct RawRecord<'a> {
+    text: &'a [u8],
+    /// Its own ARN, or that of another record of the event if it has none.
+    source: Arn,
+    /// What is wrong with what it says of its source.
+    problem: Option<&'static str>,
+}
+
+/// Why an event can't be taken apart at all: the whole invocation fails.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EventError {
+    /// The event is not a JSON object with `Records`.
+    #[error(
+        "{0}: Lakeward takes the events of event source mappings of DynamoDB streams, Kinesis and \
+         SQS, which have a list of Records"
+    )]
+    NotAnEvent(String),
+    /// Records of sources that Lakeward does not serve, or of several at once.
+    #[error("{0}")]
+    Source(String),
+}
+
+impl<'a> Event<'a> {
+    /// Takes the text of an event apart. An event without records is fine.
+    ///
+    /// # Errors
+    /// If it is not an event of an event source mapping, or its source is not served.
+    pub fn read(event: &'a [u8]) -> Result<Self, EventError> {
+        let not_an_event = |what: &str| EventError::NotAnEvent(what.to_owned());
+        let members = json::members(event).map_err(|error| {
+            EventError::NotAnEvent(format!("the event is not a JSON object ({error})"))
+        })?;
+        let member = |name: &'static str| {
+            let mut found = members.iter().filter(|(it, _)| it == name).map(|(_, value)| *value);
+            let value = found.next();
+            // To choose one of two lists is to lose the other.
+            if found.next().is_some() {
+                return Err(EventError::NotAnEvent(format!("the event has {name} twice")));
+            }
+            Ok(value)
+        };
+        let records = member("Records")?.ok_or_else(|| not_an_event("the event has no Records"))?;
+        let records = json::items(records)
+            .map_err(|_why| not_an_event("the event's Records is not a list"))?;
+        let in_window = member("window")?.is_some_and(|it| it != b"null");
+        let state = member("state")?;
+        let window_state = in_window.then(|| state.unwrap_or(b"{}"));
+        Ok(Self { window_state, ..Self::of(records)? })
+    }
+
+    /// Makes an event of records, each the JSON text that Lambda would deliver.
+    ///
+    /// # Errors
+    /// If the records are of several sources, or of one that is not served.
+    pub fn of(records: Vec<&'a [u8]>) -> Result<Self, EventError> {
+        let empty = Self {
+            kind: None,
+            redelivery: Redelivery::FromFirstFailure,
+            window_state: None,
+            records: Vec::new(),
+        };
+        if records.is_empty() {
+            return Ok(empty);
+        }
+        let senders: Vec<Sender> = records.iter().map(|record| Sender::of(record)).collect();
+        let (kind, common) = common_sender(&senders)?;
+        let records = records.into_iter().zip(senders).map(|(text, sender)| RawRecord {
+            text,
+            source: sender.arn.unwrap_or_else(|| common.clone()),
+            problem: sender.problem,
+        });
+        let records = records.collect();
+        Ok(Self { kind: Some(kind), redelivery: kind.redelivery(&common), records, ..empty })
+    }
+
+    /// The kind of its source; `None` if it has no records.
+    pub fn kind(&self) -> Option<Kind> {
+        self.kind
+    }
+
+    /// How Lambda redelivers its records.
+    pub fn redelivery(&self) -> Redelivery {
+        self.redelivery
+    }
+
+    /// `state` of a tumbling window as JSON text, to be answered unchanged (`{}` if the event has a
+    /// `window` but no state); `None` outside windows.
+    pub fn window_state(&self) -> Option<&'a [u8]> {
+        self.window_state
+    }
+
+    /// The number of its records.
+    pub fn len(&self) -> usize {
+        self.records.len()
+    }
+
+    /// Whether it has no records.
+    pub fn is_empty(&self) -> bool {
+        self.records.is_empty()
+    }
+
+    /// The JSON texts of its records, in order.
+    pub fn records(&self) -> impl Iterator<Item = &'a [u8]> {
+        self.records.iter().map(|it| it.text)
+    }
+
+    /// The event of some of its records, by their indices.
+    pub fn part(&self, indices: &[usize]) -> Self {
+        let records = indices.iter().filter_map(|at| self.records.get(*at).cloned()).collect();
+        Self { records, ..self.clone() }
+    }
+
+    /// How to report a message of a queue that is not decoded.
+    pub fn receipt(&self, index: usize) -> Option<Receipt> {
+        let members = json::members(self.records.get(index)?.text).ok()?;
+        let (_, id) = members.into_iter().find(|(name, _)| name == "messageId")?;
+        match json::parse(id) {
+            Ok(Json::String(id)) => Receipt::new(id),
+            _ => None,
+        }
+    }
+
+    /// Decodes the records at `indices`, in order; `unwrap` says what messages of a queue are
+    /// wrapped in. Records that do not fit the memory of one pass are [`Content::Deferred`].
+    pub fn decode(&self, indices: &[usize], unwrap: impl Fn(&Arn) -> Unwrap) -> Vec<Delivery<'a>> {
+        let Some(kind) = self.kind else { return Vec::new() };
+        let mut deliveries: Vec<Delivery<'a>> = Vec::with_capacity(indices.len());
+        let mut budget = Budget::of_an_event();
+        for RawRecord { text, source, problem } in
+            indices.iter().filter_map(|at| self.records.get(*at))
+        {
+            budget.next_record();
+            let source = source.clone();
+            let mut delivery = match kind {
+                Kind::DynamoDb => dynamodb::delivery(text, source),
+                Kind::Kinesis => kinesis::delivery(text, source, &mut budget),
+                Kind::Sqs => sqs::delivery(text, source, &unwrap, &mut budget),
+            };
+            // A stream redelivers everything behind a record that it redelivers.
+            let behind =
+                matches!(deliveries.last(), Some(Delivery { content: Content::Deferred, .. }));
+            if behind && self.redelivery == Redelivery::FromFirstFailure {
+                delivery.content = Content::Deferred;
+            }
+            if let (Some(problem), Content::Parts(parts)) = (problem, &mut delivery.content) {
+                for part in parts.iter_mut().filter(|it| it.record.is_ok()) {
+                    part.record = Err(malformed(*problem));
+                }
+            }
+            deliveries.push(delivery);
+        }
+        deliveries
+    }
+}
+
+/// Divides what becomes records into batches that are at most as large as Lambda's own; `size` is
+/// the length of an item's JSON text in bytes.
+pub fn batches<T>(items: impl IntoIterator<Item = T>, size: impl Fn(&T) -> usize) -> Vec<Vec<T>> {
+    let mut batches: Vec<Vec<T>> = Vec::new();
+    let mut bytes = 0_usize;
+    for item in items {
+        // Each takes a comma as well.
+        let own = size(&item).saturating_add(1);
+        bytes = bytes.saturating_add(own);
+        match batches.last_mut() {
+            Some(batch) if batch.len() < MAX_RECORDS && bytes <= MAX_BYTES => batch.push(item),
+            _ => {
+                bytes = own;
+                batches.push(vec![item]);
+            }
+        }
+    }
+    batches
+}
+
+/// Who sent a record, as far as the record says.
+struct Sender {
+    kind: Option<Kind>,
+    /// The `eventSource`, if it is not one of ours.
+    stranger: Option<String>,
+    arn: Option<Arn>,
+    problem: Option<&'static str>,
+}
+
+impl Sender {
+    fn of(record: &[u8]) -> Self {
+        let members = json::members(record).unwrap_or_default();
+        let text = |name: &str| {
+            let values = members.iter().filter(|(it, _)| it == name).map(|(_, value)| *value);
+            let mut texts = values.filter_map(|value| match json::parse(value) {
+                Ok(Json::String(it)) if !it.is_empty() => Some(it.into_owned()),
+                _ => None,
+            });
+            texts.next()
+        };
+        let named = text("eventSource");
+        let service = named.as_deref().map(|it| it.strip_prefix("aws:").unwrap_or(it));
+        let kind = service.and_then(Kind::of_service);
+        let arn = text("eventSourceARN").and_then(|it| it.parse::<Arn>().ok());
+        let of_arn = arn.as_ref().and_then(Kind::of);
+        let stranger = named.filter(|_| kind.is_none());
+        match (kind, of_arn) {
+            (Some(kind), Some(of_arn)) if kind != of_arn => Self {
+                kind: Some(kind),
+                stranger,
+                arn: None,
+                problem: Some("its eventSource and its eventSourceARN disagree"),
+            },
+            (_, None) => Self {
+                kind,
+                stranger,
+                arn: None,
+                problem: Some("its eventSourceARN is missing or is not the ARN of a source"),
+            },
+            (_, Some(of_arn)) => Self { kind: kind.or(Some(of_arn)), stranger, arn, problem: None },
+        }
+    }
+}
+
+/// The one kind of source that an event is of, and an ARN for records that do not name theirs.
+fn common_sender(senders: &[Sender]) -> Result<(Kind, Arn), EventError> {
+    let fail = |text: String| Err(EventError::Source(text));
+    if let Some(stranger) = senders.iter().find_map(|it| it.stranger.as_deref()) {
+        return fail(format!(
+            "records of {} are not served: Lakeward takes those of aws:dynamodb, aws:kinesis and \
+             aws:sqs",
+            printable(stranger)
+        ));
+    }
+    let mut kinds = senders.iter().filter_map(|it| it.kind);
+    let Some(kind) = kinds.next() else {
+        return fail("no record of the event names its eventSource and eventSourceARN".to_owned());
+    };
+    if kinds.any(|it| it != kind) {
+        return fail(
+            "the event mixes records of several sources, which no event source mapping does; \
+             send each source's records by themselves"
+                .to_owned(),
+        );
+    }
+    let mut arns = senders.iter().filter_map(|it| it.arn.as_ref());
+    let Some(arn) = arns.next() else {
+        return fail("no record of the event has an eventSourceARN that is an ARN".to_owned());
+    };
+    if arns.any(|it| it.is_fifo() != arn.is_fifo()) {
+        return fail(
+            "the event mixes messages of standard and FIFO queues; send each queue's by themselves"
+                .to_owned(),
+        );
+    }
+    Ok((kind, arn.clone()))
+}
+
+/// Returns a short name as it is; anything else could be payload.
+fn printable(name: &str) -> &str {
+    let harmless = |it: u8| it.is_ascii_alphanumeric() || matches!(it, b':' | b'-' | b'_' | b'.');
+    if name.len() <= 64 && name.bytes().all(harmless) { name } else { "an unknown eventSource" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_batch_is_larger_than_lambda_s_own() {
+        let sizes = |sizes: &[usize]| {
+            batches(sizes.iter().copied(), |it| *it).into_iter().map(|it| it.len()).collect()
+        };
+        let many: Vec<usize> = vec![1; MAX_RECORDS + 1];
+        for (items, expected) in [
+            (&many[..], vec![MAX_RECORDS, 1]),
+            (&[MAX_BYTES / 3; 4][..], vec![2, 2]),
+            (&[MAX_BYTES + 1, 1, 1], vec![1, 2]),
+            (&[], vec![]),
+        ] {
+            let found: Vec<usize> = sizes(items);
+            assert_eq!(found, expected);
+        }
+    }
+}

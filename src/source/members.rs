@@ -1,0 +1,113 @@
+//! What the decoders share: members of a record's JSON, its identity, its place in an event.
+
+use std::borrow::Cow;
+
+use crate::arn::Arn;
+use crate::json::{self, Json, JsonError};
+use crate::record::{Content, Delivery, Origin, Part, Raw, Receipt, Record, Reject};
+
+/// Member of a message that [`Carrier`](crate::source::Carrier) writes: how many notifications are
+/// around its record.
+pub(super) const WRAPPERS: &str = "lakewardWrappers";
+
+/// Digits that positions are padded to, so that they compare as text.
+const POSITION_DIGITS: usize = 60;
+
+/// The members of a JSON object, in order.
+pub(super) type Object<'a> = Vec<(Cow<'a, str>, Json<'a>)>;
+
+pub(super) fn malformed(detail: impl Into<String>) -> Reject {
+    Reject::new("malformed_record", detail)
+}
+
+/// A record's JSON object, or why there is none.
+pub(super) fn object(raw: &[u8]) -> Result<Object<'_>, Reject> {
+    match json::parse(raw) {
+        Ok(Json::Object(members)) => Ok(members),
+        Ok(_) => Err(malformed("the record is no JSON object")),
+        Err(error) if error.is_too_deep() => Err(too_deep("the record", error)),
+        Err(error) => Err(malformed(format!("the record can't be read: {error}"))),
+    }
+}
+
+pub(super) fn too_deep(what: &str, error: JsonError) -> Reject {
+    Reject::new("too_deep", format!("{what} is {error}"))
+}
+
+pub(super) fn get<'a, 'j>(object: &'a Object<'j>, name: &str) -> Option<&'a Json<'j>> {
+    object.iter().find(|(it, _)| it == name).map(|(_, value)| value)
+}
+
+/// Takes a member out; `null` counts as absent.
+pub(super) fn take<'j>(object: &mut Object<'j>, name: &str) -> Option<Json<'j>> {
+    let (_, value) = object.iter_mut().find(|(it, _)| it == name)?;
+    Some(std::mem::replace(value, Json::Null)).filter(|it| *it != Json::Null)
+}
+
+pub(super) fn take_object<'j>(object: &mut Object<'j>, name: &str) -> Option<Object<'j>> {
+    match take(object, name)? {
+        Json::Object(members) => Some(members),
+        _ => None,
+    }
+}
+
+/// A text member that is not empty.
+pub(super) fn text(object: &Object<'_>, name: &str) -> Option<String> {
+    match get(object, name)? {
+        Json::String(it) if !it.is_empty() => Some(it.clone().into_owned()),
+        _ => None,
+    }
+}
+
+/// A text member, or a number's literal: some senders write numbers where AWS writes texts.
+pub(super) fn text_or_number<'a>(object: &'a Object<'_>, name: &str) -> Option<&'a str> {
+    match get(object, name)? {
+        Json::String(it) if !it.is_empty() => Some(it),
+        Json::Number(it) => Some(it),
+        _ => None,
+    }
+}
+
+/// A sequence number: digits only.
+pub(super) fn sequence(object: &Object<'_>, name: &str) -> Option<String> {
+    let it = text_or_number(object, name)?;
+    it.bytes().all(|it| it.is_ascii_digit()).then(|| it.to_owned())
+}
+
+/// `_lw_position` of a sequence number.
+pub(crate) fn padded(number: &str) -> String {
+    format!("{number:0>POSITION_DIGITS$}")
+}
+
+/// The members of a record that can't be read as a whole, as far as each can be by itself: what
+/// identifies a malformed record for quarantine and for the answer.
+pub(super) fn salvage<'a>(raw: &'a [u8], nested: Option<&str>) -> Object<'a> {
+    let members = json::members(raw).unwrap_or_default();
+    let mut found: Object<'a> = Vec::new();
+    for (name, value) in members {
+        if Some(name.as_ref()) == nested {
+            found.push((name, Json::Object(salvage(value, None))));
+        } else if let Ok(value @ (Json::String(_) | Json::Number(_))) = json::parse(value) {
+            found.push((name, value));
+        }
+    }
+    found
+}
+
+/// A delivery from what a source has found out.
+pub(super) fn delivered(
+    raw: &[u8],
+    source: Arn,
+    receipt: Option<String>,
+    origin: Origin,
+    record: Result<Record, Reject>,
+) -> Delivery<'_> {
+    let raw = Raw { record: raw, piece: None };
+    let content = Content::Parts(vec![Part { raw, origin, record }]);
+    Delivery { receipt: receipt.and_then(Receipt::new), group: None, source, content }
+}
+
+/// The origin of a piece of a record.
+pub(super) fn origin_of(piece: &str, whole: &Origin) -> Origin {
+    Origin { id: whole.id.as_ref().map(|it| format!("{it}{piece}")), ..whole.clone() }
+}
