@@ -4,4 +4,5 @@ mod config_errors;
 mod deadline;
 mod golden;
 mod memory;
+mod passes;
 mod redaction;
