@@ -1,5 +1,7 @@
 //! What became of the records of an event.
 
+use std::fmt;
+
 use crate::record::Receipt;
 
 /// What became of a delivered record with all that it holds, from the best to the worst.
@@ -26,7 +28,7 @@ impl Outcome {
 }
 
 /// A delivered record on its way to the answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct RecordState {
     /// How to report it; `None` if the record carries no usable identifier.
     pub receipt: Option<Receipt>,
@@ -36,6 +38,15 @@ pub struct RecordState {
     pub outcome: Outcome,
     /// Whether a part of it could not become a row, which `reject_limit` counts.
     pub rejected: bool,
+}
+
+/// Without the message group, which a producer writes.
+impl fmt::Debug for RecordState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut state = f.debug_struct("RecordState");
+        state.field("receipt", &self.receipt).field("outcome", &self.outcome);
+        state.field("rejected", &self.rejected).finish_non_exhaustive()
+    }
 }
 
 impl RecordState {

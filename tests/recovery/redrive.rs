@@ -253,7 +253,7 @@ fn what_lambda_has_given_up_lands_from_where_it_was_stored() {
     let output = place.lakeward(MILD, &["redrive", "failed", "failed"]);
     assert_eq!(output.status.code(), Some(1));
     let said = printed(&output);
-    assert!(said.contains("it is not what Lambda tells of"), "{said}");
+    assert!(said.contains("it is not a failure notice of Lambda's"), "{said}");
     assert!(!said.contains("canary"), "{said}");
 
     // One of them, by its name. Where there is none, it is told.
