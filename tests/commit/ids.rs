@@ -138,8 +138,8 @@ fn a_row_keeps_its_place_when_others_land_between_look_and_swap() {
             let inner = Arc::clone(&memory);
             let files: Arc<dyn Files> = Arc::new(Scripted::new(inner, |_, _| Fault::None));
             land(&lake_on(Arc::clone(&memory), AT), vec![event("begin", "x", 0)]).await.unwrap();
-            // Four writers; each has its own say on five ids, one thing they all say, and one that
-            // nobody else says.
+            // Four writers; each has its own content for five ids, one event they all send, and one that
+            // no other writer sends.
             let mut writers = tokio::task::JoinSet::new();
             for writer in 0..4_i64 {
                 let lake = lake_on(Arc::clone(&files), AT);

@@ -1,4 +1,4 @@
-//! What the read commands find in a lake, however its rows are spread over files.
+//! Rows, columns and counts that the read commands find, however rows are spread over files.
 
 use std::sync::Arc;
 

@@ -7,7 +7,7 @@ use lakeward::table::Cell;
 use super::{counts, run};
 use crate::support::lake::{expect_rows, land, local, read, row, text, types};
 
-/// Whether a column is the record's own. One named like ours has another name.
+/// Returns true if a column is the record's own. One named like ours has another name.
 fn is_own(column: &str) -> bool {
     lakeward::table::lineage::RECORD.iter().all(|it| it.name != column)
 }

@@ -53,7 +53,7 @@ fn any_event() -> impl Strategy<Value = Row> {
     )
 }
 
-/// What a commit costs does not grow with the table's age.
+/// The cost of a commit does not grow with the table's age.
 #[test]
 fn a_commit_reads_the_manifests_and_files_of_its_own_days_only() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

@@ -1,5 +1,5 @@
-//! What is out of date: deliveries that come a year late, clocks that are wrong, heads that others
-//! have long left behind.
+//! Things out of date: deliveries that come a year late, clocks that are wrong, heads that other
+//! writers have long replaced.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -1,5 +1,5 @@
-//! What a table says about itself: who may write to it, how its times are, what it has beside the
-//! usual columns, and that it is the table this process has seen.
+//! Properties of a table: the releases that may write to it, the zone of its times, its columns beside
+//! the usual ones, and its identity.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -294,7 +294,7 @@ fn the_old_image_is_in_a_column_where_the_table_has_one() {
             row.lineage.before = Some(r#"{"a":1}"#.to_owned());
             row
         };
-        // A table that nobody asked for it stays as it is.
+        // A table without the column stays as it is.
         land(&lake, vec![changed(1)]).await.unwrap();
         assert!(!types(&lake).await.contains_key("_lw_before"));
         let at = format!("{location}/test/rows");

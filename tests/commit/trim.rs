@@ -20,7 +20,7 @@ fn a_thousand_batches_with_a_new_attribute_each_keep_the_metadata_small() {
             assert_eq!(land(&lake, batch).await.unwrap().landed, 1);
             let versions = memory.sizes(&format!("{TABLE_AT}/metadata/v"));
             largest = largest.max(versions.iter().map(|(_, size)| *size).max().unwrap());
-            // Nobody looks at old versions here.
+            // No reader needs old versions here.
             for (name, _) in versions.iter().filter(|(name, _)| name.ends_with(".json")) {
                 let number = name.rsplit("/v").next().unwrap().split('.').next().unwrap();
                 let newest = memory.get(&format!("{TABLE_AT}/metadata/version-hint.text")).unwrap();

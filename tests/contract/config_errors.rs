@@ -24,7 +24,7 @@ fn config(folder: &Path) -> String {
     std::fs::read_to_string(folder.join("lakeward.toml")).unwrap()
 }
 
-/// What `lakeward check` says, a line for each.
+/// Returns the output of `lakeward check`, a line for each problem.
 fn said(text: &str) -> String {
     let Checked { problems, notes, .. } = check(text, &Overrides::default());
     let mut lines = String::new();

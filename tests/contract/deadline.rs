@@ -1,5 +1,5 @@
-//! An invocation answers before its deadline, whatever the store does: what is not durable by then is
-//! named, and when it comes again each record is there once.
+//! An invocation answers before its deadline, whatever the store does: it names each record that is
+//! not durable by then, and after redelivery each record is there once.
 
 use std::collections::BTreeSet;
 use std::future::pending;
@@ -225,7 +225,7 @@ fn a_store_that_goes_silent_is_answered_for_before_the_real_deadline() {
     ];
     let config = folder.join("lakeward.toml");
     let mut function = Function::start_in(&config, "s3://lake/prod".as_ref(), &environment);
-    // What the first table's silence keeps from landing comes again as a whole, and lands again nowhere.
+    // Records that the first table's silence keeps from landing are redelivered, and land nowhere twice.
     for (silent, first) in [("/web/b/data/", 2), ("/web/b/metadata/", 2), ("/web/a/", 0)] {
         store.fail(move |_, path| path.contains(silent).then_some(Fault::Silent));
         let (began, left) = (std::time::Instant::now(), Duration::from_secs(5));

@@ -14,7 +14,7 @@ use crate::support::fixture::{Case, Contents, contents, deliver, fixtures, funct
 use crate::support::lake::fresh_folder;
 
 /// Fewer means that the walk lost its way.
-const LEAST_CASES: usize = 80;
+const MIN_CASES: usize = 80;
 
 /// Cases are independent and wait for the disk most of the time.
 const THREADS: usize = 4;
@@ -36,7 +36,7 @@ fn every_case_ends_as_it_says() {
     let update = variable("UPDATE_FIXTURES").is_some();
     let only = variable("FIXTURE");
     let mut cases = walk();
-    assert!(cases.len() >= LEAST_CASES, "only {} cases", cases.len());
+    assert!(cases.len() >= MIN_CASES, "only {} cases", cases.len());
     cases.retain(|it| only.as_ref().is_none_or(|only| it.name.contains(only)));
 
     let (next, failures) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
@@ -163,7 +163,7 @@ fn a_message_of_one_mebibyte_lands_whole() {
     assert!(tables["office.notes"].rows[0]["text"] == text.as_str(), "the text came out different");
 }
 
-/// A bad record of one mebibyte is kept whole too.
+/// Quarantine keeps all of a bad record of one mebibyte.
 #[test]
 fn a_bad_message_of_one_mebibyte_is_quarantined_whole() {
     let record = sqs(1, &"x".repeat(1 << 20));
@@ -214,7 +214,7 @@ fn more_rejects_than_the_limit_fail_the_invocation() {
     }
 }
 
-/// A record that holds many bad ones is one record that is no row: it stops no shard.
+/// A record that holds many bad ones counts as one reject: it does not stop its shard.
 #[test]
 fn many_bad_records_in_one_fail_no_invocation() {
     let items = vec!["null"; 150].join(",");
@@ -227,7 +227,7 @@ fn many_bad_records_in_one_fail_no_invocation() {
     assert!(tables.is_empty());
 }
 
-/// Nobody minds the format of what is dropped, and a fault in it must not stop its shard.
+/// The format of dropped records does not matter, and a fault in it must not stop their shard.
 #[test]
 fn bad_records_of_a_source_that_is_dropped_fail_no_invocation() {
     let noise = |n| kinesis(n, BAD).replace("stream/clicks", "stream/noise");

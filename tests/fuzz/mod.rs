@@ -16,7 +16,7 @@ fn crashes() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/crashes")
 }
 
-/// What was found for a target, by name.
+/// Returns the findings for a target, by name.
 fn found(target: &str) -> BTreeMap<String, Vec<u8>> {
     let Ok(entries) = std::fs::read_dir(crashes().join(target)) else { return BTreeMap::new() };
     let each = entries.map(|it| {

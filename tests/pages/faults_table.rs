@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 const FAULTS: usize = 74;
 const HOLES: usize = 31;
 
-/// What a row says instead of a test, before its reason.
+/// Words that may stand for a test in a row, before a reason.
 const REASONS: [&str; 2] = ["does not apply: ", "later: "];
 
 fn root() -> &'static Path {
@@ -77,7 +77,7 @@ fn all_tests() -> BTreeSet<String> {
     tests
 }
 
-/// Whether a name in the column of tests is one of something that exists.
+/// Returns true if a name in the column of tests exists.
 fn exists(name: &str, tests: &BTreeSet<String>) -> bool {
     if let Some((file, test)) = name.split_once(".py::") {
         let text = std::fs::read_to_string(root().join(file).with_extension("py"));
@@ -86,7 +86,7 @@ fn exists(name: &str, tests: &BTreeSet<String>) -> bool {
     tests.contains(name) || name.starts_with("fixtures/") && root().join(name).is_dir()
 }
 
-/// What is wrong with a row's tests.
+/// Returns the problems of a row's tests.
 fn wrong_tests(cell: &str, tests: &BTreeSet<String>) -> Vec<String> {
     let quoted = cell.split('`').skip(1).step_by(2);
     let names = quoted.filter(|it| it.starts_with("fixtures/") || it.contains("::"));

@@ -1,4 +1,4 @@
-//! The way of somebody with data of their own: a config to start from, a file of JSON lines, the
+//! The first steps of a user with data of their own: a config to start from, a file of JSON lines, the
 //! columns to declare, a look ahead, the rows, the query.
 
 use std::collections::BTreeMap;
@@ -152,7 +152,7 @@ fn an_export_of_a_table_lands_as_reads() {
     );
     let replay = ["replay", "--as", table, "--key", "pk", "AWSDynamoDB"];
     let out = shell.fine(&replay);
-    // The manifest is no data.
+    // The manifest is not data.
     assert!(out.contains("a.b") && !out.contains("quarantine "), "{out}");
     let rows = shell.fine(&["show", "a.b", "--format", "json"]);
     let rows: Vec<serde_json::Value> =

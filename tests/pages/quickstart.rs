@@ -12,7 +12,7 @@ use crate::support::fixture::fixtures;
 use crate::support::lake::fresh_folder;
 use crate::support::process::{by_id, lakeward, printed, replay, rows, run};
 
-/// The records that nobody can read, and why.
+/// The unreadable records, and the reasons.
 const POISON: [(&str, &str); 2] = [
     ("shardId-000000000001:49674582190033445566778899001122334455667789007894374397", "bad_base64"),
     ("351b61e9-dc2b-4cf1-8a03-8b5e407f041e", "no_json"),

@@ -105,7 +105,7 @@ fn a_dead_client_gets_no_event() {
     let mut dead = Client::connect(&api);
     dead.write(NEXT);
     drop(dead);
-    // The event waits for somebody alive, whatever the dead one had asked for.
+    // The event waits for a live client, whatever the dead one had asked for.
     let id = api.send(b"{}", MINUTE);
     let mut client = Client::connect(&api);
     assert_eq!(header(&client.next().0, "lambda-runtime-aws-request-id"), Some(id.as_str()));

@@ -42,7 +42,7 @@ fn messages_of_a_dlq_are_deleted_when_they_have_landed() {
     assert_eq!(said["dlq"], counts(1, 0, 1));
     assert_eq!(place.rows("lakeward.quarantine").len(), 1);
 
-    // What tells of a batch is what it looks like in the DLQ of a queue that no route names only.
+    // Only in the DLQ of a queue that no route names is a failure notification taken for one.
     assert_eq!(place.rows("web.clicks").len(), 0);
     let pointer = message(30, "failed-batches-dlq", &of_clicks(1, 4).to_string());
     place.aws.queue("failed-batches-dlq", &["failed-batches"], [pointer]);

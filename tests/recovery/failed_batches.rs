@@ -199,7 +199,7 @@ fn a_message_that_tells_of_a_batch_makes_the_function_read_it() {
     assert_eq!(place.ids("web.clicks"), clicks(5..9));
     assert_eq!(place.ids("office.notes"), [message_id(9)]);
 
-    // What can't be read now comes again alone, what is lost does not.
+    // Only the message of an unreadable range is redelivered, that of a lost range is not.
     place.aws.refuse("GetShardIterator", "AccessDeniedException", 1);
     let answer =
         function.invoke(&event([note, of(2, &of_clicks(10, 11)), of(3, &of_clicks(2, 6))]));
@@ -211,7 +211,7 @@ fn a_message_that_tells_of_a_batch_makes_the_function_read_it() {
     assert_eq!(place.ids("web.clicks"), [clicks(4..9), clicks(10..12)].concat());
     assert_eq!(place.rows("lakeward.gaps").len(), 1);
 
-    // A queue that no route names may hold other messages too; only they come again.
+    // A queue that no route names may hold other messages; only these are redelivered.
     let stray = message(4, "failed-batches", r#"{"requestPayload":{}}"#);
     let answer = function.invoke(&event([stray, of(5, &of_clicks(13, 14))]));
     let failed = json!({"batchItemFailures": [{"itemIdentifier": message_id(4)}]});
@@ -253,7 +253,7 @@ fn a_new_object_of_lambda_s_makes_the_function_land_it() {
         assert_eq!(place.ids("web.clicks"), clicks(1..4));
     }
 
-    // What does not land is called again; what is no such object is not fetched at all.
+    // Lambda retries an object that does not land; no other object is fetched.
     document["payload"] = json!({"Records": [{"eventSource": "aws:sqs", "eventSourceARN": "arn:aws:sqs:eu-west-1:1:nobody"}]});
     store.put(&format!("failed/{key}"), &document.to_string());
     let told = |key: &str| {

@@ -74,7 +74,7 @@ impl Place {
         Function::start_in(&config, &lake, &variables)
     }
 
-    /// Stores what Lambda tells of a batch.
+    /// Stores a failure notification.
     fn store(&self, name: &str, document: &Value) {
         let folder = self.folder.join("failed/aws/lambda/mapping").join(SHARD);
         fs::create_dir_all(&folder).unwrap();
@@ -102,7 +102,7 @@ fn clicks(numbers: Range<u32>) -> Vec<String> {
     numbers.map(kinesis_id).collect()
 }
 
-/// What a queue or a topic is told of a batch.
+/// Returns the failure notification that a queue or a topic gets.
 fn pointer(kind: &str, stream: &str, first: &str, last: &str) -> Value {
     json!({
         "requestContext": {

@@ -1,4 +1,4 @@
-//! The way back: what could not land lands later, once.
+//! `redrive` lands quarantined records and failed batches, once.
 
 use std::fs;
 use std::path::PathBuf;
@@ -221,7 +221,7 @@ fn only_what_is_asked_for_is_redriven() {
     }
 }
 
-/// What Lambda stores of a batch of clicks that it has given up.
+/// Returns the object that Lambda stores for a failed batch of clicks.
 fn given_up(payload: Value) -> Value {
     let info = json!({
         "shardId": "shardId-000000000000",
@@ -248,7 +248,7 @@ fn what_lambda_has_given_up_lands_from_where_it_was_stored() {
         assert_eq!(by_id(place.rows("web.clicks")).len(), 5);
     }
 
-    // What is no such object is told, and the others land all the same.
+    // An object of another kind is reported, and the others land all the same.
     fs::write(folder.join("c"), "canary of someone else").unwrap();
     let output = place.lakeward(MILD, &["redrive", "failed", "failed"]);
     assert_eq!(output.status.code(), Some(1));

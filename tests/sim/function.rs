@@ -22,7 +22,7 @@ use crate::support::store::Memory;
 /// Where the simulated lake is.
 pub const LAKE: &str = "memory:/lake";
 
-/// How a process ends in the middle of a call.
+/// The end of a process in the middle of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stop {
     /// For good.
@@ -31,7 +31,7 @@ pub enum Stop {
     Freeze,
 }
 
-/// What the process of one environment has in common with the world outside.
+/// State that the process of one environment shares with the world outside.
 #[derive(Default)]
 pub struct Environment {
     stopped: Mutex<Option<Stop>>,
@@ -153,7 +153,7 @@ impl Function {
 
 type Running = Pin<Box<dyn Future<Output = Result<Option<String>, String>>>>;
 
-/// A frozen process goes on after Lambda has given it up, and nobody reads what it answers.
+/// Lets a frozen process go on after its timeout, when Lambda no longer reads its answer.
 async fn wake(world: Arc<World>, environment: Arc<Environment>, running: Running) {
     world.pause(500, 180_000).await;
     environment.woken.notify_one();

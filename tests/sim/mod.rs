@@ -26,7 +26,7 @@ use mappings::{Ledger, Queue, Stream};
 use records::{CONFIG, Record, Source};
 use world::{FAULTS, World};
 
-/// What must have happened in one of the runs, beside the faults.
+/// Events that must have happened in one of the runs, beside the faults.
 const SOMETIMES: [&str; 12] = [
     "a cold start",
     "a zombie ran to its end",
@@ -42,10 +42,10 @@ const SOMETIMES: [&str; 12] = [
     "sometimes: two mappings of one stream",
 ];
 
-/// How long it may take until all is done, in virtual time, once nothing fails any more.
+/// Virtual time within which all must be done, once nothing fails any more.
 const SOON: Duration = Duration::from_secs(24 * 3600);
 
-/// How a run ended.
+/// The result of a run.
 struct Run {
     problems: Vec<String>,
     happened: BTreeMap<&'static str, u64>,

@@ -1,4 +1,4 @@
-//! What must hold, whatever went wrong. The names I1 to I12 are those of `tests/FAULTS.md`.
+//! Conditions that must hold, whatever went wrong. The names I1 to I12 are those of `tests/FAULTS.md`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

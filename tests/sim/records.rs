@@ -1,4 +1,4 @@
-//! What is sent, and what must become of it.
+//! The records that are sent, and where each must end.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -84,13 +84,13 @@ impl Source {
         }
     }
 
-    /// Whether `_lw_position` tells the order in which records were sent.
+    /// Returns true if `_lw_position` tells the order in which records were sent.
     pub fn is_ordered(self) -> bool {
         !matches!(self, Source::Tasks | Source::Strict)
     }
 }
 
-/// What must become of a record.
+/// The place where a record must end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fate {
     Row(&'static str),
@@ -109,7 +109,7 @@ pub struct Record {
     pub key: String,
     /// Milliseconds since 1970.
     pub at: u64,
-    /// What reports it.
+    /// The item identifier that reports it.
     pub receipt: String,
     /// `_lw_id`.
     pub id: String,

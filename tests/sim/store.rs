@@ -56,7 +56,7 @@ impl Faulty {
         }
     }
 
-    /// Longer than the store's own timeouts, so that nobody knows how it ended.
+    /// Waits longer than the store's own timeouts, so that the outcome is unknown.
     async fn hang(&self) {
         self.world.pause(3_000, 40_000).await;
     }

@@ -1,4 +1,4 @@
-//! What all parts of a run share: chance, virtual time, and what has happened.
+//! State that all parts of a run share: chance, virtual time, and a history.
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher as _};
@@ -12,7 +12,7 @@ use tokio::time::Instant;
 /// 2026-11-23T10:00:00Z, when every run begins.
 pub const MORNING: u64 = 1_795_428_000;
 
-/// What can go wrong. Each run turns some of them on, each with a rate of its own.
+/// Faults. Each run turns some of them on, each with a rate of its own.
 pub const FAULTS: [&str; 24] = [
     "read: refused",
     "read: hangs",
@@ -70,7 +70,7 @@ impl World {
         }
     }
 
-    /// Whether a fault comes now. What does is counted.
+    /// Returns true if a fault comes now, and counts it.
     pub fn strikes(&self, fault: &'static str) -> bool {
         debug_assert!(FAULTS.contains(&fault), "{fault}");
         let rate = self.rates.get(fault).copied().unwrap_or_default();
@@ -87,7 +87,7 @@ impl World {
         self.remember(what);
     }
 
-    /// What a replay of the seed must do again, in the same order at the same time.
+    /// Notes what a replay of the seed must repeat, in the same order at the same time.
     pub fn remember(&self, what: impl Hash) {
         let mut history = self.history.lock().unwrap();
         (self.began.elapsed().as_micros(), what).hash(&mut *history);

@@ -23,7 +23,7 @@ source = "arn:aws:sqs:*:*:*-invoices"
 table = "billing.invoices"
 "#;
 
-/// How long the store stays as it is.
+/// Time for which the store stays as it is.
 const WHILE: Duration = Duration::from_secs(3);
 /// The shortest timeout that the template takes, in seconds.
 const TIMEOUT: i32 = 10;

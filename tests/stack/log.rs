@@ -1,4 +1,4 @@
-//! What the function tells CloudWatch, with the samples of the template.
+//! The log of the function in CloudWatch, with the samples of the template.
 
 use std::collections::BTreeSet;
 
@@ -89,7 +89,7 @@ fn samples_land_and_the_log_tells_of_each_invocation() {
     });
 }
 
-/// The lines that tell of whole invocations.
+/// Returns the lines that report whole invocations.
 fn whole(lines: &[Object]) -> impl Iterator<Item = &Object> {
     lines.iter().filter(|it| it.contains_key("request_id"))
 }

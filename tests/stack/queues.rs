@@ -74,7 +74,7 @@ impl Cloud {
         ids
     }
 
-    /// Waits until nobody has a message of the queue any more.
+    /// Waits until the queue has no message, not even one in flight.
     async fn wait_for_empty(&self, queue: &Queue) {
         let names = [
             QueueAttributeName::ApproximateNumberOfMessages,

@@ -146,7 +146,7 @@ fn recorded(folder: &Path) -> Vec<Value> {
     events.map(|it| serde_json::from_str(&fs::read_to_string(it).unwrap()).unwrap()).collect()
 }
 
-/// What records look like, whichever event they came in.
+/// Returns the shapes of records, whichever event they came in.
 fn shapes(events: &[Value]) -> BTreeSet<String> {
     let records = events.iter().flat_map(|it| it["Records"].as_array().unwrap());
     records.map(|it| shape(it).to_string()).collect()

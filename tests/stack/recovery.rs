@@ -1,4 +1,4 @@
-//! The way back: a route is broken, retries run out, the route is repaired, and all of it lands once,
+//! Recovery: a route is broken, retries run out, the route is repaired, and every record lands once,
 //! by the function itself and by hand.
 
 use aws_sdk_lambda::types::{DestinationConfig, OnFailure};
@@ -46,7 +46,7 @@ impl Cloud {
 }
 
 impl Stack<'_> {
-    /// Keys of the batches that Lambda has given up.
+    /// Returns the keys of the failed batches.
     async fn failed(&self) -> Vec<String> {
         let bucket = &self.outputs["FailedBucket"];
         let found = self.cloud.s3.list_objects_v2().bucket(bucket).send().await.unwrap();

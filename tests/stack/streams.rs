@@ -204,7 +204,7 @@ fn two_mappings_on_one_stream_double_nothing() {
         let second = cloud.deploy_zip("other", zip(), CLICKS, &[("KinesisStreams", &arn)]).await;
         cloud.put_records(&stream, &(0..100).map(record).collect::<Vec<_>>()).await;
         cloud.wait_for_rows("web.clicks", 100).await;
-        // Both have told of all records, and one of each landed.
+        // Both have reported all records, and one of each landed.
         wait_for("both functions", async || {
             let mut told = (0.0, 0.0);
             for line in [first.log().await, second.log().await].concat() {

@@ -19,7 +19,7 @@ use crate::support::process::{by_id, lakeward, printed, run};
 
 /// Where configs, zips and lakes of all tests are.
 const BUCKET: &str = "lakeward-tests";
-/// How long something may take before a test calls it stuck; nothing is measured by it.
+/// Time after which a test calls something stuck; nothing is measured by it.
 const STUCK: Duration = Duration::from_secs(120);
 
 /// The address of LocalStack, as `localstack/up` prints it.

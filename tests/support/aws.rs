@@ -1,4 +1,4 @@
-//! Kinesis, DynamoDB Streams and SQS in memory, as far as the way back speaks to them.
+//! Kinesis, DynamoDB Streams and SQS in memory, as far as recovery speaks to them.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -18,7 +18,7 @@ type Place = (String, String);
 struct Shard {
     /// Records as the API has them.
     records: Vec<Value>,
-    /// How many of them the stream no longer keeps.
+    /// Number of them that the stream no longer keeps.
     trimmed: usize,
     closed: bool,
 }
@@ -58,7 +58,7 @@ impl Aws {
         aws
     }
 
-    /// What a process must find in its environment to ask here.
+    /// Returns the variables of a process that is to ask here.
     pub fn environment(&self) -> Vec<(&'static str, &str)> {
         vec![
             ("AWS_ENDPOINT_URL_KINESIS", &self.endpoint),

@@ -29,7 +29,7 @@ pub fn exact(text: &str) -> Result<Value, serde_json::Error> {
     })
 }
 
-/// What an actual row has that the expected one does not say, and the reverse. Columns of
+/// Returns the differences between an actual row and the expected one. Columns of
 /// `optional` count only where the expected row names them.
 fn row_differences(expected: &Object, got: &Object, optional: &[&str]) -> Vec<String> {
     let mut names: Vec<&String> = expected.keys().chain(got.keys()).collect();

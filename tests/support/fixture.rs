@@ -46,14 +46,14 @@ pub struct Case {
 
 /// One delivery of a case.
 struct Step {
-    /// What its file names end with: nothing, `-1`, `-2`, …
+    /// End of its file names: nothing, `-1`, `-2`, …
     suffix: String,
     event: Vec<u8>,
     config: PathBuf,
     expected: Result<String, String>,
 }
 
-/// What a table holds.
+/// Content of a table.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Contents {
     /// Type of each column.
@@ -62,7 +62,7 @@ pub struct Contents {
     pub rows: Vec<Object>,
 }
 
-/// What a lake holds.
+/// Content of a lake.
 pub type Tables = BTreeMap<String, Contents>;
 
 /// Folder of the fixtures.

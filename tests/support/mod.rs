@@ -1,4 +1,4 @@
-//! What several tests need.
+//! Stand-ins for services, and helpers that several tests share.
 
 pub mod aws;
 pub mod compare;

@@ -20,7 +20,7 @@ use crate::support::runtime_api::{Answer, RuntimeApi};
 /// A text that payloads carry and nothing that a process prints may hold.
 pub const CANARY: &str = "canary-5f1e7a";
 
-/// How long a test waits before it calls something stuck; nothing is measured by it.
+/// Time after which a test calls something stuck; nothing is measured by it.
 const STUCK: Duration = Duration::from_secs(120);
 
 /// The binary, in an environment without what this machine may have set.
@@ -76,7 +76,7 @@ pub fn run(command: &mut Command) -> Output {
     command.output().unwrap()
 }
 
-/// What a process printed, for messages and for searching.
+/// Returns the output of a process, for messages and for searching.
 pub fn printed(output: &Output) -> String {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     format!("{}\n{}", text(&output.stdout), text(&output.stderr))

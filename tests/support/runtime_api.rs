@@ -19,7 +19,7 @@ pub const FUNCTION_ARN: &str = "arn:aws:lambda:eu-west-1:123456789012:function:l
 /// A waiting request looks this often whether its client is still there.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// What the function posted for an event, or instead of taking any.
+/// A post of the function for an event, or instead of taking any.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
     /// To `/invocation/{id}/response`: the body.
@@ -142,12 +142,12 @@ impl RuntimeApi {
         self.wait(at_most, |state| state.answers.get(id).cloned())
     }
 
-    /// What was posted to `/init/error`.
+    /// Returns the post to `/init/error`.
     pub fn init_error(&self) -> Option<Answer> {
         self.shared.lock().init_error.clone()
     }
 
-    /// What the function asked of this API that it must not ask.
+    /// Returns the requests that the function must not make.
     pub fn complaints(&self) -> Vec<String> {
         self.shared.lock().complaints.clone()
     }
@@ -242,7 +242,7 @@ fn next(stream: &TcpStream, shared: &Shared) -> Option<Invocation> {
     }
 }
 
-/// Whether the client closed the connection: an event must not be handed to a dead process.
+/// Returns true if the client closed the connection: a dead process must not get an event.
 fn gone(stream: &TcpStream) -> bool {
     let look = || {
         stream.set_nonblocking(true)?;

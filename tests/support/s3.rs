@@ -11,7 +11,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
-/// How a request goes wrong.
+/// A fault of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
     /// It is refused with this status, and nothing has happened.
@@ -86,7 +86,7 @@ impl S3 {
         store
     }
 
-    /// What goes wrong from now on, by method and path.
+    /// Makes requests fail from now on, by method and path.
     pub fn fail(&self, rule: impl FnMut(&str, &str) -> Option<Fault> + Send + 'static) {
         self.state.lock().unwrap().rule = Some(Box::new(rule));
     }
@@ -331,7 +331,7 @@ fn answer(status: u16, headers: &[(&str, String)], body: &[u8], method: &str) ->
     [text.as_bytes(), body].concat()
 }
 
-/// What the store at an address answers, to the last byte.
+/// Returns the answer of the store at an address, to the last byte.
 fn forward(address: &str, head: &str, body: &[u8]) -> Option<Vec<u8>> {
     let mut store = TcpStream::connect(address).ok()?;
     let head = format!("{head}Connection: close\r\n\r\n");

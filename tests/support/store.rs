@@ -110,7 +110,7 @@ impl Files for Memory {
     }
 }
 
-/// What is about to be done to the store.
+/// An operation on the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
     Read,
@@ -119,7 +119,7 @@ pub enum Step {
     ReplaceHint,
 }
 
-/// What goes wrong with it.
+/// A fault of an operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
     /// Nothing.

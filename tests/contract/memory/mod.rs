@@ -1,5 +1,5 @@
 //! Events of the largest and worst shapes: the real process stays below the memory of a small
-//! function, and every record ends as a row or in quarantine, however often it has to come again.
+//! function, and every record ends as a row or in quarantine, however often it is redelivered.
 //!
 //! Memory is what Linux says of the process (`VmHWM`, begun anew for each event); elsewhere only the
 //! records are counted. One process serves all events of a test, as a warm function does.
@@ -19,11 +19,11 @@ mod shapes;
 use shapes::Shape;
 
 /// Memory of the function, in MB; what takes more, Lambda kills.
-const MOST_MB: u64 = 512;
+const MAX_MB: u64 = 512;
 /// Most bytes that Lambda delivers at once.
 const EVENT: usize = 6 * 1024 * 1024;
-/// Times that an event comes again before it counts as stuck.
-const MOST_DELIVERIES: usize = 40;
+/// Deliveries of an event after which it counts as stuck.
+const MAX_DELIVERIES: usize = 40;
 
 /// Head of the printed table: memory in MB, time in seconds.
 const HEAD: &str = "\
@@ -69,7 +69,7 @@ fn rows(lake: &Path, table: &str) -> u64 {
     total.map_or(0, Result::unwrap)
 }
 
-/// What must come again, in the order of the batch.
+/// Returns the records to redeliver, in the order of the batch.
 fn left(records: &[Value], answer: &str) -> Vec<Value> {
     let answer: Value = serde_json::from_str(answer).unwrap();
     let told = answer["batchItemFailures"].as_array().unwrap().iter();
@@ -90,9 +90,9 @@ fn left(records: &[Value], answer: &str) -> Vec<Value> {
     from.map(|at| records[at..].to_vec()).unwrap_or_default()
 }
 
-/// Delivers until nothing comes again. Returns how often.
+/// Redelivers until every record is handled. Returns the number of deliveries.
 fn deliver(function: &mut Function, mut records: Vec<Value>) -> usize {
-    for delivered in 1..=MOST_DELIVERIES {
+    for delivered in 1..=MAX_DELIVERIES {
         let answer = function.invoke(&event(records.clone()));
         records = left(&records, answer.response());
         if records.is_empty() {
@@ -137,7 +137,7 @@ fn run(name: &str, shapes: Vec<Shape>) {
             let (rows, quarantined) = (shape.rows, shape.quarantined);
             wrong.push(format!("{name}: expected {rows} rows and {quarantined} in quarantine"));
         }
-        if peak.is_some_and(|it| it >= MOST_MB) {
+        if peak.is_some_and(|it| it >= MAX_MB) {
             wrong.push(format!("{name}: {shown} MB are more than the function has"));
         }
     }

@@ -1,5 +1,5 @@
-//! What a route drops, hashes, does not keep or leaves out is in no byte of the lake outside
-//! quarantine, and no value of any record is in anything that is printed.
+//! No byte of the lake outside quarantine holds a value that a route drops, hashes, does not keep or
+//! leaves out, and no printed text holds a value of any record.
 
 mod events;
 mod search;

@@ -10,7 +10,7 @@ use iceberg::spec::{FormatVersion, Manifest, ManifestList};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use sha2::{Digest as _, Sha256};
 
-/// What can be searched: where it is, and its bytes.
+/// Something to search: its location, and its bytes.
 pub type Haystack = (String, Vec<u8>);
 
 /// Every file below a folder but for those below `but`: its name and bytes as they are stored, and
@@ -28,7 +28,7 @@ pub fn haystacks(folder: &Path, but: Option<&Path>) -> Vec<Haystack> {
             Some("parquet") => found.push((format!("cells of {name}"), cells(&bytes))),
             Some("avro") => found.push((format!("entries of {name}"), entries(&bytes))),
             Some("json" | "text") => {}
-            // Whatever else a lake holds may be packed in a way that nobody has looked into.
+            // Any other file of a lake may be packed in a way that this search does not know.
             other => panic!("{name}: how is {other:?} to be searched?"),
         }
         found.push((name, bytes));
@@ -61,7 +61,7 @@ fn cells(bytes: &[u8]) -> Vec<u8> {
     found
 }
 
-/// What a manifest or a manifest list says, bounds of columns included.
+/// Returns the content of a manifest or a manifest list, bounds of columns included.
 fn entries(bytes: &[u8]) -> Vec<u8> {
     match Manifest::parse_avro(bytes) {
         Ok(manifest) => format!("{manifest:?}").into_bytes(),
@@ -73,7 +73,7 @@ fn entries(bytes: &[u8]) -> Vec<u8> {
 }
 
 /// The forms that a text may be in: as it is, in base64 wherever it begins there, in hex, and as a
-/// hash that anybody can make.
+/// hash without a key.
 pub fn forms(text: &str) -> Vec<String> {
     let hex = |bytes: &[u8]| bytes.iter().map(|it| format!("{it:02x}")).collect::<String>();
     let mut forms = vec![text.to_owned(), hex(text.as_bytes()), hex(&Sha256::digest(text))];

@@ -89,8 +89,8 @@ fn plain(value: &Value) -> Value {
     Value::from_json(json::parse(text.as_bytes()).unwrap())
 }
 
-/// Whether a cell says what the value said. Declared types may write it otherwise (a time, a UUID),
-/// which has tests of its own.
+/// Returns true if a cell has the meaning of the value. Declared types may write it otherwise (a
+/// time, a UUID), which has tests of its own.
 fn same(value: &Value, ty: &ColumnType, cell: &Cell, policy: &Policy) -> bool {
     match (value, cell) {
         (Value::Number(number), Cell::Int(it)) => exact::equal(number.literal(), &it.to_string()),

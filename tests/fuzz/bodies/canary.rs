@@ -1,15 +1,15 @@
-//! No text that is meant for people, logs or quarantine's `detail` holds payload.
+//! No message, log line or `detail` of quarantine holds payload.
 
-/// What seeds carry in their values. The blank keeps it from posing as a name or an ARN, which errors
-/// may quote.
+/// A mark that seeds carry in their values. The blank keeps it from posing as a name or an ARN, which
+/// errors may quote.
 pub const CANARY: &str = "canary 5f1e7a!";
 
 /// Fails where a text of ours holds the canary.
 pub fn silent(text: &str) {
-    assert!(!text.contains(CANARY), "payload in a text for people: {text}");
+    assert!(!text.contains(CANARY), "payload in a message: {text}");
 }
 
-/// Fails where a reject is none that people and alarms can work with.
+/// Fails if a reject lacks a reason that an alarm can match and a detail that an operator can read.
 pub fn sound(reject: &lakeward::record::Reject) {
     silent(&reject.detail);
     let code = |it: u8| it.is_ascii_lowercase() || it == b'_' || it.is_ascii_digit();

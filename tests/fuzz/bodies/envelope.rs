@@ -59,7 +59,7 @@ max_columns = 5
 "#;
 
 /// Rows that are placed; more take long and show nothing new.
-const MOST_ROWS: usize = 32;
+const MAX_ROWS: usize = 32;
 
 fn routes() -> &'static Config {
     static CHECKED: OnceLock<Config> = OnceLock::new();
@@ -213,7 +213,7 @@ fn sent(deliveries: Vec<Delivery<'_>>) {
         let position = lineage.position.as_deref().unwrap();
         assert!(position.len() >= 60 && position.bytes().all(|it| it.is_ascii_digit()));
     }
-    rows.truncate(MOST_ROWS);
+    rows.truncate(MAX_ROWS);
     while let Some((policy, _)) = rows.first() {
         let policy = *policy;
         let of_policy = |it: &mut (&Policy, Row)| std::ptr::eq(it.0, policy);

@@ -31,7 +31,7 @@ fn plain(literal: &str) -> Option<Plain> {
     Some(Plain { negative, digits, exponent })
 }
 
-/// Whether two literals are one number. Where an exponent is vast, only the same text is.
+/// Returns true if two literals are one number. With a vast exponent, their texts must be the same.
 pub fn equal(left: &str, right: &str) -> bool {
     match (plain(left), plain(right)) {
         (Some(left), Some(right)) => left == right,

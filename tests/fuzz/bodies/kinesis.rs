@@ -1,4 +1,4 @@
-//! What Kinesis records carry: JSON, packed data, KPL aggregates, changes of items.
+//! Payloads of Kinesis records: JSON, packed data, KPL aggregates, changes of items.
 //!
 //! The first byte says what the rest is wrapped in, since no fuzzer finds a digest by chance.
 
@@ -11,7 +11,7 @@ use md5::{Digest as _, Md5};
 
 use super::pieces;
 
-/// How many ways [`data`] knows.
+/// Number of forms that [`data`] makes.
 pub const WAYS: u8 = 7;
 
 pub fn run(input: &[u8]) {

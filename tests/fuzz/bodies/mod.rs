@@ -1,4 +1,4 @@
-//! What fuzzing asserts: one body for each kind of text that strangers write.
+//! Assertions of fuzzing: one body for each kind of foreign text.
 //!
 //! A body is given any bytes and fails where a promise is broken. libFuzzer runs it (`targets/`), and so
 //! does an ordinary test over the seeds and over everything that was ever found (`crashes/`). It uses

@@ -201,7 +201,7 @@ fn slowly(pattern: &str, text: &str) -> bool {
     reached[text.len()]
 }
 
-/// What is read as a time prints as the same time.
+/// Checks that a time, once read, prints as the same time.
 fn times(text: &str) {
     if let Some(days) = time::date(text) {
         assert_eq!(time::date_text(days), text);

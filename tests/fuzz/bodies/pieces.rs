@@ -1,5 +1,5 @@
-//! One delivered record, and the records within it: told apart, and each the same when quarantine has
-//! written it down and somebody reads it again.
+//! One delivered record, and the records within it: each has its own id, and each is the same after
+//! quarantine has written it and `redrive` has read it.
 
 use std::collections::HashSet;
 
@@ -9,15 +9,15 @@ use lakeward::source::{Carrier, Event, Unwrap};
 use super::canary;
 
 /// Most records within one record; the library promises it.
-const MOST_PIECES: usize = 100_000;
+const MAX_PIECES: usize = 100_000;
 /// Most records that are written down and read again.
-const MOST_AGAIN: usize = 20;
+const MAX_READ_BACK: usize = 20;
 
 /// Reads an event of one record and looks at what it holds.
 pub fn check(event: &[u8], unwrap: Unwrap) {
     let delivery = read(event, unwrap);
     let Content::Parts(parts) = &delivery.content else { panic!("alone, it is deferred") };
-    assert!(parts.len() <= MOST_PIECES);
+    assert!(parts.len() <= MAX_PIECES);
     assert!(delivery.receipt.is_some(), "nobody can report it");
     let mut ids = HashSet::new();
     for part in parts {
@@ -33,7 +33,7 @@ pub fn check(event: &[u8], unwrap: Unwrap) {
     }
     let Some(first) = parts.iter().find(|it| it.raw.piece.is_some()) else { return };
     let carrier = Carrier::of(&first.raw);
-    for part in parts.iter().take(MOST_AGAIN) {
+    for part in parts.iter().take(MAX_READ_BACK) {
         again(&carrier, part, unwrap);
     }
 }
@@ -44,7 +44,7 @@ fn read(event: &[u8], unwrap: Unwrap) -> Delivery<'_> {
     deliveries.remove(0)
 }
 
-/// What quarantine keeps of a record is that record, under its own id.
+/// Checks that quarantine keeps a record whole, under its own id.
 fn again(carrier: &Carrier, part: &Part<'_>, unwrap: Unwrap) {
     let Some(piece) = &part.raw.piece else { return };
     let event = [b"{\"Records\":[", &carrier.alone(piece)[..], b"]}"].concat();

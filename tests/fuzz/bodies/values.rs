@@ -106,7 +106,7 @@ fn encode(value: &Value, out: &mut String) {
     out.push_str(&format!("{{\"{}\":{}}}", content.0, content.1));
 }
 
-/// Numbers are equal as numbers; their digits must be the same, too.
+/// Checks digits: numbers that are equal may still differ in them.
 fn literals(left: &Fields, right: &Fields) {
     let (left, right) = (numbers(left), numbers(right));
     assert_eq!(left, right, "digits are lost");

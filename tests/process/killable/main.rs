@@ -51,7 +51,7 @@ impl fmt::Debug for Killing {
     }
 }
 
-/// What an object is to a table.
+/// Returns the role of an object in a table.
 fn object(location: &str) -> &'static str {
     match location.rsplit('/').next().unwrap_or_default() {
         "version-hint.text" => "hint",

@@ -1,4 +1,4 @@
-//! What is delivered, and what must be there when all of it has been.
+//! Batches to deliver, and the rows that must be there after the last delivery.
 
 use std::collections::{BTreeMap, BTreeSet};
 

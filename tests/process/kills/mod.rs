@@ -1,7 +1,7 @@
 //! The real process, killed at every point where it asks something of the store and at any time in
 //! between, by several at once on one lake, while a reader looks.
 //!
-//! What was not answered is delivered again, whole or cut, and some of what was answered, too. Then
+//! Batches without an answer are redelivered, whole or cut, and so are some with an answer. Then
 //! every id is there once. `KILLS=500 KILL_SEED=7` and `tests/run kills` do more of it.
 
 mod batches;
@@ -90,7 +90,7 @@ impl Place {
     }
 }
 
-/// How a process ends.
+/// The end of a process.
 #[derive(Debug, Clone)]
 enum Death {
     /// At a pass of a failpoint.
@@ -101,7 +101,7 @@ enum Death {
     Never,
 }
 
-/// What has happened.
+/// Counts of a campaign.
 #[derive(Debug, Default)]
 struct Sums {
     by_point: BTreeMap<String, u32>,
@@ -132,7 +132,7 @@ impl Writer<'_> {
         self.pending.pop_front().unwrap()
     }
 
-    /// What was not answered comes again, as it was or in two halves, as Lambda bisects.
+    /// Queues a batch without an answer, as it was or in two halves, as Lambda bisects.
     fn again(&mut self, mut batch: Batch) {
         self.sums.lock().unwrap().delivered_again += 1;
         let cut = self.rng().usize(0..=batch.len());

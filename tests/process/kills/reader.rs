@@ -17,7 +17,7 @@ use crate::support::compare::Object;
 use crate::support::lake::lake_on;
 use crate::support::process::{lakeward, printed, run};
 
-/// What a reader has seen.
+/// Observations of a reader.
 #[derive(Debug, Default)]
 pub struct Polls {
     pub polls: u32,
@@ -65,7 +65,7 @@ impl Reader {
         Self { done, thread, duck }
     }
 
-    /// What our own reader has seen, and what DuckDB has, where it looked.
+    /// Returns what our own reader has seen, and what DuckDB has, where it looked.
     pub fn stop(self) -> (Polls, Option<Polls>) {
         self.done.store(true, Ordering::Relaxed);
         let own = self.thread.join().unwrap();
@@ -98,7 +98,7 @@ fn stop_duck(mut duck: Child) -> Polls {
     Polls { polls: number("polls"), again: number("again"), problems }
 }
 
-/// What is in a lake of this machine; reading changes nothing, not even hints.
+/// Returns the ids in a local lake; reading changes nothing, not even hints.
 fn look_here(lake: &str) -> Result<BTreeSet<String>, String> {
     let told = |error: std::io::Error| error.to_string();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -121,7 +121,7 @@ fn look_here(lake: &str) -> Result<BTreeSet<String>, String> {
     Ok(found)
 }
 
-/// What is in the lake: table, source and id of each row.
+/// Returns table, source and id of each row in the lake.
 fn look(command: impl Fn() -> Command, lake: &str) -> Result<BTreeSet<String>, String> {
     let tables = run(command().args(["tables", "--json", "--lake", lake]));
     if !tables.status.success() {

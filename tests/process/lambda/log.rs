@@ -1,4 +1,4 @@
-//! What the function logs: one line for each event, and no payload.
+//! The log of the function: one line for each event, and no payload.
 
 use std::fs;
 

@@ -27,9 +27,9 @@ use lakeward::store::head::{COMMIT_PROPERTY, Head as _, Swap};
 use lakeward::store::{Lake, Release};
 use lakeward::table_name::TableName;
 
-/// What only this release knows.
+/// A property that only this release knows.
 const PROPERTY: &str = "lakeward.next-release";
-/// What only this release knows.
+/// A column that only this release knows.
 const COLUMN: &str = "next_release";
 
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
@@ -76,7 +76,7 @@ async fn replay(config: &str, lake: &str, files: &[&str]) -> Result<()> {
     change_all(&app.lake, &novelties).await
 }
 
-/// What a change makes of a table; `None` where there is nothing to change.
+/// A change of a table; it returns `None` where there is nothing to change.
 type Change<'a> =
     &'a dyn Fn(&TableMetadata, TableMetadataBuilder) -> Result<Option<TableMetadataBuilder>>;
 

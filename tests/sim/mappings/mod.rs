@@ -17,10 +17,10 @@ use super::records::{Record, Source};
 pub use queues::Queue;
 pub use streams::Stream;
 
-/// What mappings find out about the function, and leave behind.
+/// Results of the mappings: failed records and wrong answers.
 #[derive(Default)]
 pub struct Ledger {
-    /// Records that Lambda or SQS has given up: they went to a destination or a DLQ.
+    /// Records that went to an on-failure destination or a DLQ.
     pub given_up: Mutex<BTreeSet<u32>>,
     /// Answers that no function may give.
     pub wrong_answers: Mutex<Vec<String>>,
@@ -63,7 +63,7 @@ async fn deliver(
     }
 }
 
-/// What an answer reports; an error where it breaks the contract of its source.
+/// Returns the items that an answer reports; an error if it breaks the contract of its source.
 fn reported(batch: &[Arc<Record>], answer: &str) -> Result<BTreeSet<String>, String> {
     let parsed: Value = serde_json::from_str(answer).map_err(|error| error.to_string())?;
     let Some(failures) = parsed["batchItemFailures"].as_array() else {

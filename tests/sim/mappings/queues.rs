@@ -42,7 +42,7 @@ impl Queue {
             messages: Mutex::new(sent.into_iter().map(message).collect()),
             source,
             batch: world.number(1, 11),
-            // Shorter than it should be: messages come again while they are worked on.
+            // Shorter than it should be: messages are redelivered while they are worked on.
             visibility: Duration::from_secs(world.number(10, 700) as u64),
             pollers: world.number(1, 4),
             most_received: (source == Source::Strict || world.one_in(4))

@@ -143,7 +143,7 @@ impl Stream {
     }
 }
 
-/// Everything from the lowest reported number on comes again.
+/// Returns the records from the lowest reported number on, which are redelivered.
 fn after_checkpoint(batch: &Batch, reported: &BTreeSet<String>) -> Batch {
     let first = batch.iter().position(|it| reported.contains(&it.receipt)).unwrap_or(0);
     batch[first..].to_vec()
