@@ -259,7 +259,9 @@ struct Arrow {
 
 impl Arrow {
     fn shown(&self) -> String {
-        let sibling = |name: &String| [self.folder.as_slice(), &[name.clone()]].concat().join("::");
+        let sibling = |name: &String| {
+            [self.folder.as_slice(), std::slice::from_ref(name)].concat().join("::")
+        };
         format!("{} -> {}", sibling(&self.from), sibling(&self.to))
     }
 }
