@@ -43,10 +43,10 @@ fn a_key_of_the_environment_is_fetched_and_never_printed() {
     assert!(printed.contains("LAKEWARD_HASH_KEY"));
 }
 
-/// What a call asked for: its target header and its body.
+/// A call: its target header and its body.
 type Call = (String, String);
 
-/// A server that answers each call with `status` and `body`, and tells of the calls.
+/// A server that answers each call with `status` and `body`, and reports the calls.
 fn server(status: &'static str, body: &'static str) -> (String, mpsc::Receiver<Call>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
@@ -77,7 +77,7 @@ fn server(status: &'static str, body: &'static str) -> (String, mpsc::Receiver<C
                  Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
                 body.len()
             );
-            // Told before it is answered: who has the answer may look at once.
+            // Reported before it is answered: the caller may look at once.
             if tell.send((target, String::from_utf8(asked).unwrap())).is_err() {
                 return;
             }
@@ -129,7 +129,7 @@ fn a_secret_may_be_text_or_bytes() {
 }
 
 #[test]
-fn what_aws_refuses_is_told_and_tried_again() {
+fn a_refusal_of_aws_is_reported_and_tried_again() {
     let (endpoint, calls) = server(
         "400 Bad Request",
         r#"{"__type":"AccessDeniedException","message":"0123456789abcdef"}"#,
@@ -162,8 +162,8 @@ fn an_answer_that_can_not_be_read_is_not_repeated() {
 }
 
 #[test]
-fn nobody_at_the_other_end_is_told_and_does_not_take_for_ever() {
-    // A port that is taken and then left: nobody listens there.
+fn an_unreachable_server_is_reported_in_time() {
+    // The port is free again: no server listens there.
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let left = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
@@ -179,7 +179,7 @@ fn nobody_at_the_other_end_is_told_and_does_not_take_for_ever() {
 }
 
 #[test]
-fn those_that_ask_at_once_share_one_call() {
+fn simultaneous_requests_share_one_call() {
     let (endpoint, calls) = server("200 OK", r#"{"Parameter":{"Value":"0123456789abcdef"}}"#);
     let keyring = keyring(&endpoint);
     let references = BTreeSet::from(["ssm:/k".parse().unwrap()]);
@@ -192,7 +192,7 @@ fn those_that_ask_at_once_share_one_call() {
 }
 
 #[test]
-fn a_short_key_is_no_key() {
+fn a_short_key_is_refused() {
     let (endpoint, _calls) = server("200 OK", r#"{"Parameter":{"Value":"tooshort"}}"#);
     let error = keys(&keyring(&endpoint), &["ssm:/k"]).unwrap_err().to_string();
     assert!(error.contains("shorter than 16 bytes") && !error.contains("tooshort"), "{error}");

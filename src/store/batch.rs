@@ -1,4 +1,4 @@
-//! The rows of a commit: those that may still land, and what became of the others.
+//! The rows of a commit: those that may still land, and the outcome of the others.
 //!
 //! A row is identified by its source and id. Where the route has an `id`, two records of one id can
 //! have different content: the first that landed stays, and the others are refused, never dropped.
@@ -32,7 +32,7 @@ pub struct Batch {
     refused: Vec<Indexed<Reject>>,
 }
 
-/// What became of the rows of a batch.
+/// The outcome of a batch.
 #[derive(Debug)]
 pub struct BatchReport {
     /// The rows that landed, by index in the batch as it was offered.
@@ -81,7 +81,7 @@ impl<'a> Occurrences<'a> {
     }
 }
 
-/// What earlier rows of the same id mean for a row.
+/// The verdict on a row, given earlier rows of the same id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Verdict {
     /// It may land.
@@ -214,7 +214,7 @@ impl Batch {
         std::mem::take(&mut self.indexes).into_iter().zip(std::mem::take(&mut self.rows)).collect()
     }
 
-    /// Returns what became of the rows, once `rows` are in the table.
+    /// Returns the outcome, once `rows` are in the table.
     pub fn into_report(mut self) -> BatchReport {
         let verdicts = verdicts_within(self.sought()).split_off(self.rows.len());
         for ((index, _), verdict) in std::mem::take(&mut self.later).into_iter().zip(verdicts) {
@@ -248,8 +248,8 @@ fn verdicts_within<'a>(rows: impl IntoIterator<Item = &'a Row>) -> Vec<Verdict> 
     rows.into_iter().map(verdict).collect()
 }
 
-/// Whether another row of the same id arrived near enough to be the same record, or one that reuses
-/// the id. An id that comes from the source itself identifies its record for ever.
+/// Returns whether another row of the same id arrived near enough to be the same record, or one
+/// that reuses the id. An id that comes from the source itself identifies its record for ever.
 fn is_near(row: &Row, arrived_at: Option<i64>) -> bool {
     match (row.lineage.id_window, arrival(row), arrived_at) {
         (Some(_), Some(own), Some(other)) => {
@@ -264,8 +264,8 @@ fn arrival(row: &Row) -> Option<i64> {
     row.lineage.arrived_at.map(Timestamp::micros)
 }
 
-/// Whether a row is the record of its id that has this digest. Where one of the two has no digest,
-/// the id alone identifies the record.
+/// Returns whether a row is the record of its id that has this digest. Where one of the two has no
+/// digest, the id alone identifies the record.
 fn is_same(row: &Row, known: Option<&str>) -> bool {
     match (row.lineage.digest.as_deref(), known) {
         (Some(own), Some(known)) => own == known,

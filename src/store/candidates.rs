@@ -130,7 +130,7 @@ fn arrivals(rows: &[&Row]) -> Span<i64> {
 
 impl Search {
     /// Makes the search for `rows`.
-    pub fn of<'a>(rows: impl IntoIterator<Item = &'a Row>) -> Self {
+    pub fn new<'a>(rows: impl IntoIterator<Item = &'a Row>) -> Self {
         let (by_id, delivered): (Vec<&Row>, Vec<&Row>) =
             rows.into_iter().partition(|row| row.lineage.id_window.is_some());
         let by_digest = by_id.iter().any(|row| row.lineage.digest.is_some());

@@ -31,7 +31,7 @@ const MAX_UNKNOWN_TRIES: u32 = 8;
 /// Longest pause after a lost swap.
 const MAX_PAUSE_MS: u64 = 250;
 
-/// What became of a batch that is durable now.
+/// The outcome of a batch that is durable now.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LandReport {
     /// Rows that this batch added.
@@ -59,7 +59,7 @@ pub struct LandReport {
     /// Rows that the table does not take, by index in the batch, and the reasons: their records are
     /// rejects.
     pub refused: Vec<(usize, Reject)>,
-    /// Where the values of landed rows went, by the name of the field's own column.
+    /// The columns that the values of landed rows went to, by the name of the field's own column.
     pub spread: BTreeMap<String, Spread>,
 }
 
@@ -255,7 +255,7 @@ impl<'a> Commit<'a> {
     ) -> Result<bool, StoreError> {
         let table = self.table;
         let schema = head.metadata.current_schema();
-        let search = Search::of(self.batch.sought());
+        let search = Search::new(self.batch.sought());
         let mut occurrences = self.batch.occurrences();
         for manifest in there {
             let location = &manifest.manifest_path;

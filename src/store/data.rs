@@ -30,7 +30,7 @@ pub struct DataFiles {
     pub arrivals: Option<Arrivals>,
     /// Number of rows with something in `_lw_extra`.
     pub extra: u64,
-    /// Where values went, by the name of their field's own column.
+    /// The columns that the values went to, by the name of their field's own column.
     pub spread: BTreeMap<String, Spread>,
     /// The partition spec that they were written with.
     spec_id: i32,
@@ -60,7 +60,7 @@ struct Cells {
 }
 
 impl Cells {
-    fn of(
+    fn new(
         table: &Table,
         schema: &Schema,
         layout: &Layout,
@@ -139,7 +139,7 @@ pub async fn write(
                 .to_owned(),
         });
     }
-    let cells = Cells::of(table, schema, layout, rows, placement);
+    let cells = Cells::new(table, schema, layout, rows, placement);
     let moved = rows.iter().any(|row| row.lineage.moved);
     let mut entries = Vec::new();
     for (partition, batch) in partitions(metadata, &cells, rows)? {

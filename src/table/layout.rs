@@ -123,7 +123,7 @@ pub enum Change {
     },
 }
 
-/// Where the values of a field went.
+/// The columns that the values of a field went to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Spread {
     /// Number of values, without nulls.
@@ -152,9 +152,9 @@ pub struct Policy {
     pub columns: Vec<DeclaredColumn>,
     /// Number of record columns up to which columns are inferred; declared columns are not limited.
     pub max_columns: usize,
-    /// What happens to fields without a column.
+    /// The rule for fields without a column.
     pub new_columns: NewColumns,
-    /// What happens to values that do not fit their declared column.
+    /// The rule for values that do not fit their declared column.
     pub misfits: Misfits,
     /// `old_image = "json"`: rows of DynamoDB changes hold the old image in `_lw_before`.
     pub old_image: bool,
@@ -182,7 +182,7 @@ impl Default for Policy {
     }
 }
 
-/// `new_columns`: what happens to a field without a column, and to a value that needs a missing
+/// `new_columns`: the rule for a field without a column, and for a value that needs a missing
 /// sibling column.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum NewColumns {
@@ -195,7 +195,7 @@ pub enum NewColumns {
     Reject,
 }
 
-/// `misfits`: what happens to a value that does not fit its declared column.
+/// `misfits`: the rule for a value that does not fit its declared column.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Misfits {
     /// The value goes to `_lw_extra`.

@@ -12,7 +12,7 @@ use super::{counts, land_meddled, run};
 use crate::support::lake::{fields, lake_on, land, number, row, text};
 use crate::support::store::Memory;
 
-/// Compression, bloom filters and row groups are what engines look at before they read a file.
+/// The metadata that engines look at before they read a file.
 #[test]
 fn a_file_is_compressed_and_its_ids_and_row_groups_are_found() {
     run(async {

@@ -1,4 +1,4 @@
-//! Promises of [`Files`] to the committer, on every kind of store. S3 proves its part at first use.
+//! The contract of files, for every store. S3 proves its part at first use.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -107,7 +107,7 @@ fn tree(folder: &Path) -> Vec<(String, String)> {
     entries.collect()
 }
 
-/// An unreadable file is not taken for a missing one: a table would begin anew.
+/// An unreadable file does not count as missing: a table would be created again.
 #[test]
 fn what_can_not_be_read_is_an_error() {
     let folder = fresh_folder("files-unreadable");

@@ -96,7 +96,11 @@ fn another_event_under_the_same_id_is_refused_whatever_the_order() {
                 let landed = land(&lake, batch.to_vec()).await.unwrap();
                 assert_eq!(counts(&landed), (0, 1), "{name}");
                 let again: Vec<&Row> = refused(&landed).iter().map(|at| &batch[*at]).collect();
-                assert_eq!(again, [other], "{name}: what has landed is no longer refused");
+                assert_eq!(
+                    again,
+                    [other],
+                    "{name}: a record that has landed is not refused any more"
+                );
             }
             assert_eq!(says(&lake).await.len(), 1, "{name}");
             expect_rows(&folder, 1);
@@ -138,8 +142,8 @@ fn a_row_keeps_its_place_when_others_land_between_look_and_swap() {
             let inner = Arc::clone(&memory);
             let files: Arc<dyn Files> = Arc::new(Scripted::new(inner, |_, _| Fault::None));
             land(&lake_on(Arc::clone(&memory), AT), vec![event("begin", "x", 0)]).await.unwrap();
-            // Four writers; each has its own content for five ids, one event they all send, and one that
-            // no other writer sends.
+            // Four writers; each has own content for five ids, common content for one, and one id of
+            // its own.
             let mut writers = tokio::task::JoinSet::new();
             for writer in 0..4_i64 {
                 let lake = lake_on(Arc::clone(&files), AT);
@@ -229,7 +233,7 @@ fn a_moved_or_timeless_event_is_looked_for_as_far_as_it_can_be() {
             row
         };
         land(&lake, vec![short(0, false)]).await.unwrap();
-        // A move to a DLQ takes up to two retentions, whatever the window is.
+        // A move to a DLQ takes up to two retentions, with any window.
         assert_eq!(counts(&land(&lake, vec![short(27 * DAY, true)]).await.unwrap()), (0, 1));
         // A window that reaches further than that still does.
         let mut wide = short(40 * DAY, true);

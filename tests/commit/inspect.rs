@@ -1,4 +1,4 @@
-//! Rows, columns and counts that the read commands find, however rows are spread over files.
+//! The read commands, on rows that are spread over files in any way.
 
 use std::sync::Arc;
 

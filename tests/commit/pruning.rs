@@ -1,4 +1,4 @@
-//! A file that the id check skips can't hold a record of the batch, whatever its bounds are.
+//! A file that the id check skips can't hold a record of the batch, with any bounds.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -53,7 +53,7 @@ fn any_event() -> impl Strategy<Value = Row> {
     )
 }
 
-/// The cost of a commit does not grow with the table's age.
+/// The cost of a commit does not grow with the age of the table.
 #[test]
 fn a_commit_reads_the_manifests_and_files_of_its_own_days_only() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

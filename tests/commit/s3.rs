@@ -340,7 +340,7 @@ fn what_s3_refuses_is_told_with_the_action_that_a_policy_must_allow() {
     assert!(text.contains("s3:ListBucket: AccessDenied"), "{text}");
 }
 
-/// With 404 S3 refuses to replace what is no longer there, and says that there is no bucket.
+/// With 404 S3 refuses to replace a missing object, and reports a missing bucket.
 #[test]
 fn a_hint_that_is_gone_is_written_anew_and_a_bucket_that_is_gone_is_told() {
     let clicks = Clicks::new("s3-gone");

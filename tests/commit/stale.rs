@@ -1,5 +1,4 @@
-//! Things out of date: deliveries that come a year late, clocks that are wrong, heads that other
-//! writers have long replaced.
+//! Stale inputs: deliveries that come a year late, wrong clocks, heads that were replaced long ago.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -240,7 +239,7 @@ fn a_warm_process_whose_version_is_gone_lands_in_the_one_head() {
     });
 }
 
-// Hole 6: a refusal that is our own success, when the commit's name is gone from the table.
+// Hole 6: a refusal that is the commit's own success, when its id is gone from the table.
 
 #[test]
 fn a_commit_whose_answer_was_lost_is_known_by_its_file_when_its_snapshot_is_trimmed() {

@@ -1,5 +1,5 @@
-//! Properties of a table: the releases that may write to it, the zone of its times, its columns beside
-//! the usual ones, and its identity.
+//! The properties of a table: the releases that may write to it, its types of times, its additional
+//! columns, and its identity.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -88,7 +88,7 @@ fn a_release_that_is_too_old_writes_nothing_and_still_reads() {
             let newer = release("0.2.0", 2, "0.2.0");
             let newer = lake_on(Arc::clone(&files), AT).written_by(newer);
             let landed = land(&newer, one(2)).await;
-            assert_eq!(landed.is_ok(), !sentence.starts_with("nothing"), "soon is no version");
+            assert_eq!(landed.is_ok(), !sentence.starts_with("nothing"), "soon is not a version");
             set_properties(&files, &[("lakeward.min-writer", "0.1.0"), ("lakeward.format", "1")])
                 .await;
             assert_eq!(counts(&land(&lake, one(3)).await.unwrap()), (1, 0));
@@ -199,7 +199,7 @@ fn a_table_that_comes_and_goes_costs_no_more_than_the_time_there_is() {
         for (name, _) in memory.sizes(AT) {
             memory.remove(&name);
         }
-        // Whenever we make it, someone was quicker; whenever we look, it is gone.
+        // At each creation another writer was faster; at each load the table is gone.
         let swaps = Arc::new(AtomicU32::new(0));
         let counted = Arc::clone(&swaps);
         let script = move |step, location: &str| {
@@ -294,7 +294,7 @@ fn the_old_image_is_in_a_column_where_the_table_has_one() {
             row.lineage.before = Some(r#"{"a":1}"#.to_owned());
             row
         };
-        // A table without the column stays as it is.
+        // A table without that setting stays as it is.
         land(&lake, vec![changed(1)]).await.unwrap();
         assert!(!types(&lake).await.contains_key("_lw_before"));
         let at = format!("{location}/test/rows");
@@ -328,7 +328,7 @@ fn a_column_of_quarantine_that_someone_dropped_fails_the_batch_and_says_so() {
         })
         .await;
         let refused = land(one(2)).await.unwrap_err().to_string();
-        assert!(refused.contains("someone dropped a column of it"), "{refused}");
+        assert!(refused.contains("someone dropped one of its columns"), "{refused}");
         let rows = lake.newest(&quarantine, 9).await.unwrap().unwrap().rows;
         assert_eq!(rows.len(), 1);
     });

@@ -1,5 +1,5 @@
-//! A store that speaks as much of S3 as a lake needs, in memory or before another store, and fails as
-//! it is told to.
+//! A store with the part of S3's API that a lake needs, in memory or in front of another store. It
+//! fails on demand.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -86,7 +86,7 @@ impl S3 {
         store
     }
 
-    /// Makes requests fail from now on, by method and path.
+    /// The faults from now on, by method and path.
     pub fn fail(&self, rule: impl FnMut(&str, &str) -> Option<Fault> + Send + 'static) {
         self.state.lock().unwrap().rule = Some(Box::new(rule));
     }
@@ -199,7 +199,7 @@ impl S3 {
             }
             _ => stream.write_all(&answered).ok()?,
         }
-        // Who is before another store may have said that the connection ends.
+        // A store in front of another one may have announced the end of the connection.
         self.behind.is_none().then_some(())
     }
 }
@@ -225,7 +225,7 @@ impl State {
             };
             return (200, tag(found), found.clone());
         }
-        // What a bucket policy can demand, and what S3 checks itself.
+        // The demands of a bucket policy, and the checks of S3 itself.
         let name = path.rsplit('/').next().unwrap_or_default();
         if name.ends_with(".metadata.json") && !headers.contains_key("if-none-match") {
             return (403, String::new(), error(403));
@@ -250,7 +250,7 @@ impl State {
         (200, tag, Vec::new())
     }
 
-    /// One page holds three names, so that whoever lists must ask for more.
+    /// Lists three names per page, so that a listing needs several calls.
     fn list(&self, bucket: &str, query: &str) -> Vec<u8> {
         let query: BTreeMap<&str, &str> =
             query.split('&').filter_map(|it| it.split_once('=')).collect();
@@ -331,7 +331,7 @@ fn answer(status: u16, headers: &[(&str, String)], body: &[u8], method: &str) ->
     [text.as_bytes(), body].concat()
 }
 
-/// Returns the answer of the store at an address, to the last byte.
+/// Returns the whole answer of the store at an address.
 fn forward(address: &str, head: &str, body: &[u8]) -> Option<Vec<u8>> {
     let mut store = TcpStream::connect(address).ok()?;
     let head = format!("{head}Connection: close\r\n\r\n");

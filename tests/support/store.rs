@@ -1,4 +1,4 @@
-//! Stand-ins for the store that can fail in every way the real one can.
+//! Stand-ins for the store, which can fail in every way of a real one.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -21,7 +21,7 @@ impl Memory {
         found.map(|(name, bytes)| (name.clone(), bytes.len())).collect()
     }
 
-    /// The objects whose names end so.
+    /// The objects whose names have this end.
     pub fn ending(&self, end: &str) -> Vec<(String, Bytes)> {
         let objects = self.objects.lock().unwrap();
         let found = objects.iter().filter(|(name, _)| name.ends_with(end));
@@ -33,7 +33,7 @@ impl Memory {
         self.objects.lock().unwrap().remove(location);
     }
 
-    /// Puts an object, whatever was there.
+    /// Puts an object, in place of any other.
     pub fn put(&self, location: &str, bytes: impl Into<Bytes>) {
         self.objects.lock().unwrap().insert(location.to_owned(), bytes.into());
     }
@@ -110,7 +110,7 @@ impl Files for Memory {
     }
 }
 
-/// An operation on the store.
+/// The next call of the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
     Read,
@@ -119,18 +119,18 @@ pub enum Step {
     ReplaceHint,
 }
 
-/// A fault of an operation.
+/// A fault of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
     /// Nothing.
     None,
-    /// It is not done, and says so.
+    /// It is not done, and its answer says so.
     Refuse,
     /// It is done, and the answer is lost.
     LoseAnswer,
-    /// It is done; a retry below us then found its own object: "exists".
+    /// It is done; a retry of the client then found its own object: "exists".
     ExistsThoughDone,
-    /// It says "exists", and nothing is there (S3's 409).
+    /// The answer is "exists", but nothing is there (S3's 409).
     ExistsThoughNot,
 }
 

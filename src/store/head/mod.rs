@@ -37,7 +37,7 @@ pub struct HeadVersion {
     pub loaded_at: SystemTime,
 }
 
-/// What became of a swap.
+/// The outcome of a swap.
 #[derive(Debug)]
 pub enum Swap {
     /// The new metadata is the head, or was until later commits built on it.

@@ -34,7 +34,7 @@ pub struct Placement {
     /// `_lw_extra` of each row: a JSON object of original names, keys sorted; `None` if it is
     /// empty.
     pub extra: Vec<Option<String>>,
-    /// Where the values of each field went, by the name of its own column.
+    /// The columns that the values of each field went to, by the name of its own column.
     pub spread: BTreeMap<String, Spread>,
 }
 

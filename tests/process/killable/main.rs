@@ -51,7 +51,7 @@ impl fmt::Debug for Killing {
     }
 }
 
-/// Returns the role of an object in a table.
+/// Returns the kind of an object of a table.
 fn object(location: &str) -> &'static str {
     match location.rsplit('/').next().unwrap_or_default() {
         "version-hint.text" => "hint",

@@ -23,7 +23,7 @@ use lakeward::source::Event;
 use lakeward::store::clock::Clock;
 use lakeward::store::files::local::LocalFiles;
 use lakeward::store::head::versions::VersionFiles;
-use lakeward::store::head::{COMMIT_PROPERTY, Head as _, Swap};
+use lakeward::store::head::{Head as _, Swap, commit_property};
 use lakeward::store::{Lake, Release};
 use lakeward::table_name::TableName;
 
@@ -76,7 +76,7 @@ async fn replay(config: &str, lake: &str, files: &[&str]) -> Result<()> {
     change_all(&app.lake, &novelties).await
 }
 
-/// A change of a table; it returns `None` where there is nothing to change.
+/// A change of a table; `None` where nothing is to change.
 type Change<'a> =
     &'a dyn Fn(&TableMetadata, TableMetadataBuilder) -> Result<Option<TableMetadataBuilder>>;
 
@@ -104,7 +104,7 @@ async fn change_all(lake: &Lake, change: Change<'_>) -> Result<()> {
     Ok(())
 }
 
-/// `false` when others were quicker.
+/// Returns `false` when another writer was faster.
 async fn change_one(lake: &Lake, table: &TableName, change: Change<'_>) -> Result<bool> {
     let location = format!("{}/{}/{}", lake.location(), table.namespace(), table.table());
     let head = VersionFiles::new(Arc::new(LocalFiles), Clock::system(), &location);
@@ -112,8 +112,7 @@ async fn change_one(lake: &Lake, table: &TableName, change: Change<'_>) -> Resul
     let builder = TableMetadata::clone(&base.metadata).into_builder(Some(base.location.clone()));
     let Some(builder) = change(&base.metadata, builder)? else { return Ok(true) };
     let commit = uuid::Uuid::new_v4().to_string();
-    let named = HashMap::from([(COMMIT_PROPERTY.to_owned(), commit.clone())]);
-    let new = builder.set_properties(named)?.build()?.metadata;
+    let new = builder.set_properties(commit_property(&commit))?.build()?.metadata;
     match head.swap(Some(&base), &new, &commit).await {
         Swap::Swapped => Ok(true),
         Swap::Conflict | Swap::TooOld => Ok(false),
