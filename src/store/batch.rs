@@ -377,18 +377,19 @@ mod tests {
     #[test]
     fn an_id_may_be_used_again_after_its_window() {
         const DAY: i64 = 24 * 3_600 * 1_000_000;
-        let at = |days: i64, digest: &str| {
+        let row_at = |days: i64, digest: &str| {
             let mut row = row("a", digest);
             row.lineage.id_window = Some(DAY);
             row.lineage.arrived_at = Timestamp::from_micros(days * DAY);
             row
         };
-        let rows = vec![at(0, "1"), at(1, "1"), at(2, "2"), at(2, "1"), at(4, "1")];
+        let rows =
+            vec![row_at(0, "1"), row_at(1, "1"), row_at(2, "2"), row_at(2, "1"), row_at(4, "1")];
         let batch = Batch::new(rows);
         assert_eq!(left(&batch), [("a", "1"), ("a", "2"), ("a", "1")]);
         assert_eq!(end(batch), (1, vec![(3, ID_REUSED)]));
 
-        let mut batch = Batch::new(vec![at(4, "2"), at(9, "2")]);
+        let mut batch = Batch::new(vec![row_at(4, "2"), row_at(9, "2")]);
         let mut occurrences = batch.occurrences();
         let seen = |days| Occurrence { digest: Some("1"), arrived_at: Some(days * DAY) };
         occurrences.add(("queue", "a"), seen(5));

@@ -37,7 +37,7 @@ const EXACT: [&str; 3] = [lineage::SOURCE, lineage::SHARD, lineage::POSITION];
 /// Columns that change when SQS moves a message to a DLQ.
 const MOVED: [&str; 3] = [lineage::SHARD, lineage::POSITION, lineage::ARRIVED_AT];
 
-/// The place of a data file in its table.
+/// The location and the partition of a data file.
 #[derive(Debug)]
 pub struct Destination<'a> {
     /// Its location.

@@ -247,12 +247,12 @@ mod tests {
     #[test]
     fn a_name_that_is_taken_keeps_its_content_and_nothing_is_left_behind() {
         let folder = tempfile::tempdir().unwrap();
-        let at = folder.path().join("metadata/v1.metadata.json");
-        let location = at.to_str().unwrap();
+        let path = folder.path().join("metadata/v1.metadata.json");
+        let location = path.to_str().unwrap();
         assert_eq!(create(location, b"first").unwrap(), Created::Done);
         assert_eq!(create(location, b"second").unwrap(), Created::Exists);
-        assert_eq!(fs::read(&at).unwrap(), b"first");
-        let names = fs::read_dir(at.parent().unwrap()).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"first");
+        let names = fs::read_dir(path.parent().unwrap()).unwrap();
         assert_eq!(names.count(), 1, "a temporary file is left behind");
     }
 }

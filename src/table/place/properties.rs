@@ -114,9 +114,9 @@ fn edit() -> impl Strategy<Value = Edit> {
     let name = || select(NAMES.to_vec());
     prop_oneof![
         (0_usize..12).prop_map(Edit::Drop),
-        (0_usize..12, name()).prop_map(|(at, name)| Edit::Rename(at, name)),
+        (0_usize..12, name()).prop_map(|(index, name)| Edit::Rename(index, name)),
         (name(), stored_type()).prop_map(|(name, ty)| Edit::Add(name, ty)),
-        (0_usize..12, stored_type()).prop_map(|(at, ty)| Edit::Retype(at, ty)),
+        (0_usize..12, stored_type()).prop_map(|(index, ty)| Edit::Retype(index, ty)),
     ]
 }
 
@@ -151,19 +151,19 @@ fn policy() -> impl Strategy<Value = Policy> {
 
 /// Edits a table as someone else does. An edit that an engine would refuse is skipped.
 fn meddle(lake: &mut Lake, edit: Edit) {
-    let column = |lake: &Lake, at: usize| at < lake.layout.columns.len();
+    let column = |lake: &Lake, index: usize| index < lake.layout.columns.len();
     match edit {
-        Edit::Drop(at) if column(lake, at) => {
-            lake.layout.columns.remove(at);
+        Edit::Drop(index) if column(lake, index) => {
+            lake.layout.columns.remove(index);
         }
-        Edit::Rename(at, name) if column(lake, at) && lake.position(name).is_none() => {
-            lake.layout.columns[at].name = name.to_owned();
+        Edit::Rename(index, name) if column(lake, index) && lake.position(name).is_none() => {
+            lake.layout.columns[index].name = name.to_owned();
         }
         Edit::Add(name, ty) if lake.position(name).is_none() => {
             let id = lake.new_id();
             lake.add(id, name, ty);
         }
-        Edit::Retype(at, ty) if column(lake, at) => lake.layout.columns[at].ty = ty,
+        Edit::Retype(index, ty) if column(lake, index) => lake.layout.columns[index].ty = ty,
         _ => {}
     }
 }
@@ -227,17 +227,17 @@ fn may_use(layout: &Layout, column: &Column, original: &str) -> bool {
 
 /// Checks that every value of the batch is in exactly one place, and that no other value exists.
 fn check_nothing_lost(rows: &[Row], layout: &Layout, placed: &Placement) {
-    let indexes: BTreeSet<usize> = placed.columns.iter().map(|(at, _)| *at).collect();
+    let indexes: BTreeSet<usize> = placed.columns.iter().map(|(index, _)| *index).collect();
     assert_eq!(indexes.len(), placed.columns.len());
     assert_eq!(placed.extra.len(), rows.len());
-    for (at, row) in rows.iter().enumerate() {
+    for (index, row) in rows.iter().enumerate() {
         let mut cells: Vec<(&Column, &Cell)> = placed
             .columns
             .iter()
-            .map(|(column, cells)| (&layout.columns[*column], &cells[at]))
+            .map(|(column, cells)| (&layout.columns[*column], &cells[index]))
             .filter(|(_, cell)| **cell != Cell::Null)
             .collect();
-        let extra: BTreeMap<String, Box<RawValue>> = match &placed.extra[at] {
+        let extra: BTreeMap<String, Box<RawValue>> = match &placed.extra[index] {
             Some(extra) => serde_json::from_str(extra).unwrap(),
             None => BTreeMap::new(),
         };
@@ -252,9 +252,9 @@ fn check_nothing_lost(rows: &[Row], layout: &Layout, placed: &Placement) {
             });
         }
         let rest: BTreeMap<&str, &Value> = rest.into_iter().collect();
-        assert_eq!(placed_values, [], "values of row {at} that are in no place");
-        assert_eq!(cells, [], "a cell that is not a value of row {at}");
-        assert_eq!(placed.extra[at], object(&rest), "row {at}");
+        assert_eq!(placed_values, [], "values of row {index} that are in no place");
+        assert_eq!(cells, [], "a cell that is not a value of row {index}");
+        assert_eq!(placed.extra[index], object(&rest), "row {index}");
     }
 }
 
@@ -277,7 +277,7 @@ proptest! {
 
             // Rows that the table holds already are dropped after the schema is agreed on.
             let left: Vec<Row> = rows.iter().enumerate()
-                .filter(|(at, _)| part >> (at % 8) & 1 == 1).map(|(_, it)| it.clone()).collect();
+                .filter(|(index, _)| part >> (index % 8) & 1 == 1).map(|(_, it)| it.clone()).collect();
             prop_assert_eq!(changes(&left, &lake.layout, &policy), vec![]);
             check_nothing_lost(&left, &lake.layout, &place(&left, &lake.layout, &policy));
 
