@@ -74,9 +74,9 @@ fn wrong_arguments_end_with_2_and_say_so_on_standard_error() {
         (&["show", "nodot"], "`nodot` is no table name"),
         (
             &["tables", "--lake", "gs://x"],
-            "--lake: this release does not know lakes at gs://: write",
+            "--lake: this release does not support lakes at gs://: write",
         ),
-        (&["tables", "--lake", "s3://x"], "--lake: `x` is no name of a bucket: write the path"),
+        (&["tables", "--lake", "s3://x"], "--lake: `x` is not a valid bucket name: write the path"),
         (&["tables", "--config", "/nowhere/x.toml"], "can't read the config /nowhere/x.toml"),
         (&["replay", "--config", "/nowhere/x.toml", "x"], "can't read the config"),
         (&[], "Usage"),

@@ -1,132 +1,218 @@
-//! A TOML document that is read key by key, gathering everything that is wrong with it.
+//! A TOML document that is read key by key; every mistake is collected on the way.
 
 use std::ops::{Range, RangeInclusive};
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use crate::config::Problem;
 use crate::config::keys::Section;
+use crate::config::problem::Problem;
+use crate::config::values::one_of;
 
-/// A value and where it stands.
-pub(super) type Item<'t> = Spanned<DeValue<'t>>;
+/// A value and its position in the document.
+pub(super) type Item<'d> = Spanned<DeValue<'d>>;
 
-/// What is wrong so far.
-pub(super) struct Problems<'t> {
+/// A document's text and the problems found so far.
+pub(super) struct Reader<'t> {
     text: &'t str,
-    pub list: Vec<Problem>,
+    pub problems: Vec<Problem>,
 }
 
-impl<'t> Problems<'t> {
+impl<'t> Reader<'t> {
     pub(super) fn new(text: &'t str) -> Self {
-        Self { text, list: Vec::new() }
+        Self { text, problems: Vec::new() }
     }
 
-    /// The line, from 1, that a byte offset lies in.
-    pub(super) fn line(&self, at: usize) -> usize {
-        let before = self.text.as_bytes().iter().take(at);
-        before.filter(|it| **it == b'\n').count().saturating_add(1)
+    /// Returns the line, from 1, of a byte offset.
+    pub(super) fn line(&self, offset: usize) -> usize {
+        self.text.bytes().take(offset).filter(|it| *it == b'\n').count() + 1
     }
 
-    /// Something is wrong where `span` begins.
+    /// Adds a problem on the line where `span` begins.
     pub(super) fn add(
         &mut self,
         span: &Range<usize>,
         what: impl Into<String>,
         remedy: impl Into<String>,
     ) {
-        let line = Some(self.line(span.start));
-        self.list.push(Problem { line, what: what.into(), remedy: remedy.into() });
+        self.problems.push(Problem::new(what, remedy).on_line(self.line(span.start)));
     }
 
-    /// Something is wrong that belongs to no line.
-    pub(super) fn add_nowhere(&mut self, what: impl Into<String>, remedy: impl Into<String>) {
-        self.list.push(Problem { line: None, what: what.into(), remedy: remedy.into() });
-    }
-
-    /// Names the keys of `table` that `section` does not have.
-    pub(super) fn keys(&mut self, section: &Section, table: &DeTable<'_>) {
-        for (key, _) in table {
-            if let Some((what, remedy)) = section.complaint(key.get_ref()) {
-                self.add(&key.span(), what, remedy);
+    /// Returns the value that was parsed, or adds the problem on the line where `span` begins.
+    pub(super) fn accept<T>(
+        &mut self,
+        span: &Range<usize>,
+        parsed: Result<T, Problem>,
+    ) -> Option<T> {
+        match parsed {
+            Ok(value) => Some(value),
+            Err(problem) => {
+                self.problems.push(problem.on_line(self.line(span.start)));
+                None
             }
         }
     }
 
-    /// The item as a table; anything else is a problem.
-    pub(super) fn table<'a, 'i>(
+    /// Reads an item as a table; anything else is a problem.
+    pub(super) fn table<'d>(
         &mut self,
         what: &str,
-        item: &'a Item<'i>,
+        item: &'d Item<'_>,
         remedy: &str,
-    ) -> Option<&'a DeTable<'i>> {
+    ) -> Option<&'d DeTable<'d>> {
         let table = item.get_ref().as_table();
-        if table.is_none() {
-            self.add(&item.span(), format!("{what} is {}", kind(item.get_ref())), remedy);
-        }
-        table
+        let refuse = || Problem::new(format!("{what} must be a table"), remedy);
+        self.accept(&item.span(), table.ok_or_else(refuse))
     }
 
-    /// The text at `key`, if there is one; a value of another kind is a problem.
-    pub(super) fn text<'a>(
+    /// Reads an item as an array of `elements`; anything else is a problem.
+    pub(super) fn array<'d>(
         &mut self,
-        section: &Section,
-        table: &'a DeTable<'_>,
-        key: &str,
-    ) -> Option<(&'a str, Range<usize>)> {
-        let item = table.get(key)?;
-        let text = item.get_ref().as_str();
-        if text.is_none() {
-            let what =
-                format!("`{key}` in {} is {}, not a text", section.name, kind(item.get_ref()));
-            self.add(&item.span(), what, "write it in quotes");
+        what: &str,
+        item: &'d Item<'_>,
+        elements: &str,
+        remedy: &str,
+    ) -> Option<&'d [Item<'d>]> {
+        let array = item.get_ref().as_array().map(|it| &**it);
+        let refuse = || Problem::new(format!("{what} must be an array of {elements}"), remedy);
+        self.accept(&item.span(), array.ok_or_else(refuse))
+    }
+
+    /// Reads an item as a table with the keys of `section`; other keys are problems.
+    pub(super) fn section<'d>(
+        &'d mut self,
+        section: &'static Section,
+        item: &'d Item<'_>,
+    ) -> Option<SectionReader<'d, 't>> {
+        let table = self.table(section.name, item, section.remedy)?;
+        Some(SectionReader::new(self, section, table, item.span()))
+    }
+}
+
+/// A table of the document whose keys are those of a section. Each method reads one key: it returns
+/// `None` if the key is absent, and adds a problem and returns `None` if its value is wrong.
+pub(super) struct SectionReader<'d, 't> {
+    pub reader: &'d mut Reader<'t>,
+    section: &'static Section,
+    table: &'d DeTable<'d>,
+    span: Range<usize>,
+}
+
+impl<'d, 't> SectionReader<'d, 't> {
+    pub(super) fn new(
+        reader: &'d mut Reader<'t>,
+        section: &'static Section,
+        table: &'d DeTable<'d>,
+        span: Range<usize>,
+    ) -> Self {
+        for key in table.keys().filter(|it| !section.keys.contains(&&**it.get_ref())) {
+            reader.accept::<()>(&key.span(), Err(section.unknown(key.get_ref())));
         }
-        text.map(|it| (it, item.span()))
+        Self { reader, section, table, span }
+    }
+
+    /// Returns the line on which the table begins.
+    pub(super) fn line(&self) -> usize {
+        self.reader.line(self.span.start)
+    }
+
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.table.contains_key(key)
+    }
+
+    pub(super) fn item(&self, key: &str) -> Option<&'d Item<'d>> {
+        self.table.get(key)
+    }
+
+    /// Adds a problem on the line where the table begins.
+    pub(super) fn add(&mut self, what: impl Into<String>, remedy: impl Into<String>) {
+        self.reader.add(&self.span, what, remedy);
+    }
+
+    /// Adds a problem if the table has no `key`.
+    pub(super) fn require(
+        &mut self,
+        key: &str,
+        what: impl Into<String>,
+        remedy: impl Into<String>,
+    ) {
+        if !self.has(key) {
+            self.add(what, remedy);
+        }
+    }
+
+    /// Adds a problem if the table has `key`.
+    pub(super) fn refuse(&mut self, key: &str, what: impl Into<String>, remedy: impl Into<String>) {
+        if let Some(item) = self.table.get(key) {
+            self.reader.add(&item.span(), what, remedy);
+        }
+    }
+
+    /// Reads a value of any kind.
+    pub(super) fn value<T>(
+        &mut self,
+        key: &str,
+        parse: impl FnOnce(&'d DeValue<'d>) -> Result<T, Problem>,
+    ) -> Option<T> {
+        let item = self.table.get(key)?;
+        self.reader.accept(&item.span(), parse(item.get_ref()))
+    }
+
+    /// Reads a value that `convert` accepts; the message about any other names `expected`.
+    pub(super) fn convert<T>(
+        &mut self,
+        key: &str,
+        expected: &str,
+        remedy: &str,
+        convert: impl FnOnce(&'d DeValue<'d>) -> Option<T>,
+    ) -> Option<T> {
+        let what = format!("`{key}` in {} must be {expected}", self.section.name);
+        self.value(key, |it| convert(it).ok_or_else(|| Problem::new(what, remedy)))
+    }
+
+    /// Reads a string.
+    pub(super) fn text<T>(
+        &mut self,
+        key: &str,
+        parse: impl FnOnce(&str) -> Result<T, Problem>,
+    ) -> Option<T> {
+        let text = self.convert(key, "a string", "write it in quotes", DeValue::as_str)?;
+        self.value(key, |_| parse(text))
+    }
+
+    /// Reads a string that is one of `known`.
+    pub(super) fn one_of<T: Copy>(&mut self, key: &str, known: &[(&str, T)]) -> Option<T> {
+        self.text(key, |text| one_of(key, text, known))
+    }
+
+    /// Reads `true` or `false`; an absent key is `false`.
+    pub(super) fn flag(&mut self, key: &str) -> Option<bool> {
+        if !self.has(key) {
+            return Some(false);
+        }
+        self.convert(key, "true or false", &format!("write {key} = true"), DeValue::as_bool)
+    }
+
+    /// Reads a decimal whole number in `range`.
+    pub(super) fn whole_number(
+        &mut self,
+        key: &str,
+        range: RangeInclusive<usize>,
+    ) -> Option<usize> {
+        let expected = format!("a whole number from {} to {}", range.start(), range.end());
+        let remedy = format!("write, for example, {key} = 100");
+        self.convert(key, &expected, &remedy, |value| {
+            let number = value.as_integer().filter(|it| it.radix() == 10)?;
+            let number = number.as_str().replace('_', "").parse().ok()?;
+            Some(number).filter(|it| range.contains(it))
+        })
     }
 }
 
-/// The whole number at `key` of a section, if there is one; anything but one in `range` is a
-/// problem.
-pub(super) fn whole_number(
-    problems: &mut Problems<'_>,
-    section: &Section,
-    table: &DeTable<'_>,
-    key: &str,
-    range: RangeInclusive<usize>,
-) -> Option<usize> {
-    let item = table.get(key)?;
-    let number = item.get_ref().as_integer().filter(|it| it.radix() == 10);
-    let number = number.and_then(|it| it.as_str().replace('_', "").parse().ok());
-    let number = number.filter(|it| range.contains(it));
-    if number.is_none() {
-        let (from, to) = (range.start(), range.end());
-        problems.add(
-            &item.span(),
-            format!("`{key}` in {} is no whole number from {from} to {to}", section.name),
-            format!("write {key} = 100 or the like"),
-        );
-    }
-    number
-}
-
-/// The members of a table in file order.
-pub(super) fn in_order<'a, 't>(
-    table: &'a DeTable<'t>,
-) -> Vec<(&'a str, Range<usize>, &'a Item<'t>)> {
+/// Returns the members of a table in file order.
+pub(super) fn in_order<'d>(table: &'d DeTable<'_>) -> Vec<(&'d str, Range<usize>, &'d Item<'d>)> {
     let mut members: Vec<_> =
         table.iter().map(|(key, item)| (&**key.get_ref(), key.span(), item)).collect();
     members.sort_by_key(|(_, span, _)| span.start);
     members
-}
-
-/// What kind of value it is, with its article.
-pub(super) fn kind(value: &DeValue<'_>) -> &'static str {
-    match value {
-        DeValue::String(_) => "a text",
-        DeValue::Integer(_) | DeValue::Float(_) => "a number",
-        DeValue::Boolean(_) => "true or false",
-        DeValue::Datetime(_) => "a time",
-        DeValue::Array(_) => "a list",
-        DeValue::Table(_) => "a table",
-    }
 }

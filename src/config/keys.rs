@@ -1,19 +1,23 @@
-//! The keys of each section, those of later releases, and what a misspelt one was meant to be.
+//! The keys of each section, those of later releases, and the likely meaning of a misspelt one.
+
+use crate::config::problem::Problem;
 
 /// A section of the config and its keys.
 pub(super) struct Section {
-    /// As people write it: `[[route]]`.
+    /// The section as messages name it: `[[route]]`.
     pub name: &'static str,
-    /// Its keys.
+    /// What to write if its value is not a table.
+    pub remedy: &'static str,
     pub keys: &'static [&'static str],
-    /// Keys that the language has and this release does not.
+    /// Keys of the language that this release does not support.
     pub later: &'static [&'static str],
-    /// Keys that people look for here and where they find them.
+    /// Keys that are often expected here, and where to write them.
     pub elsewhere: &'static [(&'static str, &'static str)],
 }
 
 pub(super) const ROOT: Section = Section {
     name: "the file",
+    remedy: "write version = 1 as the first line",
     keys: &["version", "lake", "route", "table", "quarantine"],
     later: &["store", "metrics"],
     elsewhere: &[("routes", "write [[route]] for each route"), ("tables", "write [table.\"…\"]")],
@@ -21,16 +25,18 @@ pub(super) const ROOT: Section = Section {
 
 pub(super) const LAKE: Section = Section {
     name: "[lake]",
+    remedy: "write [lake] and its keys below it",
     keys: &["location", "catalog", "commit", "names", "numbers", "timestamps"],
     later: &["keep_for", "commit_queue", "region", "endpoint"],
     elsewhere: &[
-        ("warehouse", "the directory of the lake is called `location`"),
-        ("path", "the directory of the lake is called `location`"),
+        ("warehouse", "the directory of the lake is `location`"),
+        ("path", "the directory of the lake is `location`"),
     ],
 };
 
 pub(super) const ROUTE: Section = Section {
     name: "[[route]]",
+    remedy: "write [[route]], with two brackets, above each route",
     keys: &[
         "name",
         "source",
@@ -48,7 +54,7 @@ pub(super) const ROUTE: Section = Section {
     later: &["decode"],
     elsewhere: &[
         ("columns", "declare columns in [table.\"…\".columns]"),
-        ("where", "conditions of a route are called `when`"),
+        ("where", "write the conditions of a route as `when`"),
         ("filter", "write it as a step: transform = [{ filter = { field = \"text\" } }]"),
         ("keep", "write it as a step: transform = [{ keep = [\"field\"] }]"),
         ("rename", "write it as a step: transform = [{ rename = { old = \"new\" } }]"),
@@ -60,88 +66,84 @@ pub(super) const ROUTE: Section = Section {
 
 pub(super) const TABLE: Section = Section {
     name: "[table.\"…\"]",
+    remedy: "write [table.\"namespace.name\"] and its keys below it",
     keys: &["columns", "new_columns", "misfits", "max_columns", "numbers", "old_image"],
     later: &["partition", "keep", "current"],
     elsewhere: &[
-        ("id", "`id` belongs to a [[route]]"),
-        ("when", "`when` belongs to a [[route]]"),
-        ("transform", "`transform` belongs to a [[route]]"),
-        ("names", "`names` belongs to [lake]: it holds for all tables"),
-        ("timestamps", "`timestamps` belongs to [lake]: it holds for all tables"),
+        ("id", "write `id` in a [[route]]"),
+        ("when", "write `when` in a [[route]]"),
+        ("transform", "write `transform` in a [[route]]"),
+        ("names", "write `names` in [lake]; it applies to all tables"),
+        ("timestamps", "write `timestamps` in [lake]; it applies to all tables"),
     ],
 };
 
-pub(super) const COLUMN: Section =
-    Section { name: "a column", keys: &["type", "doc", "pii"], later: &["tags"], elsewhere: &[] };
+pub(super) const COLUMN: Section = Section {
+    name: "a column",
+    remedy: "write the type in quotes, such as \"long\", or { type = \"long\", doc = \"…\" }",
+    keys: &["type", "doc", "pii"],
+    later: &["tags"],
+    elsewhere: &[],
+};
 
 pub(super) const QUARANTINE: Section = Section {
     name: "[quarantine]",
+    remedy: "write [quarantine] and its keys below it",
     keys: &["location", "payload", "reject_limit"],
     later: &["keep"],
     elsewhere: &[],
 };
 
-/// A step of `transform`: one of these, and for `hash` its `key`.
+/// A step has one of these keys; `hash` also has `key`.
 pub(super) const STEP: Section = Section {
     name: "a step of `transform`",
+    remedy: "write, for example, { drop = [\"field\"] }",
     keys: &["drop", "keep", "rename", "hash", "key", "require", "filter"],
     later: &[],
-    elsewhere: &[("when", "a step that leaves records out is called `filter`")],
+    elsewhere: &[("when", "write a step that leaves records out as `filter`")],
 };
 
 impl Section {
-    /// What is wrong with `key` and what to do; `None` for a key of this section.
-    pub(super) fn complaint(&self, key: &str) -> Option<(String, String)> {
-        if self.keys.contains(&key) {
-            return None;
-        }
+    /// Returns the problem of a key that the section does not have.
+    pub(super) fn unknown(&self, key: &str) -> Problem {
         if self.later.contains(&key) {
-            return Some(not_yet(&format!("`{key}` in {}", self.name)));
+            return Problem::not_yet(&format!("`{key}` in {}", self.name));
         }
-        let what = format!("unknown key `{key}` in {}", self.name);
         let elsewhere = self.elsewhere.iter().find(|(name, _)| *name == key);
         let remedy = match (elsewhere, nearest(key, self.keys)) {
             (Some((_, remedy)), _) => (*remedy).to_owned(),
-            (None, Some(meant)) => format!("did you mean `{meant}`?"),
-            (None, None) => format!("its keys are {}", self.keys.join(", ")),
+            (None, Some(near)) => format!("did you mean `{near}`?"),
+            (None, None) => format!("valid keys: {}", self.keys.join(", ")),
         };
-        Some((what, remedy))
+        Problem::new(format!("unknown key `{key}` in {}", self.name), remedy)
     }
 }
 
-/// What is said of something that a later release brings.
-pub(super) fn not_yet(what: &str) -> (String, String) {
-    (
-        format!("this release does not know {what} yet"),
-        "take it out, or use a release that knows it".to_owned(),
-    )
-}
-
-/// The one of `known` that `word` most likely was meant to be.
+/// Returns the word of `known` that `word` is most likely a misspelling of.
 pub(super) fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
     let word = word.to_lowercase();
-    let near = known.iter().map(|it| (distance(&word, it), *it)).min()?;
-    let most = (word.chars().count() / 3).clamp(1, 3);
-    (near.0 <= most).then_some(near.1)
+    let (distance, near) = known.iter().map(|it| (distance(&word, it), *it)).min()?;
+    let max = (word.chars().count() / 3).clamp(1, 3);
+    (distance <= max).then_some(near)
 }
 
-/// Letters to insert, remove, replace or swap with their neighbour.
+/// Counts the letters to insert, remove, replace or swap with their neighbour.
 fn distance(a: &str, b: &str) -> usize {
     let a: Vec<char> = a.chars().collect();
     let mut rows = [Vec::new(), (0..=a.len()).collect::<Vec<usize>>()];
     let mut before = None;
-    for (at, b) in b.chars().enumerate() {
+    for (row_index, b) in b.chars().enumerate() {
         let [older, old] = &rows;
-        let mut row = vec![at.saturating_add(1)];
+        let mut row = vec![row_index + 1];
         let mut left = None;
-        for (place, a) in a.iter().enumerate() {
-            let cell = |row: &[usize], place: usize| row.get(place).copied().unwrap_or(usize::MAX);
-            let replace = cell(old, place).saturating_add(usize::from(*a != b));
-            let remove = cell(old, place.saturating_add(1)).saturating_add(1);
-            let insert = cell(&row, place).saturating_add(1);
-            let swap = match place.checked_sub(1) {
-                Some(place) if before == Some(*a) && left == Some(b) => {
-                    cell(older, place).saturating_add(1)
+        for (column, a) in a.iter().enumerate() {
+            let cell = |row: &[usize], column: usize| *row.get(column).unwrap_or(&usize::MAX);
+            let replace = cell(old, column).saturating_add(usize::from(*a != b));
+            let remove = cell(old, column + 1).saturating_add(1);
+            let insert = cell(&row, column).saturating_add(1);
+            let swap = match column.checked_sub(1) {
+                Some(column) if before == Some(*a) && left == Some(b) => {
+                    cell(older, column).saturating_add(1)
                 }
                 _ => usize::MAX,
             };
@@ -184,11 +186,11 @@ mod tests {
     }
 
     #[test]
-    fn no_key_is_both_known_and_later() {
+    fn no_known_key_is_later_or_elsewhere() {
         for section in [ROOT, LAKE, ROUTE, TABLE, COLUMN, QUARANTINE, STEP] {
             for key in section.keys {
                 assert!(!section.later.contains(key), "{key} in {}", section.name);
-                assert_eq!(section.complaint(key), None);
+                assert!(!section.elsewhere.iter().any(|(name, _)| name == key), "{key}");
             }
         }
     }

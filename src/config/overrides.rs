@@ -1,31 +1,32 @@
-//! What the environment says about the config.
+//! Keys of the config that the environment overrides.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
 
-use crate::config::FILE_NAME;
-use crate::store::files::s3::S3Files;
+use crate::config::keys::LAKE;
+use crate::config::lake::{DraftLake, DraftQuarantine};
+use crate::config::problem::Problem;
+use crate::config::values::location;
 
-/// What every variable that overrides a key of `[lake]` begins with.
-pub(super) const PREFIX: &str = "LAKEWARD_LAKE__";
-/// The variable that overrides `location` of `[quarantine]`.
-pub(super) const QUARANTINE: &str = "LAKEWARD_QUARANTINE__LOCATION";
+/// Prefix of a variable that overrides a key of `[lake]`.
+const LAKE_PREFIX: &str = "LAKEWARD_LAKE__";
+/// Name of the variable that overrides `location` of `[quarantine]`.
+const QUARANTINE_LOCATION: &str = "LAKEWARD_QUARANTINE__LOCATION";
 
 /// Keys from the environment: `LAKEWARD_LAKE__LOCATION` overrides `location` of `[lake]`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Overrides {
-    /// Name of the variable and its value; `None` where it is no UTF-8.
-    pub(super) variables: Vec<(String, Option<String>)>,
+    /// Names of variables and their values; `None` if a value is not valid UTF-8.
+    variables: Vec<(String, Option<String>)>,
 }
 
 impl Overrides {
-    /// The variables among `variables` that mean to override something, also misspelt ones.
+    /// Returns the variables among `variables` that are meant as overrides, misspelt ones included.
     pub fn of(variables: impl IntoIterator<Item = (OsString, OsString)>) -> Self {
         let variables = variables.into_iter().filter_map(|(name, value)| {
             let name = name.into_string().ok()?;
-            let overrides = ["LAKEWARD_LAKE", "LAKEWARD_QUARANTINE"];
-            let means = overrides.iter().any(|it| name.starts_with(it));
-            means.then_some((name, value.into_string().ok()))
+            let prefixes = ["LAKEWARD_LAKE", "LAKEWARD_QUARANTINE"];
+            let is_override = prefixes.iter().any(|it| name.starts_with(it));
+            is_override.then_some((name, value.into_string().ok()))
         });
         let mut variables: Vec<_> = variables.collect();
         variables.sort();
@@ -35,63 +36,49 @@ impl Overrides {
     pub(super) fn from_environment() -> Self {
         Self::of(std::env::vars_os())
     }
-}
 
-/// Where a Lambda function's config is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Place {
-    File(PathBuf),
-    /// An object of S3, and its version unless it is the newest.
-    Object {
-        location: String,
-        version: Option<String>,
-    },
-}
-
-impl Place {
-    /// `s3://bucket/key`, `s3://bucket/key?versionId=…`, or a path.
-    fn of(text: OsString) -> Self {
-        match text.to_str().filter(|it| S3Files::is_location(it)) {
-            None => Self::File(text.into()),
-            Some(text) => {
-                let (location, version) = match text.split_once("?versionId=") {
-                    Some((location, version)) => (location, Some(version.to_owned())),
-                    None => (text, None),
-                };
-                Self::Object { location: location.to_owned(), version }
+    /// Sets the keys that the variables override. Returns a problem for each wrong variable.
+    pub(super) fn apply(
+        &self,
+        lake: &mut DraftLake,
+        quarantine: &mut DraftQuarantine,
+    ) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        for (name, value) in &self.variables {
+            if let Err(problem) = set(name, value.as_deref(), lake, quarantine) {
+                let what = format!("environment variable {name}: {}", problem.what);
+                problems.push(Problem::new(what, problem.remedy));
             }
         }
+        problems
     }
 }
 
-/// At `LAKEWARD_CONFIG`, else in the folder that Lambda unpacked the zip to, else beside the binary.
-#[expect(clippy::disallowed_methods, reason = "config is one of two readers of the environment")]
-pub(super) fn lambda_place() -> Place {
-    let named = |name| std::env::var_os(name).filter(|it| !it.is_empty());
-    if let Some(place) = named("LAKEWARD_CONFIG") {
-        return Place::of(place);
+fn set(
+    name: &str,
+    value: Option<&str>,
+    lake: &mut DraftLake,
+    quarantine: &mut DraftQuarantine,
+) -> Result<(), Problem> {
+    let remedy = "set it to valid UTF-8, or unset it";
+    let value = value.ok_or_else(|| Problem::new("it is not valid UTF-8", remedy))?;
+    if name == QUARANTINE_LOCATION {
+        quarantine.location = Some(location(value)?);
+        return Ok(());
     }
-    let beside = || Some(std::env::current_exe().ok()?.parent()?.to_owned());
-    let folder = named("LAMBDA_TASK_ROOT").map(PathBuf::from).or_else(beside).unwrap_or_default();
-    Place::File(folder.join(FILE_NAME))
+    let key = name.strip_prefix(LAKE_PREFIX).unwrap_or_default();
+    match LAKE.keys.iter().find(|it| it.to_uppercase() == key) {
+        Some(key) => lake.set(key, value),
+        None => Err(unknown()),
+    }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_config_may_be_a_file_or_a_version_of_an_object() {
-        let object = |location: &str, version: Option<&str>| Place::Object {
-            location: location.to_owned(),
-            version: version.map(ToOwned::to_owned),
-        };
-        for (text, place) in [
-            ("/opt/lakeward.toml", Place::File("/opt/lakeward.toml".into())),
-            ("s3://b/c/x.toml", object("s3://b/c/x.toml", None)),
-            ("s3://b/x.toml?versionId=a.b", object("s3://b/x.toml", Some("a.b"))),
-        ] {
-            assert_eq!(Place::of(text.into()), place);
-        }
-    }
+/// Returns the problem of a variable that overrides nothing.
+fn unknown() -> Problem {
+    let names = LAKE.keys.iter().map(|it| format!("{LAKE_PREFIX}{}", it.to_uppercase()));
+    let names: Vec<String> = names.chain([QUARANTINE_LOCATION.to_owned()]).collect();
+    Problem::new(
+        "it does not override a key of [lake] or [quarantine]",
+        format!("unset it; valid variables: {}", names.join(", ")),
+    )
 }

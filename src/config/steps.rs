@@ -1,186 +1,124 @@
 //! `transform` of a `[[route]]`
 
-use std::ops::Range;
-
 use toml::de::{DeTable, DeValue};
 
-use crate::config::document::{Item, Problems, in_order, kind};
+use crate::config::conditions::conditions;
+use crate::config::document::{Item, Reader, SectionReader, in_order};
 use crate::config::keys::STEP;
-use crate::config::routes::{conditions, path};
+use crate::config::problem::Problem;
+use crate::config::values::{path, selector};
 use crate::route::{Selector, Step};
-use crate::secret::Reference;
 
-/// What a step may be, all but `key`, which belongs to `hash`.
+/// The keys of which a step has exactly one; `key` belongs to `hash`.
 const ACTIONS: [&str; 6] = ["drop", "keep", "rename", "hash", "require", "filter"];
 
-/// A step that could be read, and where it stands.
-#[derive(Debug, Clone)]
-pub(super) struct DraftStep {
-    pub step: Step,
-    pub line: usize,
+/// Reads the steps of a route, each with its line.
+pub(super) fn read(reader: &mut Reader<'_>, item: &Item<'_>) -> Vec<(Step, usize)> {
+    let remedy = "write, for example, transform = [{ drop = [\"field\"] }]";
+    let list = reader.array("`transform` in [[route]]", item, "steps", remedy).unwrap_or_default();
+    list.iter()
+        .filter_map(|item| {
+            let mut keys = reader.section(&STEP, item)?;
+            let line = keys.line();
+            step(&mut keys).map(|it| (it, line))
+        })
+        .collect()
 }
 
-/// Reads the steps of a route.
-pub(super) fn read(problems: &mut Problems<'_>, route: &DeTable<'_>) -> Vec<DraftStep> {
-    let Some(item) = route.get("transform") else { return Vec::new() };
-    let Some(list) = item.get_ref().as_array() else {
-        problems.add(
-            &item.span(),
-            format!("`transform` in [[route]] is {}, not a list of steps", kind(item.get_ref())),
-            "write transform = [{ drop = [\"field\"] }] or the like",
-        );
-        return Vec::new();
-    };
-    let mut steps = Vec::new();
-    for item in list {
-        let line = problems.line(item.span().start);
-        let remedy = "write { drop = [\"field\"] } or the like";
-        if let Some(table) = problems.table("a step of `transform`", item, remedy)
-            && let Some(step) = step(problems, item, table)
-        {
-            steps.push(DraftStep { step, line });
-        }
-    }
-    steps
-}
-
-fn step(problems: &mut Problems<'_>, item: &Item<'_>, table: &DeTable<'_>) -> Option<Step> {
-    problems.keys(&STEP, table);
-    let actions: Vec<&str> = ACTIONS.into_iter().filter(|it| table.contains_key(*it)).collect();
+fn step(keys: &mut SectionReader<'_, '_>) -> Option<Step> {
+    let actions: Vec<&str> = ACTIONS.into_iter().filter(|it| keys.has(it)).collect();
     let [action] = actions.as_slice() else {
         let what = if actions.is_empty() {
-            "a step of `transform` does nothing".to_owned()
+            "a step of `transform` has no action".to_owned()
         } else {
-            format!("a step of `transform` does several things: {}", actions.join(", "))
+            format!("a step of `transform` has several actions: {}", actions.join(", "))
         };
-        let remedy = "write each as a step of its own: { drop = […] }, { hash = […], key = \"…\" }";
-        problems.add(&item.span(), what, remedy);
+        let remedy = "write a step for each action: { drop = […] }, { hash = […], key = \"…\" }";
+        keys.add(what, remedy);
         return None;
     };
-    let value = table.get(*action)?;
-    if *action != "hash"
-        && let Some(key) = table.get("key")
-    {
-        let what = format!("`key` has no meaning for `{action}`");
-        problems.add(&key.span(), what, "take it out: only `hash` has a key");
+    if *action != "hash" {
+        let what = format!("`key` has no effect on `{action}`");
+        keys.refuse("key", what, "remove it; only `hash` has a key");
     }
+    let item = keys.item(action)?;
     match *action {
-        "rename" => rename(problems, value).map(Step::Rename),
+        "drop" => fields(keys.reader, action, item, selector).map(Step::Drop),
+        "keep" => fields(keys.reader, action, item, selector).map(Step::Keep),
+        "require" => fields(keys.reader, action, item, path).map(Step::Require),
+        "rename" => rename(keys.reader, item).map(Step::Rename),
         "filter" => {
-            let filter = conditions(problems, value, "filter");
+            let filter = conditions(keys.reader, action, item);
             (!filter.is_empty()).then_some(Step::Filter(filter))
         }
-        "require" => {
-            let paths = texts(problems, "require", value)?;
-            let paths = paths.into_iter().filter_map(|(it, span)| path(problems, &it, &span));
-            Some(Step::Require(paths.collect()))
+        _ => {
+            let fields = fields(keys.reader, action, item, selector);
+            let remedy =
+                "write key = \"ssm:/lakeward/hash\", \"secretsmanager:NAME\" or \"env:NAME\"";
+            keys.require("key", "`hash` has no `key`", remedy);
+            // The value may be a key, so the message does not repeat it.
+            let expected = "a reference to a key, never the key itself";
+            let key = keys.convert("key", expected, remedy, |it| it.as_str()?.parse().ok());
+            Some(Step::Hash { fields: fields?, key: key? })
         }
-        "hash" => {
-            let fields = selectors(problems, "hash", value)?;
-            let key = key(problems, item, table)?;
-            Some(Step::Hash { fields, key })
-        }
-        "drop" => selectors(problems, "drop", value).map(Step::Drop),
-        _ => selectors(problems, "keep", value).map(Step::Keep),
     }
 }
 
-/// Where the key of a `hash` is.
-fn key(problems: &mut Problems<'_>, item: &Item<'_>, table: &DeTable<'_>) -> Option<Reference> {
-    let remedy = "write key = \"ssm:/lakeward/hash\", \"secretsmanager:NAME\" or \"env:NAME\"";
-    let Some(value) = table.get("key") else {
-        problems.add(&item.span(), "`hash` has no `key`", remedy);
-        return None;
-    };
-    let reference = value.get_ref().as_str().and_then(|it| it.parse().ok());
-    if reference.is_none() {
-        // What stands here may be a key, so it is not repeated.
-        let what = "`key` of a `hash` does not say where the key is; a config holds no keys";
-        problems.add(&value.span(), what, remedy);
-    }
-    reference
-}
-
-fn rename(problems: &mut Problems<'_>, value: &Item<'_>) -> Option<Vec<(Selector, String)>> {
+fn rename(reader: &mut Reader<'_>, item: &Item<'_>) -> Option<Vec<(Selector, String)>> {
     let remedy = "write rename = { old = \"new\" }";
-    let table = problems.table("`rename` in a step of `transform`", value, remedy)?;
+    let table = reader.table("`rename` in a step of `transform`", item, remedy)?;
     if table.is_empty() {
-        problems.add(&value.span(), "`rename` names no field", remedy);
+        reader.add(&item.span(), "`rename` lists no fields", remedy);
         return None;
     }
-    let mut renamed = Vec::new();
-    pairs(problems, "", table, &mut renamed);
-    Some(renamed)
+    let mut renames = Vec::new();
+    pairs(reader, "", table, &mut renames);
+    Some(renames)
 }
 
-/// Reads pairs of old and new names; a bare dotted key of TOML is nesting, as a path is.
+/// Reads pairs of old and new names; TOML reads an unquoted dotted key as nesting, as a path does.
 fn pairs(
-    problems: &mut Problems<'_>,
+    reader: &mut Reader<'_>,
     outer: &str,
     table: &DeTable<'_>,
-    renamed: &mut Vec<(Selector, String)>,
+    renames: &mut Vec<(Selector, String)>,
 ) {
     for (old, span, item) in in_order(table) {
         let old = format!("{outer}{old}");
         match item.get_ref() {
             DeValue::Table(inner) if !inner.is_empty() => {
-                pairs(problems, &format!("{old}."), inner, renamed);
+                pairs(reader, &format!("{old}."), inner, renames);
             }
             DeValue::String(new) if !new.is_empty() => {
-                let new = new.to_string();
-                renamed.extend(selector(problems, &old, &span).map(|it| (it, new)));
+                let old = reader.accept(&span, selector(&old));
+                renames.extend(old.map(|it| (it, new.to_string())));
             }
-            _ => problems.add(
+            _ => reader.add(
                 &item.span(),
-                format!("the new name of `{old}` is no text"),
+                format!("the new name of `{old}` is not a string, or is empty"),
                 "write rename = { old = \"new\" }; the new name is one name, not a path",
             ),
         }
     }
 }
 
-fn selectors(problems: &mut Problems<'_>, action: &str, value: &Item<'_>) -> Option<Vec<Selector>> {
-    let texts = texts(problems, action, value)?;
-    Some(texts.into_iter().filter_map(|(it, span)| selector(problems, &it, &span)).collect())
-}
-
-fn selector(problems: &mut Problems<'_>, text: &str, span: &Range<usize>) -> Option<Selector> {
-    match text.parse() {
-        Ok(selector) => Some(selector),
-        Err(error) => {
-            let remedy = "write names joined by dots, [] for every item of a list: payment.card, \
-                          items[].card, \"a.b\".c";
-            problems.add(span, format!("{error}"), remedy);
-            None
-        }
-    }
-}
-
-/// A list of texts that is not empty.
-fn texts(
-    problems: &mut Problems<'_>,
+/// Reads an array of fields that is not empty.
+fn fields<T>(
+    reader: &mut Reader<'_>,
     action: &str,
-    value: &Item<'_>,
-) -> Option<Vec<(String, Range<usize>)>> {
+    item: &Item<'_>,
+    parse: impl Fn(&str) -> Result<T, Problem>,
+) -> Option<Vec<T>> {
     let remedy = format!("write {action} = [\"field\", \"other.field\"]");
-    let Some(list) = value.get_ref().as_array() else {
-        let what = format!("`{action}` is {}, not a list of fields", kind(value.get_ref()));
-        problems.add(&value.span(), what, remedy);
-        return None;
-    };
+    let list = reader.array(&format!("`{action}`"), item, "fields", &remedy)?;
     if list.is_empty() {
-        problems.add(&value.span(), format!("`{action}` names no field"), remedy);
+        reader.add(&item.span(), format!("`{action}` lists no fields"), remedy);
         return None;
     }
-    let mut texts = Vec::new();
-    for item in list {
-        match item.get_ref().as_str() {
-            Some(text) => texts.push((text.to_owned(), item.span())),
-            None => {
-                let what = format!("`{action}` names {}, not a field", kind(item.get_ref()));
-                problems.add(&item.span(), what, remedy.clone());
-            }
-        }
-    }
-    Some(texts)
+    let field = |item: &Item<'_>| {
+        let what = || format!("each field in `{action}` must be a string");
+        let text = item.get_ref().as_str().ok_or_else(|| Problem::new(what(), &remedy));
+        reader.accept(&item.span(), text.and_then(&parse))
+    };
+    Some(list.iter().filter_map(field).collect())
 }

@@ -1,15 +1,15 @@
-//! Every way a config can be wrong, and what is said about it.
+//! Configs with mistakes, and the messages about them.
 
 use super::*;
 use crate::pattern::Pattern;
 use crate::route::Target;
 use crate::table::declared::Declared;
 
-fn lines(of: &[Problem]) -> Vec<String> {
-    of.iter().map(|it| it.at(Path::new("f"))).collect()
+fn lines(problems: &[Problem]) -> Vec<String> {
+    problems.iter().map(|it| it.at(Path::new("f"))).collect()
 }
 
-/// The problems of a text, `version = 1` being its first line.
+/// Returns the problems of a text below `version = 1`.
 fn problems(rest: &str) -> Vec<String> {
     lines(&check(&format!("version = 1\n{rest}"), &Overrides::default()).problems)
 }
@@ -56,12 +56,12 @@ reject_limit = 1
 "##;
 
 #[test]
-fn reads_what_it_says() {
+fn every_key_is_read() {
     let checked = check(WHOLE, &Overrides::default());
     assert_eq!(lines(&checked.problems), Vec::<String>::new());
     let config = checked.config.unwrap();
     assert_eq!(config.lake.location, "./lake");
-    assert_eq!(config.lake.config_hash, sha256_hex(WHOLE.as_bytes()));
+    assert_eq!(config.lake.config_hash, hash(WHOLE));
     assert_eq!(config.quarantine.reject_limit.to_string(), "1");
     let names: Vec<&str> = config.routes.iter().map(|it| it.name.as_str()).collect();
     assert_eq!(names, ["orders", "drop-2", "billing.invoices"]);
@@ -89,26 +89,27 @@ fn reads_what_it_says() {
 }
 
 #[test]
-fn a_version_must_be_said() {
+fn the_hash_is_sha_256_of_the_file() {
+    assert_eq!(hash(""), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+}
+
+#[test]
+fn a_version_is_required() {
     for (text, expected) in [
-        (
-            "",
-            "f:1: the config does not say which version of its language it is in: write version = \
-             1 as the first line",
-        ),
+        ("", "f:1: the config has no `version`: write version = 1 as the first line"),
         (
             "version = 2",
-            "f:1: this release does not read configs of version 2: write version = 1, or use a \
-             newer release",
+            "f:1: this release does not support version 2 of the config: write version = 1, or use \
+             a newer release",
         ),
-        ("version = \"1\"", "f:1: `version` is a text, not a whole number: write version = 1"),
+        ("version = \"1\"", "f:1: `version` must be a whole number: write version = 1"),
     ] {
         assert_eq!(lines(&check(text, &Overrides::default()).problems), [expected]);
     }
 }
 
 #[test]
-fn sources_that_match_nothing_are_refused() {
+fn sources_that_match_no_stream_or_queue_are_refused() {
     let found = |source: &str| {
         problems(&format!("[[route]]\nsource = \"{source}\"\ntable = \"a.b\"")).pop()
     };
@@ -124,8 +125,8 @@ fn sources_that_match_nothing_are_refused() {
         assert_eq!(found(fine), None, "{fine}");
     }
     for (wrong, remedy) in [
-        ("orders", "sources look like arn:aws:dynamodb:"),
-        ("arn:aws:s3:::bucket", "sources look like arn:aws:dynamodb:"),
+        ("orders", "ARNs of sources look like arn:aws:dynamodb:"),
+        ("arn:aws:s3:::bucket", "ARNs of sources look like arn:aws:dynamodb:"),
         ("arn:aws:sqs", "its ARNs look like arn:aws:sqs:*:*:NAME"),
         (
             "arn:aws:dynamodb:*:*:table/app",
@@ -143,7 +144,7 @@ fn sources_that_match_nothing_are_refused() {
 }
 
 #[test]
-fn all_problems_are_named_at_once_in_line_order() {
+fn all_problems_are_reported_in_line_order() {
     let found = problems(
         "[quarantine]\nreject_limit = 2\n[[route]]\nsource = 1\ntable = \"x\"\n\
          [lake]\nlocation = 1\n[[route]]\ntabel = \"a.b\"",
@@ -160,7 +161,7 @@ fn syntax_errors_never_quote_the_line() {
 }
 
 #[test]
-fn routes_are_seen_together() {
+fn routes_are_compared() {
     let route = |name: &str, when: &str| {
         format!("[[route]]\n{name}source = \"arn:aws:sqs:r:1:q\"\n{when}table = \"a.b\"\n")
     };
@@ -169,12 +170,12 @@ fn routes_are_seen_together() {
     assert_eq!(problems(&format!("{first}{second}")), Vec::<String>::new());
     assert_eq!(
         problems(&format!("{}{}", route("", ""), route("name = \"late\"\n", narrow))),
-        ["f:5: route `late` never gets a record: route `a.b` on line 2 takes them all: move it \
-          before that route, or narrow that route's `when`"]
+        ["f:5: route `late` never gets a record: route `a.b` on line 2 matches them all: move \
+          it above that route, or narrow that route's `when`"]
     );
     assert_eq!(
         problems(&format!("{}{second}", route("name = \"a.b\"\n", narrow))),
-        ["f:7: the route on line 2 is called `a.b` too: give one of them another `name`"]
+        ["f:7: the route on line 2 already has the name `a.b`: give one of them another `name`"]
     );
 }
 
@@ -185,11 +186,11 @@ fn notes_do_not_keep_a_config_from_being_used() {
     for (text, expected) in [
         (
             String::new(),
-            "there is no [[route]], so every event fails: write one for each stream and queue",
+            "the config has no [[route]], so every event fails: write one for each stream and queue",
         ),
         (
             format!("[[route]]\n{here}\ndrop = true\n[table.\"a.b\".columns]\nx = \"long\""),
-            "f:5: no route fills table `a.b`: write a [[route]] for it, or take it out",
+            "f:5: no route fills table `a.b`: write a [[route]] for it, or remove the section",
         ),
         (
             format!("[[route]]\n{here}\ntable = \"a.b\"\n[table.\"a.b\".columns]\naB = \"long\""),
@@ -197,13 +198,13 @@ fn notes_do_not_keep_a_config_from_being_used() {
         ),
         (
             format!("[[route]]\n{here}\ntable = \"a.b\"\nwhen = {{ detail.type = \"x\" }}"),
-            "f:2: `when` looks at `detail.type`, which can be no key: make sure that the stream \
-             carries images: with keys alone this route takes nothing",
+            "f:2: `when` reads `detail.type`, which can't be a key: make sure that the stream has \
+             images; with keys only, this route matches no records",
         ),
         (
             format!("[[route]]\n{there}\ntable = \"a.b\"\nwhen = {{ detail.type = \"x\" }}"),
-            "f:2: routes that match sources of any region or account: a.b: where that is not \
-             meant, write region and account into `source`; rows tell their source in `_lw_source`",
+            "f:2: routes match sources in any region or account: a.b: if that is not intended, \
+             write region and account in `source`; `_lw_source` tells the source of each row",
         ),
     ] {
         assert_eq!(notes(&text), [expected], "{text}");
@@ -220,26 +221,25 @@ fn the_environment_overrides_the_lake_and_nothing_else() {
     assert_eq!(location(&[]).unwrap(), "here");
     assert_eq!(location(&[("LAKEWARD_LAKE__LOCATION", "there")]).unwrap(), "there");
     assert_eq!(location(&[("LAKEWARD_CONFIG", "x"), ("PATH", "y")]).unwrap(), "here");
-    let names = "LAKEWARD_LAKE__LOCATION, LAKEWARD_LAKE__CATALOG, LAKEWARD_LAKE__COMMIT, LAKEWARD_LAKE__NAMES, \
-             LAKEWARD_LAKE__NUMBERS, LAKEWARD_LAKE__TIMESTAMPS, LAKEWARD_QUARANTINE__LOCATION";
+    let names = "LAKEWARD_LAKE__LOCATION, LAKEWARD_LAKE__CATALOG, LAKEWARD_LAKE__COMMIT, \
+                 LAKEWARD_LAKE__NAMES, LAKEWARD_LAKE__NUMBERS, LAKEWARD_LAKE__TIMESTAMPS, \
+                 LAKEWARD_QUARANTINE__LOCATION";
     for wrong in ["LAKEWARD_LAKE__LOCATOIN", "LAKEWARD_LAKE_LOCATION", "LAKEWARD_LAKE__location"] {
         assert_eq!(
             location(&[(wrong, "there")]).unwrap_err(),
             format!(
-                "environment variable {wrong}: it overrides no key of [lake] or [quarantine]: unset it; there are \
-                 {names}"
+                "environment variable {wrong}: it does not override a key of [lake] or \
+                 [quarantine]: unset it; valid variables: {names}"
             )
         );
     }
-    assert!(
-        location(&[("LAKEWARD_LAKE__LOCATION", "gs://x")]).unwrap_err().starts_with(
-            "environment variable LAKEWARD_LAKE__LOCATION: this release does not know"
-        )
-    );
+    assert!(location(&[("LAKEWARD_LAKE__LOCATION", "gs://x")]).unwrap_err().starts_with(
+        "environment variable LAKEWARD_LAKE__LOCATION: this release does not support"
+    ));
 }
 
 #[test]
-fn a_file_that_can_not_be_read_is_named() {
+fn an_unreadable_file_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let missing = folder.path().join(FILE_NAME);
     let error = Config::load(&missing).unwrap_err().to_string();
@@ -247,10 +247,13 @@ fn a_file_that_can_not_be_read_is_named() {
         error.starts_with(&format!("can't read the config {}: ", missing.display())),
         "{error}"
     );
-    assert!(
-        error.ends_with(": name one with --config, or write version = 1 and a [[route]] into it")
-    );
+    assert!(error.ends_with(
+        ": name a file with --config, or create this one with version = 1 and a [[route]]"
+    ));
     std::fs::write(&missing, b"version = 1 # \xff").unwrap();
     let error = Config::load(&missing).unwrap_err().to_string();
-    assert!(error.ends_with(" is no UTF-8 from byte 14 on: save it as UTF-8"), "{error}");
+    assert!(
+        error.ends_with(" is not valid UTF-8 (first bad byte: 14): save it as UTF-8"),
+        "{error}"
+    );
 }

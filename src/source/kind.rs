@@ -124,6 +124,23 @@ impl Kind {
         }
     }
 
+    /// Whether its records may be changes of DynamoDB items, which have images. A Kinesis stream may
+    /// carry a table's changes.
+    pub fn may_have_images(self) -> bool {
+        match self {
+            Kind::DynamoDb | Kind::Kinesis => true,
+            Kind::Sqs => false,
+        }
+    }
+
+    /// Whether its records may be something else than changes of DynamoDB items.
+    pub fn may_have_events(self) -> bool {
+        match self {
+            Kind::Kinesis | Kind::Sqs => true,
+            Kind::DynamoDb => false,
+        }
+    }
+
     /// Whether a `source` pattern can match ARNs of this kind. Each of the six parts is compared by
     /// itself.
     pub fn is_meant_by(self, source: &Pattern) -> bool {

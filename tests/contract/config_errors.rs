@@ -1,5 +1,5 @@
-//! Every way a config can be wrong, as a folder of `fixtures/config`: the config, and what is said
-//! of it.
+//! Mistakes in configs: each folder of `fixtures/config` holds a wrong config and the messages
+//! about it.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -9,8 +9,8 @@ use lakeward::config::{Checked, Overrides, Problem, check};
 use proptest::prelude::*;
 use proptest::sample::Index;
 
-/// Fewer means that the walk lost its way.
-const LEAST: usize = 100;
+/// With fewer folders the test reads the wrong directory.
+const MIN_FOLDERS: usize = 100;
 
 fn folders() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/config");
@@ -24,8 +24,8 @@ fn config(folder: &Path) -> String {
     std::fs::read_to_string(folder.join("lakeward.toml")).unwrap()
 }
 
-/// Returns the output of `lakeward check`, a line for each problem.
-fn said(text: &str) -> String {
+/// Returns the lines that `lakeward check` prints.
+fn messages(text: &str) -> String {
     let Checked { problems, notes, .. } = check(text, &Overrides::default());
     let mut lines = String::new();
     for (kind, list) in [("error", &problems), ("note", &notes)] {
@@ -37,29 +37,29 @@ fn said(text: &str) -> String {
 }
 
 #[test]
-fn every_mistake_is_told_with_its_line_and_what_to_do() {
+fn every_mistake_is_reported_with_its_line_and_remedy() {
     let update = std::env::var("UPDATE_FIXTURES").is_ok_and(|it| !it.is_empty());
     let folders = folders();
-    assert!(folders.len() >= LEAST, "only {}", folders.len());
+    assert!(folders.len() >= MIN_FOLDERS, "only {}", folders.len());
     let mut differences = Vec::new();
     for folder in folders {
-        let said = said(&config(&folder));
+        let messages = messages(&config(&folder));
         let path = folder.join("said.txt");
         if update {
-            std::fs::write(&path, &said).unwrap();
+            std::fs::write(&path, &messages).unwrap();
         }
         let expected = std::fs::read_to_string(&path).unwrap_or_default();
-        if said.is_empty() || said != expected {
+        if messages.is_empty() || messages != expected {
             let name = folder.file_name().unwrap().display();
-            differences.push(format!("{name}\n  expected {expected}  said     {said}"));
+            differences.push(format!("{name}\n  expected {expected}  found    {messages}"));
         }
     }
     assert!(differences.is_empty(), "{}", differences.join("\n"));
 }
 
 #[test]
-fn all_mistakes_are_told_at_once_in_the_order_of_lines() {
-    // One config of all routes and tables that are wrong by themselves.
+fn all_mistakes_are_reported_in_line_order() {
+    // One config with all routes whose mistakes do not depend on other parts.
     let mut whole = "version = 1\n".to_owned();
     let mut expected = 0;
     for folder in folders() {
@@ -80,29 +80,29 @@ fn all_mistakes_are_told_at_once_in_the_order_of_lines() {
 }
 
 #[test]
-fn no_two_ways_are_the_same() {
+fn no_two_configs_are_the_same() {
     let mut seen: BTreeMap<String, PathBuf> = BTreeMap::new();
     for folder in folders() {
         if let Some(other) = seen.insert(config(&folder), folder.clone()) {
-            panic!("{} and {} are one config", folder.display(), other.display());
+            panic!("{} and {} have the same config", folder.display(), other.display());
         }
     }
 }
 
 #[test]
-fn a_key_that_stands_in_a_config_is_never_repeated() {
+fn a_key_in_a_config_is_never_repeated() {
     let mut keys = 0;
     for folder in folders() {
         let text = config(&folder);
         for key in ["s3cr3t-in-the-open", "plain"] {
             keys += usize::from(text.contains(key));
-            assert!(!said(&text).contains(key), "{}", folder.display());
+            assert!(!messages(&text).contains(key), "{}", folder.display());
         }
     }
     assert!(keys > 1);
 }
 
-/// Something to put where it does not belong.
+/// Returns a text that is inserted where it does not belong.
 fn hostile() -> impl Strategy<Value = String> {
     prop_oneof![
         Just(String::new()),
@@ -121,14 +121,14 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
 
     #[test]
-    fn any_config_is_taken_or_explained(
+    fn any_config_is_accepted_or_explained(
         base in any::<Index>(),
-        blows in prop::collection::vec((any::<Index>(), 0_usize..20, hostile()), 1..4),
+        edits in prop::collection::vec((any::<Index>(), 0_usize..20, hostile()), 1..4),
     ) {
         let folders = folders();
         let folder: &PathBuf = base.get(folders.as_slice());
         let mut text = config(folder);
-        for (at, length, with) in blows {
+        for (at, length, with) in edits {
             let mut from = at.index(text.len() + 1);
             let mut to = (from + length).min(text.len());
             while !text.is_char_boundary(from) { from -= 1; }

@@ -1,0 +1,119 @@
+//! The text of a config: from a file, or from an object in S3.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use crate::config::FILE_NAME;
+use crate::config::problem::Problem;
+use crate::store::files::s3::S3Files;
+
+/// Where a Lambda function's config is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum ConfigLocation {
+    File(PathBuf),
+    /// An object in S3; without a version the newest one.
+    Object {
+        location: String,
+        version: Option<String>,
+    },
+}
+
+impl ConfigLocation {
+    /// Parses `s3://bucket/key`, `s3://bucket/key?versionId=…` or a path.
+    fn of(text: OsString) -> Self {
+        match text.to_str().filter(|it| S3Files::is_location(it)) {
+            None => Self::File(text.into()),
+            Some(text) => {
+                let (location, version) = match text.split_once("?versionId=") {
+                    Some((location, version)) => (location, Some(version.to_owned())),
+                    None => (text, None),
+                };
+                Self::Object { location: location.to_owned(), version }
+            }
+        }
+    }
+
+    /// Returns what `LAKEWARD_CONFIG` says, else the file in the folder to which Lambda unpacked
+    /// the zip, else the file beside the binary.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "config is one of two readers of the environment"
+    )]
+    pub(super) fn in_lambda() -> Self {
+        let variable = |name| std::env::var_os(name).filter(|it| !it.is_empty());
+        if let Some(location) = variable("LAKEWARD_CONFIG") {
+            return Self::of(location);
+        }
+        let beside = || Some(std::env::current_exe().ok()?.parent()?.to_owned());
+        let folder = variable("LAMBDA_TASK_ROOT").map(PathBuf::from).or_else(beside);
+        Self::File(folder.unwrap_or_default().join(FILE_NAME))
+    }
+
+    /// Returns the path or the `s3://…` of the config, without a version.
+    pub(super) fn path(&self) -> &Path {
+        match self {
+            Self::File(path) => path,
+            Self::Object { location, .. } => Path::new(location),
+        }
+    }
+
+    pub(super) async fn read(&self) -> Result<String, Problem> {
+        match self {
+            Self::File(path) => read_file(path),
+            Self::Object { location, version } => read_object(location, version.as_deref()).await,
+        }
+    }
+}
+
+pub(super) fn read_file(path: &Path) -> Result<String, Problem> {
+    let bytes = std::fs::read(path).map_err(|error| {
+        Problem::new(
+            format!("can't read the config {}: {error}", path.display()),
+            "name a file with --config, or create this one with version = 1 and a [[route]]",
+        )
+    })?;
+    text(bytes, path)
+}
+
+async fn read_object(location: &str, version: Option<&str>) -> Result<String, Problem> {
+    let problem = |what: &str| {
+        Problem::new(
+            format!("can't read the config {location}: {what}"),
+            "set LAKEWARD_CONFIG to a path, or to s3://bucket/key of an object that the function \
+             may read; ?versionId=… selects one of its versions",
+        )
+    };
+    match S3Files::of(location).read_version(location, version).await {
+        Ok(Some(bytes)) => text(bytes.to_vec(), Path::new(location)),
+        Ok(None) => Err(problem("the object does not exist")),
+        Err(error) => Err(problem(&error.to_string())),
+    }
+}
+
+fn text(bytes: Vec<u8>, path: &Path) -> Result<String, Problem> {
+    String::from_utf8(bytes).map_err(|error| {
+        let (path, offset) = (path.display(), error.utf8_error().valid_up_to());
+        let what = format!("the config {path} is not valid UTF-8 (first bad byte: {offset})");
+        Problem::new(what, "save it as UTF-8")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_config_may_be_a_file_or_a_version_of_an_object() {
+        let object = |location: &str, version: Option<&str>| ConfigLocation::Object {
+            location: location.to_owned(),
+            version: version.map(ToOwned::to_owned),
+        };
+        for (text, location) in [
+            ("/opt/lakeward.toml", ConfigLocation::File("/opt/lakeward.toml".into())),
+            ("s3://b/c/x.toml", object("s3://b/c/x.toml", None)),
+            ("s3://b/x.toml?versionId=a.b", object("s3://b/x.toml", Some("a.b"))),
+        ] {
+            assert_eq!(ConfigLocation::of(text.into()), location);
+        }
+    }
+}
