@@ -133,7 +133,7 @@ fn keys() -> Vec<(&'static str, Vec<String>)> {
     ];
     let each = sections.into_iter().map(|(heading, text)| {
         let checked = check(&format!("version = 1\n{text}"), &Overrides::default());
-        let told = checked.problems.iter().find_map(|it| it.remedy.strip_prefix("its keys are "));
+        let told = checked.problems.iter().find_map(|it| it.remedy.strip_prefix("valid keys: "));
         let keys = told.unwrap_or_else(|| panic!("{heading}: {:?}", checked.problems));
         (heading, keys.split(", ").map(str::to_owned).collect())
     });
