@@ -144,7 +144,7 @@ fn check_names_every_problem() {
         out,
         format!(
             "error: {path}:2: unknown key `tabel` in the file: did you mean `table`?\n\
-             error: {path}:4: `location` in [lake] is a number, not a text: write it in quotes\n\
+             error: {path}:4: `location` in [lake] must be a string: write it in quotes\n\
              {path} has 2 problems\n"
         )
     );

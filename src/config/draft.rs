@@ -1,4 +1,4 @@
-//! A config as its text says it, before its parts are compared with each other.
+//! A config as it is written, before its parts are compared with each other.
 
 use toml::de::{DeTable, DeValue};
 
@@ -10,7 +10,7 @@ use crate::config::problem::Problem;
 use crate::config::routes::{self, DraftRoute};
 use crate::config::tables::{self, DraftTable};
 
-/// What could be read; routes and tables with problems are left out.
+/// The parts of a config that could be read; routes and tables with problems are left out.
 #[derive(Default)]
 pub(super) struct Draft {
     pub lake: DraftLake,

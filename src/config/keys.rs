@@ -6,7 +6,7 @@ use crate::config::problem::Problem;
 pub(super) struct Section {
     /// The section as messages name it: `[[route]]`.
     pub name: &'static str,
-    /// What to write if its value is not a table.
+    /// Remedy if its value is not a table.
     pub remedy: &'static str,
     pub keys: &'static [&'static str],
     /// Keys of the language that this release does not support.

@@ -14,7 +14,7 @@ use crate::table::layout::Policy;
 #[derive(Default)]
 pub(super) struct DraftLake {
     pub location: Option<String>,
-    /// What applies to every table unless its own section differs.
+    /// Policy of every table, unless its own section differs.
     pub policy: Policy,
 }
 

@@ -1,4 +1,4 @@
-//! What is wrong with a config, and what to do about it.
+//! Problems of a config: what is wrong, and what to do about it.
 
 use std::path::{Path, PathBuf};
 

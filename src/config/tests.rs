@@ -186,7 +186,8 @@ fn notes_do_not_keep_a_config_from_being_used() {
     for (text, expected) in [
         (
             String::new(),
-            "the config has no [[route]], so every event fails: write one for each stream and queue",
+            "the config has no [[route]], so every event fails: write one for each stream and \
+             queue",
         ),
         (
             format!("[[route]]\n{here}\ndrop = true\n[table.\"a.b\".columns]\nx = \"long\""),
@@ -204,7 +205,7 @@ fn notes_do_not_keep_a_config_from_being_used() {
         (
             format!("[[route]]\n{there}\ntable = \"a.b\"\nwhen = {{ detail.type = \"x\" }}"),
             "f:2: routes match sources in any region or account: a.b: if that is not intended, \
-             write region and account in `source`; `_lw_source` tells the source of each row",
+             write region and account in `source`; `_lw_source` holds the source of each row",
         ),
     ] {
         assert_eq!(notes(&text), [expected], "{text}");

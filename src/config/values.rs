@@ -40,8 +40,8 @@ pub(super) fn numbers(text: &str) -> Result<Numbers, Problem> {
         Ok(Declared::Decimal { precision, scale }) => Ok(Numbers::Decimal { precision, scale }),
         Ok(_) | Err(_) => Err(Problem::new(
             format!("unknown value \"{text}\" for `numbers`"),
-            "write, for example, numbers = \"decimal(38,9)\", for 38 digits (the maximum) of which 9 \
-             are after the point",
+            "write, for example, numbers = \"decimal(38,9)\", for 38 digits (the maximum) of which \
+             9 are after the point",
         )),
     }
 }

@@ -1,4 +1,4 @@
-//! Notes on what may be meant, or may be a mistake.
+//! Notes on things that may be intended or may be mistakes.
 
 use crate::config::draft::Draft;
 use crate::config::problem::Problem;
@@ -103,6 +103,6 @@ fn open_origins(routes: &[DraftRoute], found: &mut Vec<Problem>) {
     names.dedup();
     let what = format!("routes match sources in any region or account: {}", names.join(", "));
     let remedy = "if that is not intended, write region and account in `source`; `_lw_source` \
-                  tells the source of each row";
+                  holds the source of each row";
     found.push(Problem::new(what, remedy).on_line(first.line));
 }
