@@ -102,7 +102,7 @@ impl<'p, 'a> Rejected<'p, 'a> {
         for (from, reject) in self.parts {
             let reframed = self.carrier.as_ref().zip(from.raw.piece.as_ref());
             let reframed = reframed.filter(|_| app.config.quarantine.keep == Keep::Raw);
-            let reframed = reframed.map(|(carrier, piece)| carrier.alone(piece));
+            let reframed = reframed.map(|(carrier, piece)| carrier.reframe(piece));
             let text = reframed.as_deref().unwrap_or(from.raw.record);
             batch.put(app, from, &from.origin, reject, text);
         }

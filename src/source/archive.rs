@@ -1,5 +1,5 @@
-//! What an event's records may be taken apart into: gzip and zstd are unpacked within limits, and
-//! records that hold records are counted.
+//! Limits on what an event's records unpack to: gzip and zstd are unpacked within them, and records
+//! in records are counted.
 
 use std::io::{self, Read};
 
@@ -9,113 +9,118 @@ use flate2::read::MultiGzDecoder;
 
 use crate::record::Reject;
 
-/// Most bytes that one record may unpack to.
-const MOST: usize = 16 * 1024 * 1024;
-/// Most times its packed size…
-const RATIO: usize = 100;
-/// …beyond so many bytes. Real JSON shrinks to a tenth or a thirtieth; what shrinks to a hundredth
-/// is made to fill memory.
-const FREE: usize = 64 * 1024;
-/// Most bytes that the records of one event may unpack to.
-const MOST_OF_AN_EVENT: usize = 128 * 1024 * 1024;
-/// Most records that those which hold several may hold together, in one event.
-const MOST_PIECES: usize = 100_000;
-/// Most bytes of memory that the texts of an event may take until they are durable, as [`weight`]
-/// guesses it: with the process and the event itself less than 512 MB.
-const MOST_WEIGHT: usize = 320 * 1024 * 1024;
-/// What a record of several takes beside its text: an identity, a row.
-const WEIGHT_OF_A_PIECE: usize = 1_500;
+/// The largest size in bytes that one record may unpack to.
+const MAX_RECORD_BYTES: usize = 16 * 1024 * 1024;
+/// The largest ratio of that size to the packed size…
+const MAX_RATIO: usize = 100;
+/// …unless a record unpacks to this size in bytes or less. Real JSON shrinks to a tenth or a
+/// thirtieth; data that shrinks to a hundredth is made to fill memory.
+const FREE_BYTES: usize = 64 * 1024;
+/// The largest size in bytes that the records of one pass may unpack to.
+const MAX_PASS_BYTES: usize = 128 * 1024 * 1024;
+/// The largest number of pieces that the records of one pass may hold.
+const MAX_PIECES: usize = 100_000;
+/// The most memory in bytes that the texts of a pass may take until they are durable, as [`weight`]
+/// estimates it: with the process and the event itself less than 512 MB.
+const MAX_WEIGHT: usize = 320 * 1024 * 1024;
+/// The memory in bytes that a piece takes beside its text: an identity and a row.
+const PIECE_WEIGHT: usize = 1_500;
 
 const GZIP: [u8; 2] = [0x1F, 0x8B];
 const ZSTD: [u8; 4] = [0x28, 0xB5, 0x2F, 0xFD];
-/// What base64 makes of the first bytes of either, as far as they decide it alone.
+/// The base64 of the first bytes of either, as far as these alone decide it.
 const GZIP_BASE64: &[u8] = b"H4s";
 const ZSTD_BASE64: &[u8] = b"KLUv/";
 
-/// What the rest of an event's records may be taken apart into.
+/// The rest of the limits of a pass.
 #[derive(Debug)]
 pub(super) struct Budget {
     bytes: usize,
     pieces: usize,
     weight: usize,
-    /// What the record at hand weighs.
+    /// The weight of the record at hand.
     own: usize,
-    /// Whether records before this one have used some of it: then this one may fit a smaller batch.
-    shared: bool,
+    /// Whether records before this one have used some of it: then this one may fit the next pass.
+    is_shared: bool,
 }
 
-/// Why a record is not taken apart.
+/// Why a record is not unpacked.
 #[derive(Debug)]
-pub(super) enum Packed {
+pub(super) enum UnpackError {
     /// It is bad, or too large by itself.
-    Bad(Reject),
-    /// With those before it, it is more than an invocation should hold.
-    Later,
+    Rejected(Reject),
+    /// Together with the records before it, it is more than a pass may hold.
+    Deferred,
 }
+
+/// The signal that a record must wait for the next pass.
+pub(super) struct Deferral;
 
 impl Budget {
-    pub(super) fn of_an_event() -> Self {
-        let (bytes, pieces, weight) = (MOST_OF_AN_EVENT, MOST_PIECES, MOST_WEIGHT);
-        Self { bytes, pieces, weight, own: 0, shared: false }
+    /// Returns the limits of a pass that has no records yet.
+    pub(super) fn of_a_pass() -> Self {
+        let (bytes, pieces, weight) = (MAX_PASS_BYTES, MAX_PIECES, MAX_WEIGHT);
+        Self { bytes, pieces, weight, own: 0, is_shared: false }
     }
 
-    /// The next record's turn.
+    /// Begins the next record.
     pub(super) fn next_record(&mut self) {
-        self.shared = self.bytes < MOST_OF_AN_EVENT || self.pieces < MOST_PIECES;
+        self.is_shared = self.bytes < MAX_PASS_BYTES || self.pieces < MAX_PIECES;
         self.own = 0;
     }
 
-    /// Allows for a text that came as it is. None of them is too much by itself, because Lambda
-    /// delivers so much at most.
-    pub(super) fn hold(&mut self, text: &[u8]) -> Result<(), Packed> {
+    /// Takes the weight of a text that was not packed. Such a text is never too large by itself,
+    /// because Lambda limits the size of an event.
+    pub(super) fn hold(&mut self, text: &[u8]) -> Result<(), UnpackError> {
         match self.take(weight(text)) {
-            Err(Packed::Bad(_)) => Ok(()),
-            held => held,
+            Err(UnpackError::Rejected(_)) => Ok(()),
+            result => result,
         }
     }
 
-    fn take(&mut self, weight: usize) -> Result<(), Packed> {
-        self.own = self.own.saturating_add(weight);
+    fn take(&mut self, weight: usize) -> Result<(), UnpackError> {
+        self.own += weight;
         let left = self.weight.checked_sub(weight);
         self.weight = left.unwrap_or_default();
-        if self.own > MOST_WEIGHT {
+        if self.own > MAX_WEIGHT {
             let detail = "its values take more memory than a function should need for one record";
-            return Err(Packed::Bad(Reject::new("too_large", detail)));
+            return Err(UnpackError::Rejected(Reject::new("too_large", detail)));
         }
-        if left.is_none() { Err(Packed::Later) } else { Ok(()) }
+        if left.is_none() { Err(UnpackError::Deferred) } else { Ok(()) }
     }
 
-    /// Allows for the records that a record holds.
-    pub(super) fn count(&mut self, pieces: usize) -> Result<(), Packed> {
+    /// Takes the number and the weight of a record's pieces.
+    pub(super) fn count(&mut self, pieces: usize) -> Result<(), UnpackError> {
         let left = self.pieces.checked_sub(pieces);
-        self.pieces = left.ok_or_else(|| self.exceeded(&format!("{MOST_PIECES} records")))?;
-        self.take(pieces.saturating_mul(WEIGHT_OF_A_PIECE))
+        self.pieces = left.ok_or_else(|| self.exceeded(&format!("{MAX_PIECES} records")))?;
+        self.take(pieces * PIECE_WEIGHT)
     }
 
-    /// A record that is too much by itself is no less next time.
-    fn exceeded(&self, most: &str) -> Packed {
-        if self.shared {
-            return Packed::Later;
+    /// Returns the error for a record that exceeds the rest of a limit. One that exceeds the whole
+    /// limit would do so in every pass.
+    fn exceeded(&self, limit: &str) -> UnpackError {
+        if self.is_shared {
+            return UnpackError::Deferred;
         }
-        let detail = format!("it holds more than {most} in all, the most that one record may hold");
-        Packed::Bad(Reject::new("too_large", detail))
+        let detail = format!("it holds more than {limit}, the limit for one record");
+        UnpackError::Rejected(Reject::new("too_large", detail))
     }
 
-    /// Unpacks `data` where it is packed; `None` where it is not.
-    pub(super) fn unpack(&mut self, data: &[u8]) -> Result<Option<Vec<u8>>, Packed> {
+    /// Unpacks `data`; `None` if it is not packed.
+    pub(super) fn unpack(&mut self, data: &[u8]) -> Result<Option<Vec<u8>>, UnpackError> {
         let unpacked = if data.starts_with(&GZIP) {
             self.read(data.len(), MultiGzDecoder::new(data))
         } else if data.starts_with(&ZSTD) {
             let decoder = zstd::stream::read::Decoder::with_buffer(data);
-            self.read(data.len(), decoder.map_err(|error| broken(&error))?)
+            self.read(data.len(), decoder.map_err(|error| damaged(&error))?)
         } else {
             return Ok(None);
         };
         unpacked.map(Some)
     }
 
-    /// The same for text, in which packed data stands as base64.
-    pub(super) fn unpack_text(&mut self, text: &[u8]) -> Result<Option<Vec<u8>>, Packed> {
+    /// Unpacks a text, in which packed data is base64; `None` if it is not packed.
+    pub(super) fn unpack_text(&mut self, text: &[u8]) -> Result<Option<Vec<u8>>, UnpackError> {
         let text = text.trim_ascii();
         if !(text.starts_with(GZIP_BASE64) || text.starts_with(ZSTD_BASE64)) {
             return Ok(None);
@@ -127,43 +132,43 @@ impl Budget {
         }
     }
 
-    fn read(&mut self, packed: usize, from: impl Read) -> Result<Vec<u8>, Packed> {
-        let exceeded = || self.exceeded(&format!("{MOST_OF_AN_EVENT} bytes"));
+    fn read(&mut self, packed: usize, from: impl Read) -> Result<Vec<u8>, UnpackError> {
+        let exceeded = || self.exceeded(&format!("{MAX_PASS_BYTES} bytes"));
         if self.bytes == 0 {
             return Err(exceeded());
         }
-        let limit = packed.saturating_mul(RATIO).clamp(FREE, MOST);
+        let limit = (packed * MAX_RATIO).clamp(FREE_BYTES, MAX_RECORD_BYTES);
         let mut unpacked = Vec::new();
-        let more = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
-        from.take(more).read_to_end(&mut unpacked).map_err(|error| broken(&error))?;
+        let beyond = u64::try_from(limit + 1).unwrap_or(u64::MAX);
+        from.take(beyond).read_to_end(&mut unpacked).map_err(|error| damaged(&error))?;
         if unpacked.len() > self.bytes {
             let exceeded = exceeded();
             self.bytes = 0;
             return Err(exceeded);
         }
-        // Also what is thrown away was work.
-        self.bytes = self.bytes.saturating_sub(unpacked.len());
+        // Unpacking costs time even if the result is refused.
+        self.bytes -= unpacked.len();
         if unpacked.len() > limit {
             let detail = format!(
-                "it unpacks to more than {limit} bytes: {MOST} are the most, and {RATIO} times its \
-                 packed size"
+                "it unpacks to more than {limit} bytes; the limits are {MAX_RECORD_BYTES} bytes and \
+                 {MAX_RATIO} times its packed size"
             );
-            return Err(Packed::Bad(Reject::new("too_large", detail)));
+            return Err(UnpackError::Rejected(Reject::new("too_large", detail)));
         }
         self.take(weight(&unpacked))?;
         Ok(unpacked)
     }
 }
 
-/// About how much memory a JSON text takes on its way to a table: itself, its values, a row's cells,
-/// a column, a page of a file. Small values cost many times their text, so what begins, parts and
-/// names them is counted; `tests/contract/memory` measures what processes really take.
+/// Estimates the memory in bytes that a JSON text takes on its way to a table: itself, its values, a
+/// row's cells, a column, a page of a file. Small values cost many times their text, so brackets,
+/// commas and colons are counted; `tests/contract/memory` measures real processes.
 fn weight(text: &[u8]) -> usize {
     const BYTE: usize = 6;
     const BEGIN: usize = 160;
     const PART: usize = 80;
     const NAME: usize = 150;
-    let (mut sum, mut quoted, mut escaped) = (text.len().saturating_mul(BYTE), false, false);
+    let (mut sum, mut quoted, mut escaped) = (text.len() * BYTE, false, false);
     for byte in text {
         let cost = match byte {
             b'[' | b'{' if !quoted => BEGIN,
@@ -173,18 +178,19 @@ fn weight(text: &[u8]) -> usize {
         };
         quoted ^= *byte == b'"' && !escaped;
         escaped = *byte == b'\\' && quoted && !escaped;
-        sum = sum.saturating_add(cost);
+        sum += cost;
     }
     sum
 }
 
-fn broken(error: &io::Error) -> Packed {
+fn damaged(error: &io::Error) -> UnpackError {
     // The error's own text may quote bytes.
-    let what = match error.kind() {
+    let problem = match error.kind() {
         io::ErrorKind::UnexpectedEof => "it ends too early",
         _ => "its bytes are damaged",
     };
-    Packed::Bad(Reject::new("bad_archive", format!("it is packed, and can't be unpacked: {what}")))
+    let detail = format!("it is packed and can't be unpacked: {problem}");
+    UnpackError::Rejected(Reject::new("bad_archive", detail))
 }
 
 #[cfg(test)]
@@ -199,10 +205,10 @@ mod tests {
         packed.finish().unwrap()
     }
 
-    fn reason(outcome: Result<Option<Vec<u8>>, Packed>) -> &'static str {
+    fn reason(outcome: Result<Option<Vec<u8>>, UnpackError>) -> &'static str {
         match outcome {
-            Err(Packed::Bad(reject)) => reject.reason,
-            Err(Packed::Later) => "later",
+            Err(UnpackError::Rejected(reject)) => reject.reason,
+            Err(UnpackError::Deferred) => "deferred",
             Ok(Some(_)) => "fine",
             Ok(None) => "not packed",
         }
@@ -213,12 +219,12 @@ mod tests {
         let text = b"{\"a\":1}".repeat(1_000);
         let packed = [gzip(&text), zstd::encode_all(text.as_slice(), 0).unwrap()];
         for packed in packed {
-            let mut budget = Budget::of_an_event();
+            let mut budget = Budget::of_a_pass();
             assert_eq!(budget.unpack(&packed).unwrap().unwrap(), text);
             let base64 = format!(" {}\n", BASE64.encode(&packed));
             assert_eq!(budget.unpack_text(base64.as_bytes()).unwrap().unwrap(), text);
         }
-        let mut budget = Budget::of_an_event();
+        let mut budget = Budget::of_a_pass();
         for data in [&b"{}"[..], b"", b"\x1F", b"H4s", b"H4sI not base64"] {
             assert_eq!(reason(budget.unpack(data)), "not packed");
             assert_eq!(reason(budget.unpack_text(data)), "not packed");
@@ -229,39 +235,41 @@ mod tests {
 
     #[test]
     fn a_bomb_is_stopped_and_a_broken_archive_named() {
-        let mut budget = Budget::of_an_event();
+        let mut budget = Budget::of_a_pass();
         let zeros = vec![b' '; 64 * 1024 * 1024];
         assert_eq!(reason(budget.unpack(&gzip(&zeros))), "too_large");
         let zstd = zstd::encode_all(zeros.as_slice(), 0).unwrap();
         assert_eq!(reason(budget.unpack(&zstd)), "too_large");
-        let small = gzip(&vec![b' '; FREE]);
+        let small = gzip(&vec![b' '; FREE_BYTES]);
         assert_eq!(reason(budget.unpack(&small)), "fine");
         assert_eq!(reason(budget.unpack(&small[..small.len() - 9])), "bad_archive");
-        let Err(Packed::Bad(torn)) = budget.unpack(&small[..small.len() - 9]) else { panic!() };
+        let Err(UnpackError::Rejected(torn)) = budget.unpack(&small[..small.len() - 9]) else {
+            panic!()
+        };
         assert!(torn.detail.ends_with("it ends too early"), "{}", torn.detail);
         assert_eq!(reason(budget.unpack(&[&ZSTD[..], b"garbage"].concat())), "bad_archive");
         assert_eq!(reason(budget.unpack(&[&GZIP[..], b"garbage"].concat())), "bad_archive");
     }
 
-    /// Noise does not shrink, so this is as large as an archive may be.
-    fn largest() -> Vec<u8> {
+    /// Returns the largest archive that is allowed: noise does not shrink.
+    fn largest_archive() -> Vec<u8> {
         let mut noise = fastrand::Rng::with_seed(1);
-        let block: Vec<u8> = (0..MOST).map(|_| noise.u8(b'a'..=b'z')).collect();
+        let block: Vec<u8> = (0..MAX_RECORD_BYTES).map(|_| noise.u8(b'a'..=b'z')).collect();
         zstd::encode_all(block.as_slice(), 1).unwrap()
     }
 
     #[test]
-    fn an_event_is_taken_apart_as_far_as_memory_should_hold() {
-        let (mut budget, packed) = (Budget::of_an_event(), largest());
+    fn records_beyond_the_limits_of_a_pass_are_deferred() {
+        let (mut budget, packed) = (Budget::of_a_pass(), largest_archive());
         let outcomes: Vec<_> = (0..10)
             .map(|_| {
                 budget.next_record();
                 reason(budget.unpack(&packed))
             })
             .collect();
-        assert_eq!(outcomes, [vec!["fine"; 3], vec!["later"; 7]].concat());
+        assert_eq!(outcomes, [vec!["fine"; 3], vec!["deferred"; 7]].concat());
         budget.next_record();
-        assert_eq!(reason(budget.unpack(&gzip(b"{}"))), "later");
+        assert_eq!(reason(budget.unpack(&gzip(b"{}"))), "deferred");
     }
 
     #[test]
@@ -274,53 +282,57 @@ mod tests {
         for mark in [&b"["[..], b"{", b":", b","] {
             assert!(weight(mark) > weight(b"1") + 50);
         }
-        // What is quoted ends: at a quotation mark, unless that is escaped.
+        // A string ends at a quotation mark, unless that is escaped.
         assert_eq!(weight(br#"{"[{":[1,2]}"#), weight(br#"{xxxx:[1,2]}"#));
         assert_eq!(weight(br#"{"a\\":1}"#), weight(br#"{xxxxx:1}"#));
         assert_eq!(weight(br#"{"a\":1}"#), weight(br#"{xxxxxxx"#));
     }
 
     #[test]
-    fn what_weighs_too_much_is_refused_alone_and_waits_beside_others() {
+    fn a_text_that_weighs_too_much_is_rejected_and_others_are_deferred() {
         let half = format!("[{}1]", "1,".repeat(2_000_000)).into_bytes();
         let whole = format!("[{}1]", "1,".repeat(4_000_000)).into_bytes();
         let take = |budget: &mut Budget, text: &[u8]| {
             budget.next_record();
             reason(budget.take(weight(text)).map(|()| None))
         };
-        let mut budget = Budget::of_an_event();
+        let mut budget = Budget::of_a_pass();
         assert_eq!(take(&mut budget, &half), "not packed");
-        assert_eq!(take(&mut budget, &whole), "too_large", "beside others, too");
-        assert_eq!(take(&mut budget, &half), "later");
-        let mut budget = Budget::of_an_event();
-        assert!(budget.hold(&whole).is_ok(), "so much can't be delivered");
-        assert_eq!(take(&mut budget, b"{}"), "later");
+        assert_eq!(take(&mut budget, &whole), "too_large", "even beside others");
+        assert_eq!(take(&mut budget, &half), "deferred");
+        let mut budget = Budget::of_a_pass();
+        assert!(budget.hold(&whole).is_ok(), "Lambda can't deliver so much");
+        assert_eq!(take(&mut budget, b"{}"), "deferred");
     }
 
     #[test]
-    fn a_record_that_is_too_much_by_itself_does_not_come_again() {
-        let (mut budget, packed) = (Budget::of_an_event(), largest());
+    fn a_record_that_is_too_large_by_itself_is_not_deferred() {
+        let (mut budget, packed) = (Budget::of_a_pass(), largest_archive());
         budget.next_record();
         let outcomes: Vec<_> = (0..10).map(|_| reason(budget.unpack(&packed))).collect();
         assert_eq!(outcomes, [vec!["fine"; 3], vec!["too_large"; 7]].concat());
         budget.next_record();
-        assert_eq!(reason(budget.unpack(&packed)), "later", "there is less for the next record");
+        assert_eq!(reason(budget.unpack(&packed)), "deferred", "there is less for the next record");
     }
 
     #[test]
     fn records_within_records_are_counted() {
-        let mut budget = Budget::of_an_event();
+        let mut budget = Budget::of_a_pass();
         let mut count = |pieces, next| {
             if next {
                 budget.next_record();
             }
             reason(budget.count(pieces).map(|()| None))
         };
-        assert_eq!(count(MOST_PIECES + 1, true), "too_large");
-        assert_eq!(count(MOST_PIECES + 1, true), "too_large", "which took nothing from this one");
-        assert_eq!(count(MOST_PIECES - 1, true), "not packed");
+        assert_eq!(count(MAX_PIECES + 1, true), "too_large");
+        assert_eq!(
+            count(MAX_PIECES + 1, true),
+            "too_large",
+            "the first took nothing from this one"
+        );
+        assert_eq!(count(MAX_PIECES - 1, true), "not packed");
         assert_eq!(count(2, false), "too_large");
-        assert_eq!(count(2, true), "later");
+        assert_eq!(count(2, true), "deferred");
         assert_eq!(count(1, true), "not packed");
     }
 }

@@ -9,13 +9,13 @@ use crate::record::Reject;
 use crate::source::members::Object;
 use crate::value::{Fields, Set, Value};
 
-/// Prefix of the attributes that global tables of version 2017.11.29 add for themselves.
-const REPLICATION: &str = "aws:rep:";
+/// The prefix of the attributes that global tables of version 2017.11.29 add.
+const REPLICATION_PREFIX: &str = "aws:rep:";
 
-/// The attributes of an item or key, without those of replication. One wrong value is enough to
-/// reject the record: a row with a hole looks like a row without that attribute.
+/// Returns the attributes of an item or a key, without those of replication. One wrong value is
+/// enough to reject the record: a row with a hole looks like a row without that attribute.
 pub(super) fn item(members: Object<'_>) -> Result<Fields, Reject> {
-    let ours = members.into_iter().filter(|(name, _)| !name.starts_with(REPLICATION));
+    let ours = members.into_iter().filter(|(name, _)| !name.starts_with(REPLICATION_PREFIX));
     map(ours)
 }
 
@@ -31,24 +31,24 @@ fn bad(detail: &'static str) -> Reject {
 
 fn value(attribute: Json<'_>) -> Result<Value, Reject> {
     let Json::Object(members) = attribute else {
-        return Err(bad("an attribute value is no object"));
+        return Err(bad("an attribute value is not an object"));
     };
     let mut members = members.into_iter();
     let (Some((ty, content)), None) = (members.next(), members.next()) else {
-        return Err(bad("an attribute value has not exactly one type"));
+        return Err(bad("an attribute value does not have exactly one type"));
     };
     Ok(match (ty.as_ref(), content) {
         ("S", Json::String(it)) => Value::Text(it.into_owned()),
         ("N", it) => Value::Number(number(&it)?),
         ("B", it) => Value::Binary(binary(&it)?),
         ("BOOL", Json::Bool(it)) => Value::Bool(it),
-        // NULL:false is legal, and means the same.
+        // NULL:false is legal and means the same.
         ("NULL", Json::Bool(_)) => Value::Null,
         ("M", Json::Object(it)) => Value::Map(map(it.into_iter())?),
         ("L", Json::Array(it)) => Value::List(it.into_iter().map(value).collect::<Result<_, _>>()?),
         ("SS", Json::Array(it)) => Value::Set(Set::Text(set(it, |it| match it {
             Json::String(it) => Ok(it.clone().into_owned()),
-            _ => Err(bad("an element of a string set is no text")),
+            _ => Err(bad("an element of a string set is not a string")),
         })?)),
         ("NS", Json::Array(it)) => Value::Set(Set::Number(set(it, number)?)),
         ("BS", Json::Array(it)) => Value::Set(Set::Binary(set(it, binary)?)),
@@ -66,17 +66,17 @@ fn set<T>(
     items.iter().map(element).collect()
 }
 
-/// Numbers are texts; a JSON number is forgiven, since its literal is as exact.
+/// Reads a number, which is a JSON string. A JSON number is accepted, since its literal is as exact.
 fn number(content: &Json<'_>) -> Result<Number, Reject> {
     let literal: &str = match content {
         Json::String(it) => it,
         Json::Number(it) => it,
-        _ => return Err(bad("a number is neither text nor number")),
+        _ => return Err(bad("a number is neither a string nor a number")),
     };
-    Number::parse(literal).map_err(|_why| bad("a number is no decimal number"))
+    Number::parse(literal).map_err(|_why| bad("a number is not a valid decimal"))
 }
 
 fn binary(content: &Json<'_>) -> Result<Vec<u8>, Reject> {
-    let Json::String(text) = content else { return Err(bad("a binary value is no text")) };
-    BASE64.decode(text.as_bytes()).map_err(|_payload| bad("a binary value is no base64"))
+    let Json::String(text) = content else { return Err(bad("a binary value is not a string")) };
+    BASE64.decode(text.as_bytes()).map_err(|_payload| bad("a binary value is not valid base64"))
 }

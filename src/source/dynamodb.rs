@@ -6,40 +6,41 @@ use crate::number::Number;
 use crate::record::{DeletedBy, Delivery, Op, Origin, Payload, Record, Reject};
 use crate::source::attribute;
 use crate::source::members::{
-    Object, delivered, get, malformed, object, padded, salvage, sequence, take, take_object, text,
+    Object, get, malformed, object, padded, salvage, sequence, single, take, take_object, text,
     text_or_number,
 };
 use crate::time::{TimeUnit, Timestamp};
 use crate::value::Fields;
 
-/// The principal of deletes that time to live makes.
+/// The principal of deletions by time to live.
 const TTL_PRINCIPAL: &str = "dynamodb.amazonaws.com";
 
-/// Name of what no stream delivers: an item of an export, as the command line hands it in.
+/// The `eventName` of an item of an export, which the command line passes in; no stream has it.
 const READ: &str = "READ";
 
-/// Times from here on are microseconds since 1970, below milliseconds: the year 5138, or March 1973.
-const MICROS_FROM: i64 = 100_000_000_000_000;
+/// Times from here on are microseconds since 1970 (March 1973); smaller ones are milliseconds (until
+/// the year 5138).
+const MIN_MICROS: i64 = 100_000_000_000_000;
 
-/// The delivery of one stream record.
+/// Returns the delivery of a stream record.
 pub(super) fn delivery(raw: &[u8], arn: Arn) -> Delivery<'_> {
     match object(raw) {
         Ok(mut members) => {
             let change = take_object(&mut members, "dynamodb");
             let (receipt, origin) = identify(&members, change.as_ref(), &arn);
             let record = decode(members, change, &origin);
-            delivered(raw, arn, receipt, origin, record)
+            single(raw, arn, receipt, origin, record)
         }
         Err(reject) => {
             let mut members = salvage(raw, Some("dynamodb"));
             let change = take_object(&mut members, "dynamodb");
             let (receipt, origin) = identify(&members, change.as_ref(), &arn);
-            delivered(raw, arn, receipt, origin, Err(reject))
+            single(raw, arn, receipt, origin, Err(reject))
         }
     }
 }
 
-/// The sequence number and the origin, as far as they are there.
+/// Returns the sequence number and the origin, as far as the record has them.
 fn identify(
     members: &Object<'_>,
     change: Option<&Object<'_>>,
@@ -81,7 +82,7 @@ fn decode(
     record(&members, change)
 }
 
-/// What a change of an item says, however it was delivered.
+/// Returns the record of a change, from a stream or through Kinesis.
 fn record(members: &Object<'_>, mut change: Object<'_>) -> Result<Record, Reject> {
     let op = match get(members, "eventName") {
         Some(Json::String(name)) => match name.as_ref() {
@@ -89,7 +90,7 @@ fn record(members: &Object<'_>, mut change: Object<'_>) -> Result<Record, Reject
             "MODIFY" => Op::Update,
             "REMOVE" => Op::Delete,
             READ => Op::Read,
-            _ => return Err(malformed("its eventName is none of INSERT, MODIFY and REMOVE")),
+            _ => return Err(malformed("its eventName is not INSERT, MODIFY or REMOVE")),
         },
         _ => return Err(malformed("it has no eventName")),
     };
@@ -106,15 +107,16 @@ fn record(members: &Object<'_>, mut change: Object<'_>) -> Result<Record, Reject
     })
 }
 
-/// Whether the data of a Kinesis record is a change of a DynamoDB item.
+/// Returns true if the data of a Kinesis record is a change of a DynamoDB item.
 pub(super) fn is_change(members: &Object<'_>) -> bool {
     let is =
         |name: &str, text: &str| matches!(get(members, name), Some(Json::String(it)) if it == text);
     is("eventSource", "aws:dynamodb") && matches!(get(members, "dynamodb"), Some(Json::Object(_)))
 }
 
-/// A change that came through the Kinesis stream `arn`: the table is its source, and its time is
-/// its position, because it has no sequence number, and comes twice and out of order.
+/// Returns the origin and the record of a change that came through the Kinesis stream `arn`. The
+/// table is its source, and its time is its position: it has no sequence number, and may come twice
+/// and out of order.
 pub(super) fn through_kinesis(
     mut members: Object<'_>,
     arn: &Arn,
@@ -145,13 +147,14 @@ pub(super) fn through_kinesis(
     (origin, record)
 }
 
-/// Milliseconds or microseconds: as the record says, else by their size.
+/// Returns the time of a change. Its unit is the one that the record names, else it is found by the
+/// number's size.
 fn created_at(change: &Object<'_>) -> Option<Timestamp> {
     let time = Number::parse(text_or_number(change, "ApproximateCreationDateTime")?).ok()?;
     let unit = match get(change, "ApproximateCreationDateTimePrecision") {
         Some(Json::String(it)) if it == "MICROSECOND" => TimeUnit::Micros,
         Some(Json::String(it)) if it == "MILLISECOND" => TimeUnit::Millis,
-        _ if time.as_i64()? < MICROS_FROM => TimeUnit::Millis,
+        _ if time.as_i64()? < MIN_MICROS => TimeUnit::Millis,
         _ => TimeUnit::Micros,
     };
     Timestamp::from_number(&time, unit)
@@ -163,23 +166,23 @@ fn table_arn(members: &Object<'_>, stream: &Arn) -> String {
         return name;
     }
     let parts: Vec<&str> = stream.as_str().splitn(6, ':').collect();
-    let part = |at: usize| parts.get(at).copied().unwrap_or_default();
+    let part = |index: usize| parts.get(index).copied().unwrap_or_default();
     let region = text(members, "awsRegion");
     let region = region.as_deref().unwrap_or(part(3));
     format!("arn:{}:dynamodb:{region}:{}:table/{name}", part(1), part(4))
 }
 
-/// An image; `None` when it was not delivered, which is not the same as an empty one.
+/// Returns an image; `None` if it was not delivered, which differs from an empty one.
 fn image(change: &mut Object<'_>, name: &str) -> Result<Option<Fields>, Reject> {
     match take(change, name) {
         None => Ok(None),
         Some(Json::Object(members)) => attribute::item(members).map(Some),
-        Some(_) => Err(malformed(format!("its {name} is no object"))),
+        Some(_) => Err(malformed(format!("its {name} is not an object"))),
     }
 }
 
-/// Time to live deletes as a service. Lambda writes the members in lower case, the API's own
-/// model in upper case.
+/// Returns the actor of a deletion; time to live deletes as a service. Lambda writes the members in
+/// lower case, the API's own model in upper case.
 fn deleted_by(members: &Object<'_>) -> DeletedBy {
     let Some(Json::Object(identity)) = get(members, "userIdentity") else {
         return DeletedBy::User;

@@ -1,5 +1,4 @@
-//! What messages of a queue are wrapped in: SNS notifications, EventBridge events, notifications
-//! of S3.
+//! Envelopes of a queue's messages: SNS notifications, EventBridge events and S3 notifications.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -9,14 +8,14 @@ use crate::arn::Arn;
 use crate::json::{self, Json};
 use crate::number::Number;
 use crate::record::Reject;
-use crate::source::archive::{Budget, Packed};
+use crate::source::archive::{Budget, UnpackError};
 use crate::source::members::{Object, get};
 use crate::value::{self, Fields, Value};
 
-/// Most wrappers around one another that are opened.
-const MOST: usize = 3;
+/// The largest number of SNS notifications inside one another that `unwrap = "auto"` opens.
+const MAX_NOTIFICATIONS: usize = 3;
 
-/// What messages of a queue are wrapped in; `unwrap` of a route.
+/// The envelope of a queue's messages; `unwrap` of a route.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Unwrap {
     /// The body is the record.
@@ -26,15 +25,15 @@ pub enum Unwrap {
     Sns,
     /// An EventBridge event, whose `detail` is the record.
     EventBridge,
-    /// Whichever of these it is, also one in the other, or an S3 notification.
+    /// Any of these, one inside the other, or an S3 notification.
     Auto,
 }
 
-/// A body without what it was wrapped in.
+/// A message's body without its envelopes.
 #[derive(Debug)]
-pub(super) struct Opened {
+pub(super) struct UnwrappedBody {
     pub payload: Payload,
-    /// The wrappers' fields; of two of the same name the inner one.
+    /// The fields of the envelopes; of two of the same name the inner one.
     pub envelope: Option<Fields>,
     /// Message attributes of the notifications.
     pub attributes: Fields,
@@ -42,27 +41,28 @@ pub(super) struct Opened {
     pub wrappers: Vec<Bytes>,
 }
 
-/// What was wrapped.
+/// The content of the innermost envelope.
 #[derive(Debug)]
 pub(super) enum Payload {
-    /// A text that is yet to be read.
+    /// A text that is not parsed yet.
     Text(Bytes),
-    /// A record.
+    /// The fields of a record.
     Fields(Fields),
     /// Records of an S3 notification.
     Records(Vec<Bytes>),
-    /// Nothing: the test message of an S3 notification.
+    /// No data: the test message of an S3 notification.
     Nothing,
 }
 
-/// Opens a body as far as `unwrap` says, and `most` notifications around one another at most.
+/// Opens the envelopes that `unwrap` names, and at most `max_wrappers` notifications inside one
+/// another.
 pub(super) fn open(
     body: Bytes,
     unwrap: Unwrap,
-    most: usize,
+    max_wrappers: usize,
     budget: &mut Budget,
-) -> Result<Opened, Packed> {
-    let mut opened = Opened {
+) -> Result<UnwrappedBody, UnpackError> {
+    let mut unwrapped = UnwrappedBody {
         payload: Payload::Nothing,
         envelope: None,
         attributes: Fields::new(),
@@ -74,53 +74,56 @@ pub(super) fn open(
             Some(unpacked) => text = unpacked.into(),
             None => budget.hold(&text)?,
         }
-        let all = opened.wrappers.len() >= most && unwrap != Unwrap::EventBridge;
-        let unwrap = if all { Unwrap::None } else { unwrap };
-        match inner(&text, unwrap, &mut opened).map_err(Packed::Bad)? {
-            Inner::Text(message) => {
-                opened.wrappers.push(text);
+        let is_innermost = unwrapped.wrappers.len() >= max_wrappers;
+        let unwrap =
+            if is_innermost && unwrap != Unwrap::EventBridge { Unwrap::None } else { unwrap };
+        match open_one(&text, unwrap, &mut unwrapped).map_err(UnpackError::Rejected)? {
+            Layer::Notification(message) => {
+                unwrapped.wrappers.push(text);
                 text = message;
             }
-            Inner::Payload(payload) => {
+            Layer::Payload(payload) => {
                 if let Payload::Records(records) = &payload {
                     budget.count(records.len())?;
                 }
-                opened.payload = payload;
-                return Ok(opened);
+                unwrapped.payload = payload;
+                return Ok(unwrapped);
             }
-            Inner::Bare => {
-                opened.payload = Payload::Text(text);
-                return Ok(opened);
+            Layer::Bare => {
+                unwrapped.payload = Payload::Text(text);
+                return Ok(unwrapped);
             }
         }
     }
 }
 
-/// What a text is, seen from outside.
-enum Inner {
+/// The outermost layer of a text.
+enum Layer {
     /// A notification of this message.
-    Text(Bytes),
-    /// The wrapper of this.
+    Notification(Bytes),
+    /// The envelope of this payload.
     Payload(Payload),
-    /// No wrapper.
+    /// No envelope.
     Bare,
 }
 
-fn inner(text: &Bytes, unwrap: Unwrap, opened: &mut Opened) -> Result<Inner, Reject> {
-    let depth = opened.wrappers.len();
-    let (sns, bus) = match unwrap {
-        Unwrap::None => return Ok(Inner::Bare),
-        // One notification; what it carries is the record.
+/// Opens the outermost envelope of a text, and keeps its fields in `unwrapped`.
+fn open_one(text: &Bytes, unwrap: Unwrap, unwrapped: &mut UnwrappedBody) -> Result<Layer, Reject> {
+    let depth = unwrapped.wrappers.len();
+    let (may_be_sns, may_be_event) = match unwrap {
+        Unwrap::None => return Ok(Layer::Bare),
+        // One notification, whose message is the record.
         Unwrap::Sns => (depth == 0, false),
         Unwrap::EventBridge => (false, true),
-        Unwrap::Auto => (depth < MOST, true),
+        Unwrap::Auto => (depth < MAX_NOTIFICATIONS, true),
     };
     let no_envelope = || {
-        let detail = "it is no event of EventBridge: it has no detail-type, source and detail";
+        let detail =
+            "it is not an EventBridge event: it does not have detail-type, source and detail";
         Err(Reject::new("no_envelope", detail))
     };
     let Ok(Json::Object(members)) = json::parse(text) else {
-        return if unwrap == Unwrap::EventBridge { no_envelope() } else { Ok(Inner::Bare) };
+        return if unwrap == Unwrap::EventBridge { no_envelope() } else { Ok(Layer::Bare) };
     };
     let text_of = |name: &str| match get(&members, name) {
         Some(Json::String(it)) => Some(it.as_ref()),
@@ -130,21 +133,21 @@ fn inner(text: &Bytes, unwrap: Unwrap, opened: &mut Opened) -> Result<Inner, Rej
     let from_sns = topic.is_some_and(|it| it.service() == "sns")
         && text_of("MessageId").is_some()
         && text_of("Timestamp").is_some();
-    if sns && from_sns {
+    if may_be_sns && from_sns {
         match (text_of("Type"), text_of("Message")) {
             (Some("Notification"), Some(message)) => {
                 let message = Bytes::copy_from_slice(message.as_bytes());
                 if let Some(Json::Object(attributes)) = get(&members, "MessageAttributes") {
-                    merge(&mut opened.attributes, sns_attributes(attributes));
+                    merge(&mut unwrapped.attributes, sns_attributes(attributes));
                 }
-                envelope(opened, members, &["Message", "MessageAttributes"]);
-                return Ok(Inner::Text(message));
+                add_envelope(unwrapped, members, &["Message", "MessageAttributes"]);
+                return Ok(Layer::Notification(message));
             }
             (Some("SubscriptionConfirmation" | "UnsubscribeConfirmation"), _)
                 if text_of("SubscribeURL").is_some() =>
             {
-                let detail = "it is no data: SNS asks whether the queue is to be subscribed. Open \
-                              the SubscribeURL in it if it is";
+                let detail = "it is not data but SNS's request to confirm the queue's subscription: \
+                              to confirm, open the SubscribeURL in it";
                 return Err(Reject::new("sns_control", detail));
             }
             _ => {}
@@ -152,30 +155,30 @@ fn inner(text: &Bytes, unwrap: Unwrap, opened: &mut Opened) -> Result<Inner, Rej
     }
     let is_test = text_of("Event") == Some("s3:TestEvent") && text_of("Service").is_some();
     if is_test && (unwrap == Unwrap::Auto || depth > 0) {
-        return Ok(Inner::Payload(Payload::Nothing));
+        return Ok(Layer::Payload(Payload::Nothing));
     }
-    if bus && text_of("detail-type").is_some() && text_of("source").is_some() {
+    if may_be_event && text_of("detail-type").is_some() && text_of("source").is_some() {
         let is_object = |it: &&(std::borrow::Cow<'_, str>, Json<'_>)| {
             it.0 == "detail" && matches!(it.1, Json::Object(_))
         };
         if let Some((_, Json::Object(detail))) = members.iter().find(is_object).cloned() {
-            envelope(opened, members, &["detail"]);
-            return Ok(Inner::Payload(Payload::Fields(value::fields(detail))));
+            add_envelope(unwrapped, members, &["detail"]);
+            return Ok(Layer::Payload(Payload::Fields(value::fields(detail))));
         }
     }
     if unwrap == Unwrap::Auto
         && let Some(records) = s3_records(text, &members)
     {
-        return Ok(Inner::Payload(Payload::Records(records)));
+        return Ok(Layer::Payload(Payload::Records(records)));
     }
-    if unwrap == Unwrap::EventBridge { no_envelope() } else { Ok(Inner::Bare) }
+    if unwrap == Unwrap::EventBridge { no_envelope() } else { Ok(Layer::Bare) }
 }
 
-/// Adds a wrapper's fields, all but those that are no part of the envelope.
-fn envelope(opened: &mut Opened, members: Object<'_>, but: &[&str]) {
+/// Adds an envelope's fields, all but those with the names `content`.
+fn add_envelope(unwrapped: &mut UnwrappedBody, members: Object<'_>, content: &[&str]) {
     let mut fields = value::fields(members);
-    fields.retain(|(name, _)| !but.contains(&name.as_str()));
-    merge(opened.envelope.get_or_insert_default(), fields);
+    fields.retain(|(name, _)| !content.contains(&name.as_str()));
+    merge(unwrapped.envelope.get_or_insert_default(), fields);
 }
 
 fn merge(outer: &mut Fields, inner: Fields) {
@@ -183,8 +186,8 @@ fn merge(outer: &mut Fields, inner: Fields) {
     outer.extend(inner);
 }
 
-/// `{"name":{"Type":"String","Value":"…"}}`. One that is not as its type says is left out: a route
-/// that asks for it does not match.
+/// Returns the attributes of an SNS notification, `{"name":{"Type":"String","Value":"…"}}`. One whose
+/// value does not have its type is left out: a route that asks for it does not match.
 fn sns_attributes(attributes: &Object<'_>) -> Fields {
     let each = attributes.iter().filter_map(|(name, attribute)| {
         let Json::Object(attribute) = attribute else { return None };
@@ -204,7 +207,7 @@ fn sns_attributes(attributes: &Object<'_>) -> Fields {
     each.collect()
 }
 
-/// The records of an S3 notification, each as its text.
+/// Returns the records of an S3 notification, each as its text.
 fn s3_records(text: &Bytes, members: &Object<'_>) -> Option<Vec<Bytes>> {
     let Some(Json::Array(records)) = get(members, "Records") else { return None };
     let is_s3 = |it: &Json<'_>| match it {

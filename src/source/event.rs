@@ -1,7 +1,6 @@
-//! Events of Lambda's event source mappings, taken apart into records of which none is decoded yet.
-//!
-//! The typed batch structs of the event crates turn one bad record into a failed batch, so an
-//! event is split into raw records first and each is decoded by itself.
+//! Events of Lambda's event source mappings. An event is split into raw records first, and each is
+//! decoded by itself: with the typed batch structs of the event crates, one bad record would fail the
+//! batch.
 
 use crate::arn::Arn;
 use crate::json::{self, Json};
@@ -33,11 +32,11 @@ struct RawRecord<'a> {
     text: &'a [u8],
     /// Its own ARN, or that of another record of the event if it has none.
     source: Arn,
-    /// What is wrong with what it says of its source.
+    /// The problem of its `eventSource` and `eventSourceARN`, if there is one.
     problem: Option<&'static str>,
 }
 
-/// Why an event can't be taken apart at all: the whole invocation fails.
+/// Why an event can't be split into records: the whole invocation fails.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EventError {
     /// The event is not a JSON object with `Records`.
@@ -46,13 +45,13 @@ pub enum EventError {
          SQS, which have a list of Records"
     )]
     NotAnEvent(String),
-    /// Records of sources that Lakeward does not serve, or of several at once.
+    /// The records are of a source that Lakeward does not serve, or of several.
     #[error("{0}")]
     Source(String),
 }
 
 impl<'a> Event<'a> {
-    /// Takes the text of an event apart. An event without records is fine.
+    /// Splits the text of an event into records. An event without records is fine.
     ///
     /// # Errors
     /// If it is not an event of an event source mapping, or its source is not served.
@@ -64,7 +63,7 @@ impl<'a> Event<'a> {
         let member = |name: &'static str| {
             let mut found = members.iter().filter(|(it, _)| it == name).map(|(_, value)| *value);
             let value = found.next();
-            // To choose one of two lists is to lose the other.
+            // Choosing one of two lists would lose the other.
             if found.next().is_some() {
                 return Err(EventError::NotAnEvent(format!("the event has {name} twice")));
             }
@@ -104,44 +103,45 @@ impl<'a> Event<'a> {
         Ok(Self { kind: Some(kind), redelivery: kind.redelivery(&common), records, ..empty })
     }
 
-    /// The kind of its source; `None` if it has no records.
+    /// Returns the kind of its source; `None` if it has no records.
     pub fn kind(&self) -> Option<Kind> {
         self.kind
     }
 
-    /// How Lambda redelivers its records.
+    /// Returns how Lambda redelivers its records.
     pub fn redelivery(&self) -> Redelivery {
         self.redelivery
     }
 
-    /// `state` of a tumbling window as JSON text, to be answered unchanged (`{}` if the event has a
-    /// `window` but no state); `None` outside windows.
+    /// Returns the `state` of a tumbling window as JSON text, which the answer repeats unchanged (`{}`
+    /// if the event has a `window` but no state); `None` outside windows.
     pub fn window_state(&self) -> Option<&'a [u8]> {
         self.window_state
     }
 
-    /// The number of its records.
+    /// Returns the number of its records.
     pub fn len(&self) -> usize {
         self.records.len()
     }
 
-    /// Whether it has no records.
+    /// Returns true if it has no records.
     pub fn is_empty(&self) -> bool {
         self.records.is_empty()
     }
 
-    /// The JSON texts of its records, in order.
+    /// Returns the JSON texts of its records, in order.
     pub fn records(&self) -> impl Iterator<Item = &'a [u8]> {
         self.records.iter().map(|it| it.text)
     }
 
-    /// The event of some of its records, by their indices.
+    /// Returns the event of some of its records, by their indices.
     pub fn part(&self, indices: &[usize]) -> Self {
-        let records = indices.iter().filter_map(|at| self.records.get(*at).cloned()).collect();
+        let records =
+            indices.iter().filter_map(|index| self.records.get(*index).cloned()).collect();
         Self { records, ..self.clone() }
     }
 
-    /// How to report a message of a queue that is not decoded.
+    /// Returns the identifier of an SQS message without decoding it.
     pub fn receipt(&self, index: usize) -> Option<Receipt> {
         let members = json::members(self.records.get(index)?.text).ok()?;
         let (_, id) = members.into_iter().find(|(name, _)| name == "messageId")?;
@@ -151,14 +151,14 @@ impl<'a> Event<'a> {
         }
     }
 
-    /// Decodes the records at `indices`, in order; `unwrap` says what messages of a queue are
-    /// wrapped in. Records that do not fit the memory of one pass are [`Content::Deferred`].
+    /// Decodes the records at `indices`, in order; `unwrap` returns the envelope of a queue's
+    /// messages. Records that do not fit the memory of one pass are [`Content::Deferred`].
     pub fn decode(&self, indices: &[usize], unwrap: impl Fn(&Arn) -> Unwrap) -> Vec<Delivery<'a>> {
         let Some(kind) = self.kind else { return Vec::new() };
         let mut deliveries: Vec<Delivery<'a>> = Vec::with_capacity(indices.len());
-        let mut budget = Budget::of_an_event();
+        let mut budget = Budget::of_a_pass();
         for RawRecord { text, source, problem } in
-            indices.iter().filter_map(|at| self.records.get(*at))
+            indices.iter().filter_map(|index| self.records.get(*index))
         {
             budget.next_record();
             let source = source.clone();
@@ -184,15 +184,15 @@ impl<'a> Event<'a> {
     }
 }
 
-/// Divides what becomes records into batches that are at most as large as Lambda's own; `size` is
-/// the length of an item's JSON text in bytes.
+/// Divides items that become records into batches that are at most as large as Lambda's own; `size`
+/// returns the length of an item's JSON text in bytes.
 pub fn batches<T>(items: impl IntoIterator<Item = T>, size: impl Fn(&T) -> usize) -> Vec<Vec<T>> {
     let mut batches: Vec<Vec<T>> = Vec::new();
     let mut bytes = 0_usize;
     for item in items {
-        // Each takes a comma as well.
-        let own = size(&item).saturating_add(1);
-        bytes = bytes.saturating_add(own);
+        // Each needs a comma.
+        let own = size(&item) + 1;
+        bytes += own;
         match batches.last_mut() {
             Some(batch) if batch.len() < MAX_RECORDS && bytes <= MAX_BYTES => batch.push(item),
             _ => {
@@ -204,11 +204,11 @@ pub fn batches<T>(items: impl IntoIterator<Item = T>, size: impl Fn(&T) -> usize
     batches
 }
 
-/// Who sent a record, as far as the record says.
+/// The source that a record names.
 struct Sender {
     kind: Option<Kind>,
-    /// The `eventSource`, if it is not one of ours.
-    stranger: Option<String>,
+    /// The `eventSource`, if Lakeward does not serve it.
+    foreign: Option<String>,
     arn: Option<Arn>,
     problem: Option<&'static str>,
 }
@@ -229,33 +229,34 @@ impl Sender {
         let kind = service.and_then(Kind::of_service);
         let arn = text("eventSourceARN").and_then(|it| it.parse::<Arn>().ok());
         let of_arn = arn.as_ref().and_then(Kind::of);
-        let stranger = named.filter(|_| kind.is_none());
+        let foreign = named.filter(|_| kind.is_none());
         match (kind, of_arn) {
             (Some(kind), Some(of_arn)) if kind != of_arn => Self {
                 kind: Some(kind),
-                stranger,
+                foreign,
                 arn: None,
                 problem: Some("its eventSource and its eventSourceARN disagree"),
             },
             (_, None) => Self {
                 kind,
-                stranger,
+                foreign,
                 arn: None,
                 problem: Some("its eventSourceARN is missing or is not the ARN of a source"),
             },
-            (_, Some(of_arn)) => Self { kind: kind.or(Some(of_arn)), stranger, arn, problem: None },
+            (_, Some(of_arn)) => Self { kind: kind.or(Some(of_arn)), foreign, arn, problem: None },
         }
     }
 }
 
-/// The one kind of source that an event is of, and an ARN for records that do not name theirs.
+/// Returns the one kind of source that the records name, and an ARN for those that do not name
+/// theirs.
 fn common_sender(senders: &[Sender]) -> Result<(Kind, Arn), EventError> {
     let fail = |text: String| Err(EventError::Source(text));
-    if let Some(stranger) = senders.iter().find_map(|it| it.stranger.as_deref()) {
+    if let Some(foreign) = senders.iter().find_map(|it| it.foreign.as_deref()) {
         return fail(format!(
             "records of {} are not served: Lakeward takes those of aws:dynamodb, aws:kinesis and \
              aws:sqs",
-            printable(stranger)
+            printable(foreign)
         ));
     }
     let mut kinds = senders.iter().filter_map(|it| it.kind);
@@ -282,7 +283,7 @@ fn common_sender(senders: &[Sender]) -> Result<(Kind, Arn), EventError> {
     Ok((kind, arn.clone()))
 }
 
-/// Returns a short name as it is; anything else could be payload.
+/// Returns a short name as it is; other texts could be payload.
 fn printable(name: &str) -> &str {
     let harmless = |it: u8| it.is_ascii_alphanumeric() || matches!(it, b':' | b'-' | b'_' | b'.');
     if name.len() <= 64 && name.bytes().all(harmless) { name } else { "an unknown eventSource" }

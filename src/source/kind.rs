@@ -1,5 +1,5 @@
-//! The closed set of event sources: what the rest must know of each kind. It asks here, with a
-//! `match` that names every kind, so that a kind which some part forgets does not compile.
+//! The closed set of event sources, with the properties of each kind. Each property is a `match` that
+//! names every kind, so that a new kind compiles only once all of them are known.
 
 use strum::VariantArray as _;
 
@@ -17,7 +17,7 @@ pub enum Kind {
     Sqs,
 }
 
-/// A kind of source whose records lie in shards until they expire, so that they can be read again.
+/// A kind of source whose records stay in shards until they expire, so that they can be read again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum StreamKind {
     /// The stream of a DynamoDB table, which keeps records for 24 hours.
@@ -26,7 +26,7 @@ pub enum StreamKind {
     Kinesis,
 }
 
-/// How Lambda redelivers the records of a source; it decides how an answer is built.
+/// The records that Lambda redelivers after a failure. They decide how an answer is built.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Redelivery {
     /// SQS standard: each reported message.
@@ -38,22 +38,22 @@ pub enum Redelivery {
 }
 
 impl Kind {
-    /// Every kind.
+    /// Returns every kind.
     pub fn all() -> impl Iterator<Item = Self> {
         Self::VARIANTS.iter().copied()
     }
 
-    /// The kind of a service by its name in ARNs: `dynamodb`, `kinesis`, `sqs`.
+    /// Returns the kind of a service by its name in ARNs: `dynamodb`, `kinesis`, `sqs`.
     pub fn of_service(service: &str) -> Option<Self> {
         Self::all().find(|it| it.service() == service)
     }
 
-    /// The kind of the source that an ARN names, by its service.
+    /// Returns the kind of the source that an ARN names, by its service.
     pub fn of(arn: &Arn) -> Option<Self> {
         Self::of_service(arn.service())
     }
 
-    /// The service's name in ARNs, and behind `aws:` in `eventSource`.
+    /// Returns the service's name in ARNs, and after `aws:` in `eventSource`.
     pub fn service(self) -> &'static str {
         match self {
             Kind::DynamoDb => "dynamodb",
@@ -62,7 +62,7 @@ impl Kind {
         }
     }
 
-    /// What the last part of its ARNs looks like.
+    /// Returns the pattern of the last part of its ARNs.
     fn resource(self) -> &'static str {
         match self {
             Kind::DynamoDb => "table/*/stream/*",
@@ -71,7 +71,7 @@ impl Kind {
         }
     }
 
-    /// A `source` pattern as a config would have it.
+    /// Returns an example of a `source` pattern in a config.
     pub fn example(self) -> &'static str {
         match self {
             Kind::DynamoDb => "arn:aws:dynamodb:*:*:table/NAME/stream/*",
@@ -80,7 +80,7 @@ impl Kind {
         }
     }
 
-    /// How Lambda redelivers the records of the source `arn`.
+    /// Returns how Lambda redelivers the records of the source `arn`.
     pub fn redelivery(self, arn: &Arn) -> Redelivery {
         match self {
             Kind::DynamoDb | Kind::Kinesis => Redelivery::FromFirstFailure,
@@ -89,7 +89,7 @@ impl Kind {
         }
     }
 
-    /// The kind of stream that it is, if its records can be read again from their shard.
+    /// Returns the kind of stream if its records can be read again from their shard.
     pub fn stream(self) -> Option<StreamKind> {
         match self {
             Kind::DynamoDb => Some(StreamKind::DynamoDb),
@@ -98,7 +98,7 @@ impl Kind {
         }
     }
 
-    /// Whether its records may be wrapped in notifications, which `unwrap` of a route opens.
+    /// Returns true if its records may have envelopes, which `unwrap` of a route opens.
     pub fn may_unwrap(self) -> bool {
         match self {
             Kind::Sqs => true,
@@ -106,8 +106,8 @@ impl Kind {
         }
     }
 
-    /// Whether a route may name its records by a field of theirs, with `id`. A change of a DynamoDB
-    /// item has an id of its own.
+    /// Returns true if a route may identify its records by one of their fields, with `id`. A change of
+    /// a DynamoDB item has an id of its own.
     pub fn may_have_id(self) -> bool {
         match self {
             Kind::Kinesis | Kind::Sqs => true,
@@ -115,8 +115,8 @@ impl Kind {
         }
     }
 
-    /// Whether a route may return rejected records, with `on_reject = "return"`. A stream would
-    /// stand still.
+    /// Returns true if a route may return rejected records, with `on_reject = "return"`. They would
+    /// block a stream.
     pub fn may_return_rejects(self) -> bool {
         match self {
             Kind::Sqs => true,
@@ -124,7 +124,7 @@ impl Kind {
         }
     }
 
-    /// Whether its records may be changes of DynamoDB items, which have images. A Kinesis stream may
+    /// Returns true if its records may be changes of DynamoDB items, which have images. A Kinesis stream may
     /// carry a table's changes.
     pub fn may_have_images(self) -> bool {
         match self {
@@ -133,7 +133,7 @@ impl Kind {
         }
     }
 
-    /// Whether its records may be something else than changes of DynamoDB items.
+    /// Returns true if its records may be anything but changes of DynamoDB items.
     pub fn may_have_events(self) -> bool {
         match self {
             Kind::Kinesis | Kind::Sqs => true,
@@ -141,8 +141,8 @@ impl Kind {
         }
     }
 
-    /// Whether a `source` pattern can match ARNs of this kind. Each of the six parts is compared by
-    /// itself.
+    /// Returns true if a `source` pattern can match ARNs of this kind. Each of the six parts is
+    /// compared by itself.
     pub fn is_meant_by(self, source: &Pattern) -> bool {
         let form = ["arn", "*", self.service(), "*", "*", self.resource()];
         let parts: Vec<&str> = source.as_str().splitn(form.len(), ':').collect();
@@ -150,18 +150,18 @@ impl Kind {
             .iter()
             .zip(form)
             .all(|(part, form)| Pattern::new(*part).may_overlap(&Pattern::new(form)));
-        // A star at the end also stands for the parts that were not written.
+        // A star at the end also stands for the missing parts.
         agree && (parts.len() == form.len() || parts.last().is_some_and(|it| it.ends_with('*')))
     }
 
-    /// Whether a `source` pattern can match ARNs of a kind that has a property.
+    /// Returns true if a `source` pattern can match ARNs of a kind that has a property.
     pub fn any_meant_by(source: &Pattern, property: impl Fn(Self) -> bool) -> bool {
         Self::all().any(|kind| property(kind) && kind.is_meant_by(source))
     }
 }
 
 impl StreamKind {
-    /// The kind of the stream that an ARN names; `None` if it names something else.
+    /// Returns the kind of the stream that an ARN names; `None` if it names something else.
     pub fn of(arn: &Arn) -> Option<Self> {
         Kind::of(arn)?.stream()
     }

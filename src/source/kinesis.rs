@@ -1,4 +1,5 @@
-//! Kinesis records: JSON as data, also packed and aggregated, and changes of DynamoDB items.
+//! Kinesis records. Their data is JSON, which may be packed or aggregated, or a change of a DynamoDB
+//! item.
 
 use std::sync::Arc;
 
@@ -11,17 +12,17 @@ use crate::json::Json;
 use crate::record::{
     self, Content, Delivery, Op, Origin, Part, Piece, Raw, Receipt, Record, Reject,
 };
-use crate::source::archive::{Budget, Packed};
+use crate::source::archive::{Budget, Deferral, UnpackError};
 use crate::source::dynamodb;
-use crate::source::kpl::{self, Broken, User, Users};
+use crate::source::kpl::{self, AggregateError, UserRecord, UserRecords};
 use crate::source::members::{
-    Object, delivered, get, malformed, object, origin_of, padded, salvage, sequence, take_object,
+    Object, get, malformed, object, padded, piece_origin, salvage, sequence, single, take_object,
     text, text_or_number,
 };
-use crate::source::pieces::{self, Payload};
+use crate::source::pieces::{self, Document};
 use crate::time::Timestamp;
 
-/// The delivery of one record.
+/// Returns the delivery of a record.
 pub(super) fn delivery<'a>(raw: &'a [u8], arn: Arn, budget: &mut Budget) -> Delivery<'a> {
     match object(raw) {
         Ok(mut members) => {
@@ -31,14 +32,14 @@ pub(super) fn delivery<'a>(raw: &'a [u8], arn: Arn, budget: &mut Budget) -> Deli
                 Ok(data) => {
                     // A stream that distributes its records itself has no keys.
                     let key = kinesis.as_ref().and_then(|it| text(it, "partitionKey"));
-                    let mut taken =
-                        Taken { raw, arn: &arn, origin: &origin, budget, parts: Vec::new() };
-                    match taken.aggregate(data.into(), key) {
-                        Ok(()) => Content::Parts(taken.parts),
-                        Err(Later) => Content::Deferred,
+                    let mut splitter =
+                        Splitter { raw, arn: &arn, origin: &origin, budget, parts: Vec::new() };
+                    match splitter.split(data.into(), key) {
+                        Ok(()) => Content::Parts(splitter.parts),
+                        Err(Deferral) => Content::Deferred,
                     }
                 }
-                Err(reject) => return delivered(raw, arn, receipt, origin, Err(reject)),
+                Err(reject) => return single(raw, arn, receipt, origin, Err(reject)),
             };
             Delivery { receipt: receipt.and_then(Receipt::new), group: None, source: arn, content }
         }
@@ -46,41 +47,38 @@ pub(super) fn delivery<'a>(raw: &'a [u8], arn: Arn, budget: &mut Budget) -> Deli
             let mut members = salvage(raw, Some("kinesis"));
             let kinesis = take_object(&mut members, "kinesis");
             let (receipt, origin) = identify(&members, kinesis.as_ref(), &arn);
-            delivered(raw, arn, receipt, origin, Err(reject))
+            single(raw, arn, receipt, origin, Err(reject))
         }
     }
 }
 
-/// The record must wait for a smaller batch.
-struct Later;
-
-/// A record that is being taken apart.
-struct Taken<'a, 't> {
+/// Splits a delivered record into parts.
+struct Splitter<'a, 's> {
     raw: &'a [u8],
-    arn: &'t Arn,
-    origin: &'t Origin,
-    budget: &'t mut Budget,
+    arn: &'s Arn,
+    origin: &'s Origin,
+    budget: &'s mut Budget,
     parts: Vec<Part<'a>>,
 }
 
-impl Taken<'_, '_> {
-    /// The records of a KPL aggregate, or the one that it is.
-    fn aggregate(&mut self, data: Bytes, key: Option<String>) -> Result<(), Later> {
-        let users = kpl::users(&data);
+impl Splitter<'_, '_> {
+    /// Adds the parts of the record's data, which may be a KPL aggregate.
+    fn split(&mut self, data: Bytes, key: Option<String>) -> Result<(), Deferral> {
+        let user_records = kpl::user_records(&data);
         let whole = Piece { sub: String::new(), text: data, key, wrappers: Arc::default() };
-        let Some(users) = users else { return self.texts(whole) };
-        let users = match self.counted(users) {
-            Ok(users) => users,
-            Err(problem) => return self.refuse(whole, problem),
+        let Some(user_records) = user_records else { return self.unpack(whole) };
+        let user_records = match self.count(user_records) {
+            Ok(user_records) => user_records,
+            Err(error) => return self.fail(whole, error),
         };
-        for (at, user) in users.into_iter().enumerate() {
-            let sub = format!(":{at}");
-            match user {
-                Ok(User { key, data }) => {
+        for (index, user_record) in user_records.into_iter().enumerate() {
+            let sub = format!(":{index}");
+            match user_record {
+                Ok(UserRecord { key, data }) => {
                     let key = Some(key).filter(|it| !it.is_empty());
-                    self.texts(Piece { sub, text: data, key, ..whole.clone() })?;
+                    self.unpack(Piece { sub, text: data, key, ..whole.clone() })?;
                 }
-                Err((Broken(problem), text)) => {
+                Err((AggregateError(problem), text)) => {
                     self.add(Piece { sub, text, ..whole.clone() }, Err(malformed(problem)));
                 }
             }
@@ -88,48 +86,52 @@ impl Taken<'_, '_> {
         Ok(())
     }
 
-    /// The records of an aggregate that is whole, has some, and not too many.
-    fn counted(&mut self, users: Result<Users, Broken>) -> Result<Users, Packed> {
-        let users = users.map_err(|Broken(problem)| Packed::Bad(malformed(problem)))?;
-        if users.is_empty() {
+    /// Returns the records of an aggregate if there are some and not too many.
+    fn count(
+        &mut self,
+        user_records: Result<UserRecords, AggregateError>,
+    ) -> Result<UserRecords, UnpackError> {
+        let user_records = user_records
+            .map_err(|AggregateError(problem)| UnpackError::Rejected(malformed(problem)))?;
+        if user_records.is_empty() {
             let reject = Reject::new("no_records", "the aggregate holds no records");
-            return Err(Packed::Bad(reject));
+            return Err(UnpackError::Rejected(reject));
         }
-        self.budget.count(users.len())?;
-        Ok(users)
+        self.budget.count(user_records.len())?;
+        Ok(user_records)
     }
 
-    /// The records of what may be packed, and may be several JSON texts.
-    fn texts(&mut self, mut piece: Piece) -> Result<(), Later> {
+    /// Adds the parts of a text that may be packed and may be several JSON texts.
+    fn unpack(&mut self, mut piece: Piece) -> Result<(), Deferral> {
         match self.budget.unpack(&piece.text) {
             Ok(None) => {
-                if let Err(problem) = self.budget.hold(&piece.text) {
-                    return self.refuse(piece, problem);
+                if let Err(error) = self.budget.hold(&piece.text) {
+                    return self.fail(piece, error);
                 }
             }
             Ok(Some(unpacked)) => piece.text = unpacked.into(),
-            Err(problem) => return self.refuse(piece, problem),
+            Err(error) => return self.fail(piece, error),
         }
         let text = piece.text.clone();
-        let payload = utf8(&text).map_err(Packed::Bad);
-        match payload.and_then(|()| pieces::read(&text, "the data", self.budget)) {
-            Ok(Payload::One(members)) => self.add(piece, Ok(members)),
-            Ok(Payload::Several(texts)) => {
-                for (at, text) in texts.into_iter().enumerate() {
-                    let sub = format!("{}:{at}", piece.sub);
+        let is_utf8 = check_utf8(&text).map_err(UnpackError::Rejected);
+        match is_utf8.and_then(|()| pieces::read(&text, "the data", self.budget)) {
+            Ok(Document::Object(members)) => self.add(piece, Ok(members)),
+            Ok(Document::Pieces(texts)) => {
+                for (index, text) in texts.into_iter().enumerate() {
+                    let sub = format!("{}:{index}", piece.sub);
                     let piece = Piece { sub, text: text.clone(), ..piece.clone() };
                     self.add(piece, pieces::object(&text));
                 }
             }
-            Err(problem) => return self.refuse(piece, problem),
+            Err(error) => return self.fail(piece, error),
         }
         Ok(())
     }
 
-    fn refuse(&mut self, piece: Piece, problem: Packed) -> Result<(), Later> {
-        match problem {
-            Packed::Later => Err(Later),
-            Packed::Bad(reject) => {
+    fn fail(&mut self, piece: Piece, error: UnpackError) -> Result<(), Deferral> {
+        match error {
+            UnpackError::Deferred => Err(Deferral),
+            UnpackError::Rejected(reject) => {
                 self.add(piece, Err(reject));
                 Ok(())
             }
@@ -140,21 +142,21 @@ impl Taken<'_, '_> {
         let (origin, record) = match members {
             Ok(members) if dynamodb::is_change(&members) => {
                 let (origin, record) = dynamodb::through_kinesis(members, self.arn);
-                // Without an id of its own it is known by the record that carries it.
-                let id = origin.id.clone().or_else(|| origin_of(&piece.sub, self.origin).id);
+                // Without an id of its own it has that of the Kinesis record.
+                let id = origin.id.clone().or_else(|| piece_origin(&piece.sub, self.origin).id);
                 (Origin { id, ..origin }, record)
             }
             Ok(members) => {
-                (origin_of(&piece.sub, self.origin), Ok(event(members, piece.key.clone())))
+                (piece_origin(&piece.sub, self.origin), Ok(event(members, piece.key.clone())))
             }
-            Err(reject) => (origin_of(&piece.sub, self.origin), Err(reject)),
+            Err(reject) => (piece_origin(&piece.sub, self.origin), Err(reject)),
         };
         let piece = Some(piece).filter(|it| !it.sub.is_empty());
         self.parts.push(Part { raw: Raw { record: self.raw, piece }, origin, record });
     }
 }
 
-/// A record that is an event.
+/// Returns the record of an event.
 fn event(members: Object<'_>, key: Option<String>) -> Record {
     Record {
         key,
@@ -166,7 +168,7 @@ fn event(members: Object<'_>, key: Option<String>) -> Record {
     }
 }
 
-/// The sequence number and the origin, as far as they are there.
+/// Returns the sequence number and the origin, as far as the record has them.
 fn identify(
     members: &Object<'_>,
     kinesis: Option<&Object<'_>>,
@@ -189,7 +191,7 @@ fn identify(
     (number, origin)
 }
 
-/// The data of a record that says who it is.
+/// Returns the data of a record if it can be identified.
 fn data(kinesis: Option<&Object<'_>>, origin: &Origin) -> Result<Vec<u8>, Reject> {
     let kinesis = kinesis.ok_or_else(|| malformed("it has no kinesis object"))?;
     if origin.shard.is_none() {
@@ -205,27 +207,27 @@ fn data(kinesis: Option<&Object<'_>>, origin: &Origin) -> Result<Vec<u8>, Reject
     data.map_err(|error| Reject::new("bad_base64", base64_problem(&error)))
 }
 
-/// The error without the byte that it complains of.
+/// Returns an error's text without the byte that it is about.
 fn base64_problem(error: &base64::DecodeError) -> String {
     match error {
         base64::DecodeError::InvalidByte(at, _) => {
-            format!("the data is no base64: a foreign character at byte {at}")
+            format!("the data is not base64: it has a foreign character at byte {at}")
         }
         base64::DecodeError::InvalidLength(length) => {
-            format!("the data is no base64: {length} characters are no whole number of bytes")
+            format!("the data is not base64: {length} characters do not make whole bytes")
         }
         base64::DecodeError::InvalidLastSymbol(at, _) => {
-            format!("the data is no base64: its last character, at byte {at}, does not fit")
+            format!("the data is not base64: its last character, at byte {at}, does not fit")
         }
         base64::DecodeError::InvalidPadding => {
-            "the data is no base64: its padding is wrong".to_owned()
+            "the data is not base64: its padding is wrong".to_owned()
         }
     }
 }
 
-fn utf8(data: &[u8]) -> Result<(), Reject> {
+fn check_utf8(data: &[u8]) -> Result<(), Reject> {
     std::str::from_utf8(data).map(|_| ()).map_err(|error| {
         let at = error.valid_up_to();
-        Reject::new("not_utf8", format!("the data is not UTF-8 at byte {at}"))
+        Reject::new("not_utf8", format!("the data is not UTF-8 (first bad byte: {at})"))
     })
 }

@@ -6,76 +6,78 @@ use bytes::Bytes;
 use md5::{Digest as _, Md5};
 
 const MAGIC: [u8; 4] = [0xF3, 0x89, 0x9A, 0xC2];
-const DIGEST: usize = 16;
+const DIGEST_BYTES: usize = 16;
 
-/// A record of an aggregate.
+/// A user record of an aggregate.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct User {
+pub(super) struct UserRecord {
     /// Its partition key.
     pub key: String,
     /// Its data.
     pub data: Bytes,
 }
 
-/// The records of an aggregate, and what is broken among them.
-pub(super) type Users = Vec<Result<User, (Broken, Bytes)>>;
+/// The user records of an aggregate. One that can't be read has an error and its own bytes instead,
+/// which its data is a part of.
+pub(super) type UserRecords = Vec<Result<UserRecord, (AggregateError, Bytes)>>;
 
-/// Why a record of an aggregate, or all of it, is none.
+/// Why an aggregate, or one of its user records, can't be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Broken(pub &'static str);
+pub(super) struct AggregateError(pub &'static str);
 
-/// The records of an aggregate, each by itself: one that is broken with the bytes that it is made
-/// of, which its data is a part of. `None` for data that is no aggregate.
-pub(super) fn users(data: &Bytes) -> Option<Result<Users, Broken>> {
+/// Reads the user records of an aggregate; `None` for data that is not an aggregate.
+pub(super) fn user_records(data: &Bytes) -> Option<Result<UserRecords, AggregateError>> {
     let rest = data.strip_prefix(&MAGIC)?;
-    let (message, digest) = rest.split_at_checked(rest.len().checked_sub(DIGEST)?)?;
+    let (message, digest) = rest.split_at_checked(rest.len().checked_sub(DIGEST_BYTES)?)?;
     if Md5::digest(message).as_slice() != digest {
         return None;
     }
     Some(aggregate(data, message))
 }
 
-fn aggregate(data: &Bytes, message: &[u8]) -> Result<Users, Broken> {
+fn aggregate(data: &Bytes, message: &[u8]) -> Result<UserRecords, AggregateError> {
     let (mut keys, mut records) = (Vec::new(), Vec::new());
     for field in fields(message) {
         match field? {
-            (1, Value::Bytes(key)) => keys.push(key),
-            (3, Value::Bytes(record)) => records.push(record),
+            (1, Field::Bytes(key)) => keys.push(key),
+            (3, Field::Bytes(record)) => records.push(record),
             _ => {}
         }
     }
-    let each = records
-        .into_iter()
-        .map(|record| user(data, record, &keys).map_err(|broken| (broken, data.slice_ref(record))));
+    let each = records.into_iter().map(|record| {
+        user_record(data, record, &keys).map_err(|error| (error, data.slice_ref(record)))
+    });
     Ok(each.collect())
 }
 
-fn user(data: &Bytes, record: &[u8], keys: &[&[u8]]) -> Result<User, Broken> {
+fn user_record(data: &Bytes, record: &[u8], keys: &[&[u8]]) -> Result<UserRecord, AggregateError> {
     let (mut key, mut payload) = (None, None);
     for field in fields(record) {
         match field? {
-            (1, Value::Number(at)) => key = usize::try_from(at).ok().and_then(|it| keys.get(it)),
-            (3, Value::Bytes(it)) => payload = Some(it),
+            (1, Field::Number(index)) => {
+                key = usize::try_from(index).ok().and_then(|it| keys.get(it));
+            }
+            (3, Field::Bytes(it)) => payload = Some(it),
             _ => {}
         }
     }
-    let key = key.ok_or(Broken("a record of the aggregate has no partition key in its table"))?;
-    let key = std::str::from_utf8(key);
-    Ok(User {
-        key: key
-            .map_err(|_utf8| Broken("a partition key of the aggregate is no UTF-8"))?
-            .to_owned(),
-        data: data.slice_ref(payload.ok_or(Broken("a record of the aggregate has no data"))?),
-    })
+    let error = AggregateError;
+    let key = key.ok_or(error("a record of the aggregate has no partition key in its table"))?;
+    let key = std::str::from_utf8(key)
+        .map_err(|_utf8| error("a partition key of the aggregate is not UTF-8"))?;
+    let payload = payload.ok_or(error("a record of the aggregate has no data"))?;
+    Ok(UserRecord { key: key.to_owned(), data: data.slice_ref(payload) })
 }
 
-enum Value<'a> {
+/// The value of a protobuf field.
+enum Field<'a> {
     Number(u64),
     Bytes(&'a [u8]),
 }
 
-/// The fields of a protobuf message, in order: number and value. Ends after the first bad one.
-fn fields(mut rest: &[u8]) -> impl Iterator<Item = Result<(u64, Value<'_>), Broken>> {
+/// Reads the fields of a protobuf message in order, each as its number and value. Ends after the
+/// first error.
+fn fields(mut rest: &[u8]) -> impl Iterator<Item = Result<(u64, Field<'_>), AggregateError>> {
     let mut failed = false;
     std::iter::from_fn(move || {
         if rest.is_empty() || failed {
@@ -83,20 +85,20 @@ fn fields(mut rest: &[u8]) -> impl Iterator<Item = Result<(u64, Value<'_>), Brok
         }
         let field = field(&mut rest);
         failed = field.is_none();
-        Some(field.ok_or(Broken("the protobuf of the aggregate is damaged")))
+        Some(field.ok_or(AggregateError("the protobuf of the aggregate is damaged")))
     })
 }
 
-fn field<'a>(rest: &mut &'a [u8]) -> Option<(u64, Value<'a>)> {
+fn field<'a>(rest: &mut &'a [u8]) -> Option<(u64, Field<'a>)> {
     let tag = varint(rest)?;
     let value = match tag & 7 {
-        0 => Value::Number(varint(rest)?),
-        1 => Value::Bytes(take(rest, 8)?),
+        0 => Field::Number(varint(rest)?),
+        1 => Field::Bytes(take(rest, 8)?),
         2 => {
             let length = usize::try_from(varint(rest)?).ok()?;
-            Value::Bytes(take(rest, length)?)
+            Field::Bytes(take(rest, length)?)
         }
-        5 => Value::Bytes(take(rest, 4)?),
+        5 => Field::Bytes(take(rest, 4)?),
         _ => return None,
     };
     Some((tag >> 3, value))
@@ -145,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn records_come_with_their_keys() {
+    fn user_records_have_their_keys() {
         let tags = message(&[(1, b"k"), (2, b"v")]);
         let second = [record(1, b"{}"), message(&[(4, &tags)])].concat();
         let message = message(&[
@@ -155,11 +157,11 @@ mod tests {
             (3, &record(0, b"{\"n\":1}")),
             (3, &second),
         ]);
-        let found = users(&aggregate(&message)).unwrap().unwrap();
-        let user = |key: &str, data: &'static [u8]| {
-            Ok(User { key: key.to_owned(), data: Bytes::from_static(data) })
+        let found = user_records(&aggregate(&message)).unwrap().unwrap();
+        let user_record = |key: &str, data: &'static [u8]| {
+            Ok(UserRecord { key: key.to_owned(), data: Bytes::from_static(data) })
         };
-        assert_eq!(found, [user("a", b"{\"n\":1}"), user("b", b"{}")]);
+        assert_eq!(found, [user_record("a", b"{\"n\":1}"), user_record("b", b"{}")]);
     }
 
     #[test]
@@ -172,31 +174,31 @@ mod tests {
             (3, &[0xFF]),
             (3, &record(0, b"{}")),
         ]);
-        let found = users(&aggregate(&message)).unwrap().unwrap();
-        let broken: Vec<Option<&[u8]>> =
+        let found = user_records(&aggregate(&message)).unwrap().unwrap();
+        let bad: Vec<Option<&[u8]>> =
             found.iter().map(|it| it.as_ref().err().map(|(_, bytes)| bytes.as_ref())).collect();
         let of_no_key = record(7, b"{}");
-        assert_eq!(broken, [Some(&of_no_key[..]), Some(&no_data[..]), Some(&[0xFF]), None]);
+        assert_eq!(bad, [Some(&of_no_key[..]), Some(&no_data[..]), Some(&[0xFF]), None]);
     }
 
     #[test]
-    fn what_is_no_aggregate_is_left_alone() {
+    fn other_data_is_not_an_aggregate() {
         let whole = aggregate(&message(&[(1, b"a")]));
         let mut wrong = whole.to_vec();
         *wrong.last_mut().unwrap() ^= 1;
         for data in
             [Bytes::from(wrong), whole.slice(..10), Bytes::from_static(&MAGIC), Bytes::new()]
         {
-            assert!(users(&data).is_none());
+            assert!(user_records(&data).is_none());
         }
-        assert_eq!(users(&aggregate(b"")).unwrap().unwrap(), []);
-        assert!(users(&aggregate(&[0xFF; 20])).unwrap().is_err());
+        assert_eq!(user_records(&aggregate(b"")).unwrap().unwrap(), []);
+        assert!(user_records(&aggregate(&[0xFF; 20])).unwrap().is_err());
     }
 
     proptest::proptest! {
         #[test]
         fn no_bytes_make_it_panic(message in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..64)) {
-            drop(users(&aggregate(&message)));
+            drop(user_records(&aggregate(&message)));
         }
     }
 }

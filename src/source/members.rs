@@ -1,4 +1,4 @@
-//! What the decoders share: members of a record's JSON, its identity, its place in an event.
+//! Shared helpers of the decoders: members of a record's JSON, and the identities of records.
 
 use std::borrow::Cow;
 
@@ -6,44 +6,48 @@ use crate::arn::Arn;
 use crate::json::{self, Json, JsonError};
 use crate::record::{Content, Delivery, Origin, Part, Raw, Receipt, Record, Reject};
 
-/// Member of a message that [`Carrier`](crate::source::Carrier) writes: how many notifications are
-/// around its record.
+/// The member of a message that [`Carrier`](crate::source::Carrier) adds: the number of
+/// notifications around its record.
 pub(super) const WRAPPERS: &str = "lakewardWrappers";
 
-/// Digits that positions are padded to, so that they compare as text.
+/// The number of digits that positions are padded to, so that they compare as text.
 const POSITION_DIGITS: usize = 60;
 
 /// The members of a JSON object, in order.
 pub(super) type Object<'a> = Vec<(Cow<'a, str>, Json<'a>)>;
 
+/// Returns the reject of a record that is not shaped as its source shapes records.
 pub(super) fn malformed(detail: impl Into<String>) -> Reject {
     Reject::new("malformed_record", detail)
 }
 
-/// A record's JSON object, or why there is none.
+/// Reads a record, which must be a JSON object.
 pub(super) fn object(raw: &[u8]) -> Result<Object<'_>, Reject> {
     match json::parse(raw) {
         Ok(Json::Object(members)) => Ok(members),
-        Ok(_) => Err(malformed("the record is no JSON object")),
+        Ok(_) => Err(malformed("the record is not a JSON object")),
         Err(error) if error.is_too_deep() => Err(too_deep("the record", error)),
         Err(error) => Err(malformed(format!("the record can't be read: {error}"))),
     }
 }
 
+/// Returns the reject of a JSON text that is nested too deeply; `what` names the text.
 pub(super) fn too_deep(what: &str, error: JsonError) -> Reject {
     Reject::new("too_deep", format!("{what} is {error}"))
 }
 
+/// Returns the value of a member.
 pub(super) fn get<'a, 'j>(object: &'a Object<'j>, name: &str) -> Option<&'a Json<'j>> {
     object.iter().find(|(it, _)| it == name).map(|(_, value)| value)
 }
 
-/// Takes a member out; `null` counts as absent.
+/// Takes a member's value out; `null` counts as absent.
 pub(super) fn take<'j>(object: &mut Object<'j>, name: &str) -> Option<Json<'j>> {
     let (_, value) = object.iter_mut().find(|(it, _)| it == name)?;
     Some(std::mem::replace(value, Json::Null)).filter(|it| *it != Json::Null)
 }
 
+/// Takes a member that is an object out.
 pub(super) fn take_object<'j>(object: &mut Object<'j>, name: &str) -> Option<Object<'j>> {
     match take(object, name)? {
         Json::Object(members) => Some(members),
@@ -51,7 +55,7 @@ pub(super) fn take_object<'j>(object: &mut Object<'j>, name: &str) -> Option<Obj
     }
 }
 
-/// A text member that is not empty.
+/// Returns a member that is a string and not empty.
 pub(super) fn text(object: &Object<'_>, name: &str) -> Option<String> {
     match get(object, name)? {
         Json::String(it) if !it.is_empty() => Some(it.clone().into_owned()),
@@ -59,7 +63,8 @@ pub(super) fn text(object: &Object<'_>, name: &str) -> Option<String> {
     }
 }
 
-/// A text member, or a number's literal: some senders write numbers where AWS writes texts.
+/// Returns a member that is a string and not empty, or the literal of one that is a number: some
+/// senders write numbers where AWS writes strings.
 pub(super) fn text_or_number<'a>(object: &'a Object<'_>, name: &str) -> Option<&'a str> {
     match get(object, name)? {
         Json::String(it) if !it.is_empty() => Some(it),
@@ -68,19 +73,19 @@ pub(super) fn text_or_number<'a>(object: &'a Object<'_>, name: &str) -> Option<&
     }
 }
 
-/// A sequence number: digits only.
+/// Returns a member that is a sequence number: digits only.
 pub(super) fn sequence(object: &Object<'_>, name: &str) -> Option<String> {
     let it = text_or_number(object, name)?;
     it.bytes().all(|it| it.is_ascii_digit()).then(|| it.to_owned())
 }
 
-/// `_lw_position` of a sequence number.
+/// Returns the `_lw_position` of a sequence number.
 pub(crate) fn padded(number: &str) -> String {
     format!("{number:0>POSITION_DIGITS$}")
 }
 
-/// The members of a record that can't be read as a whole, as far as each can be by itself: what
-/// identifies a malformed record for quarantine and for the answer.
+/// Returns those members of an unreadable record that can be read by themselves, and those of its
+/// member `nested`. They identify a malformed record for quarantine and for the answer.
 pub(super) fn salvage<'a>(raw: &'a [u8], nested: Option<&str>) -> Object<'a> {
     let members = json::members(raw).unwrap_or_default();
     let mut found: Object<'a> = Vec::new();
@@ -94,8 +99,8 @@ pub(super) fn salvage<'a>(raw: &'a [u8], nested: Option<&str>) -> Object<'a> {
     found
 }
 
-/// A delivery from what a source has found out.
-pub(super) fn delivered(
+/// Returns the delivery of a record that holds one part: itself.
+pub(super) fn single(
     raw: &[u8],
     source: Arn,
     receipt: Option<String>,
@@ -107,7 +112,7 @@ pub(super) fn delivered(
     Delivery { receipt: receipt.and_then(Receipt::new), group: None, source, content }
 }
 
-/// The origin of a piece of a record.
-pub(super) fn origin_of(piece: &str, whole: &Origin) -> Origin {
-    Origin { id: whole.id.as_ref().map(|it| format!("{it}{piece}")), ..whole.clone() }
+/// Returns the origin of a piece of a record; `sub` is what the piece adds to the record's id.
+pub(super) fn piece_origin(sub: &str, whole: &Origin) -> Origin {
+    Origin { id: whole.id.as_ref().map(|it| format!("{it}{sub}")), ..whole.clone() }
 }

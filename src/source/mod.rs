@@ -1,4 +1,4 @@
-//! From the bytes of an event to decoded records, one kind of source in one file.
+//! Decodes the bytes of an event into records; each kind of source has a file of its own.
 
 pub mod kind;
 

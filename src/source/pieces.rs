@@ -4,74 +4,74 @@ use bytes::Bytes;
 
 use crate::json::{self, Json, JsonError};
 use crate::record::Reject;
-use crate::source::archive::{Budget, Packed};
-use crate::source::members::too_deep;
+use crate::source::archive::{Budget, UnpackError};
+use crate::source::members::{Object, too_deep};
 
-/// First items of the arrays that SQS's extended client sends in place of a payload in S3.
-const POINTERS: [&str; 2] = [
+/// The first items of the arrays that SQS's extended client sends in place of a payload in S3.
+const S3_POINTERS: [&str; 2] = [
     "software.amazon.payloadoffloading.PayloadS3Pointer",
     "com.amazon.sqs.javamessaging.MessageS3Pointer",
 ];
-const MARK: &[u8] = b"\xEF\xBB\xBF";
+const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
-/// What a payload is.
-pub(super) enum Payload<'a> {
-    /// One JSON object.
-    One(Vec<(std::borrow::Cow<'a, str>, Json<'a>)>),
-    /// A text for each of several records, which [`object`] reads.
-    Several(Vec<Bytes>),
+/// A payload's JSON.
+pub(super) enum Document<'a> {
+    /// One object.
+    Object(Object<'a>),
+    /// Several records, each as its text, which [`object`] reads.
+    Pieces(Vec<Bytes>),
 }
 
-/// Reads a payload, which `what` names.
+/// Reads a payload; `what` names it in rejects.
 pub(super) fn read<'a>(
     text: &'a Bytes,
     what: &str,
     budget: &mut Budget,
-) -> Result<Payload<'a>, Packed> {
-    let begin = text.strip_prefix(MARK).unwrap_or(text).trim_ascii_start();
+) -> Result<Document<'a>, UnpackError> {
+    let begin = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text).trim_ascii_start();
     let found = if begin.starts_with(b"[") {
         array(text, what)
     } else {
         match json::parse(text) {
-            Ok(Json::Object(members)) => return Ok(Payload::One(members)),
-            Ok(_) => Err(no_object(what)),
-            Err(error) => lines(text).ok_or_else(|| no_json(what, error)),
+            Ok(Json::Object(members)) => return Ok(Document::Object(members)),
+            Ok(_) => Err(not_an_object(what)),
+            Err(error) => lines(text).ok_or_else(|| not_json(what, error)),
         }
     };
-    let found = found.map_err(Packed::Bad)?;
+    let found = found.map_err(UnpackError::Rejected)?;
     budget.count(found.len())?;
-    Ok(Payload::Several(found.into_iter().map(|it| text.slice_ref(it)).collect()))
+    Ok(Document::Pieces(found.into_iter().map(|it| text.slice_ref(it)).collect()))
 }
 
-/// One of several records, which must be a JSON object.
-pub(super) fn object(text: &[u8]) -> Result<Vec<(std::borrow::Cow<'_, str>, Json<'_>)>, Reject> {
+/// Reads one of several records, which must be a JSON object.
+pub(super) fn object(text: &[u8]) -> Result<Object<'_>, Reject> {
     let what = "this one of several records";
     match json::parse(text) {
         Ok(Json::Object(members)) => Ok(members),
-        Ok(_) => Err(no_object(what)),
-        Err(error) => Err(no_json(what, error)),
+        Ok(_) => Err(not_an_object(what)),
+        Err(error) => Err(not_json(what, error)),
     }
 }
 
-fn no_json(what: &str, error: JsonError) -> Reject {
+fn not_json(what: &str, error: JsonError) -> Reject {
     if error.is_too_deep() {
         return too_deep(what, error);
     }
-    Reject::new("no_json", format!("{what} is no JSON: {error}"))
+    Reject::new("no_json", format!("{what} is not JSON: {error}"))
 }
 
-fn no_object(what: &str) -> Reject {
-    Reject::new("no_object", format!("{what} is JSON, but no object"))
+fn not_an_object(what: &str) -> Reject {
+    Reject::new("no_object", format!("{what} is JSON, but not an object"))
 }
 
-/// The items are not read here: each that is bad costs only itself.
+/// Splits an array into its items without reading them: a bad one costs only itself.
 fn array<'a>(text: &'a [u8], what: &str) -> Result<Vec<&'a [u8]>, Reject> {
-    let items = json::items(text).map_err(|error| no_json(what, error))?;
+    let items = json::items(text).map_err(|error| not_json(what, error))?;
     if let Some(Ok(Json::String(class))) = items.first().map(|it| json::parse(it))
-        && POINTERS.contains(&class.as_ref())
+        && S3_POINTERS.contains(&class.as_ref())
     {
-        let detail = "it points to an object in S3, which is not fetched: whoever sends a message \
-                      would choose what this function reads";
+        let detail = "it points to an object in S3, which is not fetched: the sender of a message \
+                      could make this function read any object";
         return Err(Reject::new("s3_pointer", detail));
     }
     if items.is_empty() {
@@ -80,7 +80,8 @@ fn array<'a>(text: &'a [u8], what: &str) -> Result<Vec<&'a [u8]>, Reject> {
     Ok(items)
 }
 
-/// The lines of a text that is JSON lines: several, and one at either end is a whole object.
+/// Returns the lines of a text that is JSON lines: there are several, and the first or the last is a
+/// whole object.
 fn lines(text: &[u8]) -> Option<Vec<&[u8]>> {
     let lines: Vec<&[u8]> =
         text.split(|it| *it == b'\n').map(<[u8]>::trim_ascii).filter(|it| !it.is_empty()).collect();

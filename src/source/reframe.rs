@@ -1,4 +1,4 @@
-//! The text of a record for quarantine: as Lambda delivered it, or would have delivered it alone.
+//! The text of a piece for quarantine: a record of its own, as Lambda would have delivered it.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -7,30 +7,30 @@ use crate::json::{self, Json, Members};
 use crate::record::{Piece, Raw};
 use crate::source::members::WRAPPERS;
 
-/// A delivered record that holds several, without their data: what they have in common. It is
-/// taken apart once for all of them.
+/// A delivered record that holds several, without their data. It is parsed once for all of them.
 #[derive(Debug)]
 pub struct Carrier {
-    /// Its members but those that each record has of its own: an object without its end.
+    /// The members that its pieces have in common: a JSON object without its closing brace.
     common: Vec<u8>,
     id: String,
-    kind: Kind,
+    frame: Frame,
 }
 
+/// The objects around the data, like [`Carrier::common`] without the members of each piece.
 #[derive(Debug)]
-enum Kind {
+enum Frame {
     Kinesis {
-        /// The same of its `kinesis`.
+        /// The member `kinesis`.
         kinesis: Vec<u8>,
     },
     Sqs {
-        /// The same of the notifications around the body, outermost first.
+        /// The notifications around the body, outermost first.
         wrappers: Vec<Vec<u8>>,
     },
 }
 
 impl Carrier {
-    /// The record that holds this one and others.
+    /// Parses the delivered record that holds this piece and others.
     pub fn of(raw: &Raw<'_>) -> Self {
         let members = json::members(raw.record).unwrap_or_default();
         let id = |name: &str| match find(&members, name).and_then(|it| json::parse(it).ok()) {
@@ -44,7 +44,7 @@ impl Carrier {
                 Self {
                     common: without(&members, &["eventID", "kinesis"]),
                     id: id("eventID"),
-                    kind: Kind::Kinesis { kinesis },
+                    frame: Frame::Kinesis { kinesis },
                 }
             }
             None => {
@@ -55,35 +55,35 @@ impl Carrier {
                 Self {
                     common: without(&members, &["messageId", "body", WRAPPERS]),
                     id: id("messageId"),
-                    kind: Kind::Sqs { wrappers: wrappers.collect() },
+                    frame: Frame::Sqs { wrappers: wrappers.collect() },
                 }
             }
         }
     }
 
-    /// Its id.
+    /// Returns its id.
     pub fn id(&self) -> &str {
         &self.id
     }
 
-    /// About how many bytes [`Carrier::alone`] makes of this record.
+    /// Returns about how many bytes [`Carrier::reframe`] makes of this piece.
     pub fn weight(&self, piece: &Piece) -> usize {
-        let own = match &self.kind {
-            Kind::Kinesis { kinesis } => kinesis.len(),
-            Kind::Sqs { wrappers } => wrappers.iter().map(Vec::len).fold(0, usize::saturating_add),
+        let own = match &self.frame {
+            Frame::Kinesis { kinesis } => kinesis.len(),
+            Frame::Sqs { wrappers } => wrappers.iter().map(Vec::len).sum(),
         };
-        self.common.len().saturating_add(own).saturating_add(piece.text.len())
+        self.common.len() + own + piece.text.len()
     }
 
-    /// One of its records as a record of its own, with the members of this one, its own id and its
-    /// own data: whoever reads it again gets the same record under the same id. (Of a list in a
-    /// list, which is no record, they get its items, under ids that begin with it. Bytes that are
-    /// no UTF-8 are base64 in a message.)
-    pub fn alone(&self, piece: &Piece) -> Vec<u8> {
+    /// Makes a record of a piece: with the members of the carrier, and with an id and data of its own.
+    /// A reader gets the same record from it, under the same id. (From a list in a list, which is not
+    /// a record, a reader gets its items, under ids that begin with that of the list. In a message,
+    /// bytes that are not UTF-8 become base64.)
+    pub fn reframe(&self, piece: &Piece) -> Vec<u8> {
         let id = format!("{}{}", self.id, piece.sub);
         let mut out = self.common.clone();
-        match &self.kind {
-            Kind::Kinesis { kinesis } => {
+        match &self.frame {
+            Frame::Kinesis { kinesis } => {
                 let mut own = kinesis.clone();
                 if let Some(key) = &piece.key {
                     add_text("partitionKey", key, &mut own);
@@ -93,7 +93,7 @@ impl Carrier {
                 add_text("eventID", &id, &mut out);
                 add("kinesis", &own, &mut out);
             }
-            Kind::Sqs { wrappers } => {
+            Frame::Sqs { wrappers } => {
                 add_text("messageId", &id, &mut out);
                 add(WRAPPERS, wrappers.len().to_string().as_bytes(), &mut out);
                 let text = match std::str::from_utf8(&piece.text) {
@@ -118,7 +118,7 @@ fn find<'a>(members: &Members<'a>, name: &str) -> Option<&'a [u8]> {
     members.iter().find(|(it, _)| it == name).map(|(_, value)| *value)
 }
 
-/// An object without some of its members, and without its end.
+/// Returns an object without some of its members, and without its closing brace.
 fn without(members: &Members<'_>, own: &[&str]) -> Vec<u8> {
     let mut out = Vec::new();
     for (name, value) in members.iter().filter(|(name, _)| !own.contains(&name.as_ref())) {
@@ -127,7 +127,7 @@ fn without(members: &Members<'_>, own: &[&str]) -> Vec<u8> {
     out
 }
 
-/// Adds a member to an object without its end.
+/// Adds a member to an object that has no closing brace yet.
 fn add(name: &str, value: &[u8], out: &mut Vec<u8>) {
     out.push(if out.is_empty() { b'{' } else { b',' });
     let mut key = String::new();

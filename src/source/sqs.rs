@@ -1,4 +1,4 @@
-//! SQS messages: JSON as bodies, also packed, wrapped, and several in one.
+//! SQS messages. Their bodies are JSON, which may be packed, in envelopes, and several records.
 
 use std::sync::Arc;
 
@@ -12,52 +12,49 @@ use crate::number::Number;
 use crate::record::{
     self, Content, Delivery, Op, Origin, Part, Piece, Raw, Receipt, Record, Reject,
 };
-use crate::source::archive::{Budget, Packed};
+use crate::source::archive::{Budget, Deferral, UnpackError};
 use crate::source::envelope::{self, Unwrap};
 use crate::source::kind::Kind;
 use crate::source::members::{
-    Object, WRAPPERS, get, malformed, object, origin_of, padded, salvage, sequence, take,
+    Object, WRAPPERS, get, malformed, object, padded, piece_origin, salvage, sequence, take,
     take_object, text, text_or_number,
 };
-use crate::source::pieces;
+use crate::source::pieces::{self, Document};
 use crate::time::{TimeUnit, Timestamp};
 use crate::value::{self, Fields, Value};
 
-/// The delivery of one message.
+/// Returns the delivery of a message.
 pub(super) fn delivery<'a>(
     raw: &'a [u8],
     queue: Arn,
     unwrap: &impl Fn(&Arn) -> Unwrap,
     budget: &mut Budget,
 ) -> Delivery<'a> {
-    let (mut members, broken) = match object(raw) {
+    let (mut members, unreadable) = match object(raw) {
         Ok(members) => (members, None),
         Err(reject) => (salvage(raw, Some("attributes")), Some(reject)),
     };
     let attributes = take_object(&mut members, "attributes").unwrap_or_default();
-    let (born, moved) = birthplace(&attributes, &queue);
-    let (source, lost) = match born {
-        Ok(born) => (born, None),
+    let (source, moved) = source_queue(&attributes, &queue);
+    let (source, unknown_source) = match source {
+        Ok(source) => (source, None),
         Err(reject) => (queue.clone(), Some(reject)),
     };
     let group = text(&attributes, "MessageGroupId");
     let origin = identify(&members, &attributes, &source, moved, group.as_ref());
     let receipt = origin.id.clone().and_then(Receipt::new);
-    let content = match broken.or(lost) {
+    let content = match unreadable.or(unknown_source) {
         Some(reject) => Ok(vec![part(raw, None, &origin, Err(reject))]),
         None => parts(raw, members, &origin, unwrap(&source), budget),
     };
     Delivery {
         receipt,
-        // What Lambda wants to hear depends on the queue that delivered.
+        // The answer depends on the queue that delivered the message.
         group: group.filter(|_| queue.is_fifo()),
         source,
-        content: content.map_or(Content::Deferred, Content::Parts),
+        content: content.map_or_else(|Deferral| Content::Deferred, Content::Parts),
     }
 }
-
-/// The message must wait for a smaller batch.
-struct Later;
 
 fn part<'a>(
     raw: &'a [u8],
@@ -66,34 +63,34 @@ fn part<'a>(
     record: Result<Record, Reject>,
 ) -> Part<'a> {
     let origin = match &piece {
-        Some(piece) => origin_of(&piece.sub, origin),
+        Some(piece) => piece_origin(&piece.sub, origin),
         None => origin.clone(),
     };
     Part { raw: Raw { record: raw, piece }, origin, record }
 }
 
-/// The records of a message.
+/// Returns the parts of a message.
 fn parts<'a>(
     raw: &'a [u8],
     members: Object<'_>,
     origin: &Origin,
     unwrap: Unwrap,
     budget: &mut Budget,
-) -> Result<Vec<Part<'a>>, Later> {
-    let alone = |record| Ok(vec![part(raw, None, origin, record)]);
-    let most = wrappers(&members);
+) -> Result<Vec<Part<'a>>, Deferral> {
+    let single = |record| Ok(vec![part(raw, None, origin, record)]);
+    let max_wrappers = max_wrappers(&members);
     let (body, mut attributes) = match body(members, origin) {
         Ok(body) => body,
-        Err(reject) => return alone(Err(reject)),
+        Err(reject) => return single(Err(reject)),
     };
-    let opened = match envelope::open(body, unwrap, most, budget) {
-        Ok(opened) => opened,
-        Err(Packed::Later) => return Err(Later),
-        Err(Packed::Bad(reject)) => return alone(Err(reject)),
+    let unwrapped = match envelope::open(body, unwrap, max_wrappers, budget) {
+        Ok(unwrapped) => unwrapped,
+        Err(UnpackError::Deferred) => return Err(Deferral),
+        Err(UnpackError::Rejected(reject)) => return single(Err(reject)),
     };
-    attributes.retain(|(name, _)| value::get(&opened.attributes, name).is_none());
-    attributes.extend(opened.attributes);
-    let (attributes, envelope) = (Arc::new(attributes), opened.envelope.map(Arc::new));
+    attributes.retain(|(name, _)| value::get(&unwrapped.attributes, name).is_none());
+    attributes.extend(unwrapped.attributes);
+    let (attributes, envelope) = (Arc::new(attributes), unwrapped.envelope.map(Arc::new));
     let record = |fields: Fields| Record {
         key: origin.shard.clone(),
         op: Op::Event,
@@ -102,75 +99,77 @@ fn parts<'a>(
         attributes: Some(Arc::clone(&attributes)),
         envelope: envelope.clone(),
     };
-    let wrappers: Arc<[Bytes]> = opened.wrappers.into();
+    let wrappers: Arc<[Bytes]> = unwrapped.wrappers.into();
     let several = |texts: Vec<Bytes>| {
-        let each = texts.into_iter().enumerate().map(|(at, text)| {
+        let each = texts.into_iter().enumerate().map(|(index, text)| {
             let fields = pieces::object(&text).map(|it| record(value::fields(it)));
             let wrappers = Arc::clone(&wrappers);
-            let piece = Piece { sub: format!(":{at}"), text, key: None, wrappers };
+            let piece = Piece { sub: format!(":{index}"), text, key: None, wrappers };
             part(raw, Some(piece), origin, fields)
         });
         Ok(each.collect())
     };
-    match opened.payload {
+    match unwrapped.payload {
         envelope::Payload::Nothing => Ok(Vec::new()),
-        envelope::Payload::Fields(fields) => alone(Ok(record(fields))),
+        envelope::Payload::Fields(fields) => single(Ok(record(fields))),
         envelope::Payload::Records(texts) => several(texts),
         envelope::Payload::Text(text) => match pieces::read(&text, "the body", budget) {
-            Ok(pieces::Payload::One(members)) => alone(Ok(record(value::fields(members)))),
-            Ok(pieces::Payload::Several(texts)) => several(texts),
-            Err(Packed::Later) => Err(Later),
-            Err(Packed::Bad(reject)) => alone(Err(reject)),
+            Ok(Document::Object(members)) => single(Ok(record(value::fields(members)))),
+            Ok(Document::Pieces(texts)) => several(texts),
+            Err(UnpackError::Deferred) => Err(Deferral),
+            Err(UnpackError::Rejected(reject)) => single(Err(reject)),
         },
     }
 }
 
-/// How many notifications around it are opened at most: all, but of a record that
-/// [`Carrier`](crate::source::Carrier) wrote only those that it was in, because what looks like one
-/// in a list of records is a record.
-fn wrappers(members: &Object<'_>) -> usize {
-    let most = text_or_number(members, WRAPPERS).and_then(|it| it.parse().ok());
-    most.unwrap_or(usize::MAX)
+/// Returns the largest number of notifications to open around a message: all, but for a record that
+/// [`Carrier`](crate::source::Carrier) wrote only those that it was in. A piece that looks like a
+/// notification is a record.
+fn max_wrappers(members: &Object<'_>) -> usize {
+    let number = text_or_number(members, WRAPPERS).and_then(|it| it.parse().ok());
+    number.unwrap_or(usize::MAX)
 }
 
-/// The queue that a message was sent to first, and whether it has come through a DLQ since.
-fn birthplace(attributes: &Object<'_>, queue: &Arn) -> (Result<Arn, Reject>, bool) {
+/// Returns the queue that a message was first sent to, and whether it came through a DLQ since.
+fn source_queue(attributes: &Object<'_>, queue: &Arn) -> (Result<Arn, Reject>, bool) {
     match get(attributes, "DeadLetterQueueSourceArn") {
         None | Some(Json::Null) => (Ok(queue.clone()), false),
         Some(Json::String(it)) => {
-            let born = it.parse::<Arn>().ok().filter(|it| Kind::of(it) == Some(Kind::Sqs));
-            (born.ok_or_else(|| malformed("its DeadLetterQueueSourceArn is no queue's ARN")), true)
+            let source = it.parse::<Arn>().ok().filter(|it| Kind::of(it) == Some(Kind::Sqs));
+            let not_a_queue =
+                || malformed("its DeadLetterQueueSourceArn is not the ARN of a queue");
+            (source.ok_or_else(not_a_queue), true)
         }
-        Some(_) => (Err(malformed("its DeadLetterQueueSourceArn is no text")), true),
+        Some(_) => (Err(malformed("its DeadLetterQueueSourceArn is not a string")), true),
     }
 }
 
 fn identify(
     members: &Object<'_>,
     attributes: &Object<'_>,
-    born: &Arn,
+    source: &Arn,
     moved: bool,
     group: Option<&String>,
 ) -> Origin {
     let sent = text_or_number(attributes, "SentTimestamp");
-    let position = if born.is_fifo() {
+    let position = if source.is_fifo() {
         sequence(attributes, "SequenceNumber")
     } else {
-        // Without a time sent there is still one position, the same in every delivery.
+        // A message without SentTimestamp has position 0, the same in every delivery.
         Some(sequence(attributes, "SentTimestamp").unwrap_or_default())
     };
     let sent = sent.and_then(|it| Number::parse(it).ok());
     Origin {
         id: text(members, "messageId"),
-        source: born.as_str().to_owned(),
-        shard: group.filter(|_| born.is_fifo()).cloned(),
+        source: source.as_str().to_owned(),
+        shard: group.filter(|_| source.is_fifo()).cloned(),
         position: position.as_deref().map(padded),
         arrived_at: sent.and_then(|it| Timestamp::from_number(&it, TimeUnit::Millis)),
         moved,
     }
 }
 
-/// The body of a message that says who it is, and its attributes.
+/// Returns the body and the message attributes of a message if it can be identified.
 fn body(mut members: Object<'_>, origin: &Origin) -> Result<(Bytes, Fields), Reject> {
     if origin.id.is_none() {
         return Err(malformed("it has no messageId"));
@@ -181,7 +180,7 @@ fn body(mut members: Object<'_>, origin: &Origin) -> Result<(Bytes, Fields), Rej
     let attributes = match take(&mut members, "messageAttributes") {
         None => Fields::new(),
         Some(Json::Object(attributes)) => message_attributes(&attributes),
-        Some(_) => return Err(malformed("its messageAttributes is no object")),
+        Some(_) => return Err(malformed("its messageAttributes is not an object")),
     };
     match take(&mut members, "body") {
         Some(Json::String(body)) => Ok((body.into_owned().into(), attributes)),
@@ -189,9 +188,9 @@ fn body(mut members: Object<'_>, origin: &Origin) -> Result<(Bytes, Fields), Rej
     }
 }
 
-/// Message attributes by name. A type may have a label after a dot (`Number.float`). An attribute
-/// without a value of its type is left out: attributes are no columns, and a route that asks for
-/// this one does not match.
+/// Returns the message attributes by name. A type may have a label after a dot (`Number.float`). An
+/// attribute whose value does not have its type is left out: attributes are not columns, and a route
+/// that asks for this one does not match.
 fn message_attributes(attributes: &Object<'_>) -> Fields {
     let each = attributes.iter().filter_map(|(name, attribute)| {
         let Json::Object(attribute) = attribute else { return None };

@@ -1,4 +1,4 @@
-//! The fixtures' own events, damaged: whatever one record says, it costs only itself.
+//! Damaged events of the fixtures: a bad record costs only itself.
 
 use std::path::Path;
 use std::sync::LazyLock;
@@ -7,10 +7,10 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 use serde_json::value::RawValue;
 
-use super::{One, flat, read};
+use super::{FlatDelivery, flat, read};
 use crate::source::EventError;
 
-/// Every event of the cases that has records and can be taken apart.
+/// Every event of the cases that has records and can be split.
 static EVENTS: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures");
     let folders = |path: &Path| -> Vec<_> {
@@ -29,7 +29,7 @@ static EVENTS: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
     events.filter(|it| read(it).is_ok_and(|it| !it.deliveries.is_empty())).collect()
 });
 
-/// The same as serde_json reads them, which can't read all.
+/// Those that serde_json can read, as it reads them.
 static TREES: LazyLock<Vec<serde_json::Value>> =
     LazyLock::new(|| EVENTS.iter().filter_map(|it| serde_json::from_slice(it).ok()).collect());
 
@@ -39,13 +39,14 @@ fn the_fixtures_are_found() {
     assert!(TREES.len() > 80, "only {} events that serde_json reads", TREES.len());
 }
 
-/// Another reader's opinion of where the records lie.
+/// The records of an event as another reader splits it.
 #[derive(serde::Deserialize)]
-struct Split<'a> {
+struct SplitEvent<'a> {
     #[serde(rename = "Records", borrow)]
     records: Vec<&'a RawValue>,
 }
 
+/// Damage to the bytes of an event.
 #[derive(Debug, Clone)]
 enum Blow {
     Replace(u8),
@@ -56,8 +57,8 @@ enum Blow {
 }
 
 fn blow() -> impl Strategy<Value = (Index, Blow)> {
-    let telling = prop::sample::select(br#""\{}[],:0e-. nu"#.to_vec());
-    let byte = prop_oneof![3 => telling, 1 => any::<u8>()];
+    let special = prop::sample::select(br#""\{}[],:0e-. nu"#.to_vec());
+    let byte = prop_oneof![3 => special, 1 => any::<u8>()];
     let blow = prop_oneof![
         byte.clone().prop_map(Blow::Replace),
         byte.prop_map(Blow::Insert),
@@ -81,7 +82,7 @@ fn strike(event: &mut Vec<u8>, at: Index, blow: &Blow) {
     }
 }
 
-/// What a record may hold instead of anything.
+/// Values that may replace any value of a record.
 const HOSTILE: [&str; 14] = [
     "null",
     "true",
@@ -102,12 +103,13 @@ const HOSTILE: [&str; 14] = [
 const VALUE: &str = "@value@";
 const NAME: &str = "@name@";
 
+/// Damage to the JSON of a record.
 #[derive(Debug, Clone)]
 enum Harm {
     Remove,
     Hostile(&'static str),
     Nest(usize),
-    /// A key that is there already once more.
+    /// The same key twice.
     Twice,
     /// A key that can't be read.
     BadKey,
@@ -123,16 +125,16 @@ fn harm() -> impl Strategy<Value = Harm> {
     ]
 }
 
-struct Harmed {
-    /// The names on the way to what was harmed.
+struct HarmedEvent {
+    /// The names on the way to the harmed value.
     names: Vec<String>,
-    /// A key was added there; else the value itself was replaced.
+    /// True if a key was added there, false if the value itself was replaced.
     added: bool,
     event: String,
 }
 
 /// Harms the value that `path` leads to.
-fn harmed(tree: &serde_json::Value, record: usize, path: &[Index], harm: &Harm) -> Harmed {
+fn inflict(tree: &serde_json::Value, record: usize, path: &[Index], harm: &Harm) -> HarmedEvent {
     let mut tree = tree.clone();
     let mut pointer = format!("/Records/{record}");
     let mut names = Vec::new();
@@ -174,11 +176,11 @@ fn harmed(tree: &serde_json::Value, record: usize, path: &[Index], harm: &Harm) 
     }
     let text = serde_json::to_string(&tree).unwrap();
     let event = text.replace(&format!("\"{VALUE}\""), &value);
-    Harmed { names, added, event: event.replace(&format!("\"{NAME}\""), &name) }
+    HarmedEvent { names, added, event: event.replace(&format!("\"{NAME}\""), &name) }
 }
 
-/// Whether a record with this harm is still known by all its numbers and names.
-fn is_still_known(harmed: &Harmed, harm: &Harm) -> bool {
+/// Returns true if a record with this harm still has its whole identity.
+fn is_still_identified(harmed: &HarmedEvent, harm: &Harm) -> bool {
     let names: Vec<&str> = harmed.names.iter().map(String::as_str).collect();
     let payload = matches!(
         names.as_slice(),
@@ -189,7 +191,7 @@ fn is_still_known(harmed: &Harmed, harm: &Harm) -> bool {
     payload || harmed.added && matches!(harm, Harm::BadKey)
 }
 
-fn same_identity(left: &One<'_>, right: &One<'_>) -> bool {
+fn same_identity(left: &FlatDelivery<'_>, right: &FlatDelivery<'_>) -> bool {
     left.receipt == right.receipt
         && left.group == right.group
         && left.source == right.source
@@ -209,7 +211,7 @@ proptest! {
             strike(&mut event, *at, blow);
         }
         let ours = read(&event);
-        let Ok(theirs) = serde_json::from_slice::<Split<'_>>(&event) else { return Ok(()) };
+        let Ok(theirs) = serde_json::from_slice::<SplitEvent<'_>>(&event) else { return Ok(()) };
         match ours {
             Ok(ours) => {
                 let ours = flat(ours);
@@ -218,7 +220,7 @@ proptest! {
                     theirs.records.iter().map(|it| it.get().as_bytes()).collect();
                 prop_assert_eq!(ours, theirs);
             }
-            // A damaged eventSource may be a stranger's, and the only record's ARN may be gone.
+            // A damaged eventSource may be a foreign one, and the only record's ARN may be gone.
             Err(EventError::Source(_)) => {}
             Err(error @ EventError::NotAnEvent(_)) => prop_assert!(false, "{}", error),
         }
@@ -235,13 +237,13 @@ proptest! {
         let record = record.index(tree["Records"].as_array().unwrap().len());
         let whole = serde_json::to_string(tree).unwrap();
         let before = flat(read(whole.as_bytes()).unwrap());
-        let harmed = harmed(tree, record, &path, &harm);
+        let harmed = inflict(tree, record, &path, &harm);
         let (names, text) = (&harmed.names, &harmed.event);
         let after = match read(text.as_bytes()) {
             Ok(after) => flat(after),
             Err(error) => {
-                // Only who sends the record may fail the event: a name of a stranger, or no name
-                // at all and no other record that has one.
+                // Only the record's source may fail the event: a foreign eventSource, or no source
+                // and no other record that names one.
                 let sender = names.is_empty() && !harmed.added
                     || names.first().is_some_and(|it| it.starts_with("eventSource"));
                 let named = matches!(harm, Harm::Hostile(it) if it.starts_with('"') && it.len() > 2)
@@ -260,7 +262,7 @@ proptest! {
             if at != record {
                 prop_assert!(same_identity(before, after), "record {}: {}", at, text);
                 prop_assert_eq!((&before.raw, &before.record), (&after.raw, &after.record));
-            } else if is_still_known(&harmed, &harm) && before.whole && after.whole {
+            } else if is_still_identified(&harmed, &harm) && before.is_whole && after.is_whole {
                 prop_assert!(same_identity(before, after), "{:?}: {}", after.origin, text);
             }
         }

@@ -17,12 +17,12 @@ mod wrapped;
 const STREAM: &str =
     "arn:aws:dynamodb:eu-west-1:123456789012:table/app/stream/2026-01-01T00:00:00.000";
 
-/// A delivery and the first of its parts.
+/// A delivery with the first of its parts.
 #[derive(Debug)]
-struct One<'a> {
+struct FlatDelivery<'a> {
     raw: &'a [u8],
-    /// Whether it is no piece of the delivered record, and no change that came in one.
-    whole: bool,
+    /// True for a whole delivered record, false for a piece or a change that came through Kinesis.
+    is_whole: bool,
     receipt: Option<Receipt>,
     group: Option<String>,
     source: Arn,
@@ -32,39 +32,39 @@ struct One<'a> {
 
 /// An event of which every record is decoded.
 #[derive(Debug)]
-struct Decoded<'a> {
+struct DecodedEvent<'a> {
     redelivery: Redelivery,
     window_state: Option<&'a [u8]>,
     deliveries: Vec<Delivery<'a>>,
 }
 
-fn read(event: &[u8]) -> Result<Decoded<'_>, EventError> {
+fn read(event: &[u8]) -> Result<DecodedEvent<'_>, EventError> {
     read_with(event, Unwrap::None)
 }
 
-fn read_with(event: &[u8], unwrap: Unwrap) -> Result<Decoded<'_>, EventError> {
+fn read_with(event: &[u8], unwrap: Unwrap) -> Result<DecodedEvent<'_>, EventError> {
     let event = Event::read(event)?;
     let all: Vec<usize> = (0..event.len()).collect();
-    Ok(Decoded {
+    Ok(DecodedEvent {
         redelivery: event.redelivery(),
         window_state: event.window_state(),
         deliveries: event.decode(&all, |_| unwrap),
     })
 }
 
-/// The first part of each delivery.
-fn flat(event: Decoded<'_>) -> Vec<One<'_>> {
+/// Returns each delivery with the first of its parts.
+fn flat(event: DecodedEvent<'_>) -> Vec<FlatDelivery<'_>> {
     let each = event.deliveries.into_iter().map(|it| {
         let Delivery { receipt, group, source, content } = it;
         let Content::Parts(parts) = content else { panic!("deferred") };
         let Part { raw, origin, record } = parts.into_iter().next().unwrap();
-        let whole = raw.piece.is_none() && origin.shard.as_deref() != Some("kinesis");
-        One { raw: raw.record, whole, receipt, group, source, origin, record }
+        let is_whole = raw.piece.is_none() && origin.shard.as_deref() != Some("kinesis");
+        FlatDelivery { raw: raw.record, is_whole, receipt, group, source, origin, record }
     });
     each.collect()
 }
 
-fn one(event: &str) -> One<'_> {
+fn one(event: &str) -> FlatDelivery<'_> {
     let mut deliveries = flat(read(event.as_bytes()).unwrap());
     assert_eq!(deliveries.len(), 1);
     deliveries.remove(0)
@@ -151,21 +151,21 @@ fn a_wrong_attribute_value_rejects_the_record() {
 fn an_absent_image_is_not_an_empty_one() {
     let images = |body: &str| match one(&change(body)).record.unwrap().payload {
         Payload::Change { new, old, .. } => (new, old),
-        Payload::Event(_) => panic!("no change"),
+        Payload::Event(_) => panic!("an event"),
     };
     assert_eq!(images(r#""NewImage":{},"OldImage":null"#), (Some(vec![]), None));
     assert_eq!(images(r#""SizeBytes":1"#), (None, None));
 }
 
 #[test]
-fn replication_attributes_are_no_columns() {
+fn replication_attributes_are_left_out() {
     let event = change(r#""NewImage":{"a":{"S":"x"},"aws:rep:updatetime":{"N":"1.5"}}"#);
     let row = one(&event).record.unwrap().into_row();
     assert_eq!(row, [("a".to_owned(), Value::Text("x".to_owned()))]);
 }
 
 #[test]
-fn deletes_by_time_to_live_are_told_in_both_spellings() {
+fn deletes_by_time_to_live_are_recognised_in_both_spellings() {
     let delete = |identity: &str| {
         let event = change(r#""OldImage":{"a":{"S":"x"}}"#)
             .replace("MODIFY", "REMOVE")
@@ -184,7 +184,7 @@ fn deletes_by_time_to_live_are_told_in_both_spellings() {
 }
 
 #[test]
-fn a_record_that_can_not_be_read_is_still_known_by_its_numbers() {
+fn an_unreadable_record_is_still_identified_by_its_numbers() {
     let event = change(r#""NewImage":{"a":{"S":"x"},"a":{"S":"y"}}"#);
     let delivery = one(&event);
     assert_eq!(delivery.record.unwrap_err().reason, "malformed_record");
@@ -195,10 +195,10 @@ fn a_record_that_can_not_be_read_is_still_known_by_its_numbers() {
 }
 
 #[test]
-fn events_of_nobody_fail_as_a_whole() {
-    let no_event =
+fn events_that_are_not_served_fail_as_a_whole() {
+    let not_events =
         ["", "[]", "1", r#"{"key1":"value1"}"#, r#"{"Records":null}"#, r#"{"Records":{}}"#];
-    for event in no_event {
+    for event in not_events {
         let error = read(event.as_bytes()).unwrap_err();
         assert!(matches!(error, EventError::NotAnEvent(_)), "{event}: {error}");
     }
@@ -210,14 +210,14 @@ fn events_of_nobody_fail_as_a_whole() {
         let error = read(event.as_bytes()).unwrap_err().to_string();
         assert!(error.contains(" twice"), "{event}: {error}");
     }
-    let strangers = [
+    let foreign = [
         r#"{"Records":[{"eventSource":"aws:s3","s3":{}}]}"#,
         r#"{"Records":[{}]}"#,
         r#"{"Records":[{"eventSource":""}]}"#,
         r#"{"Records":[{"eventSource":"aws:sqs","eventSourceARN":"nonsense"}]}"#,
         r#"{"Records":[{"eventSource":"card 4929"}]}"#,
     ];
-    for event in strangers {
+    for event in foreign {
         let error = read(event.as_bytes()).unwrap_err();
         assert!(matches!(error, EventError::Source(_)), "{event}: {error}");
         assert!(!error.to_string().contains("4929"), "it could be payload: {error}");
@@ -226,7 +226,7 @@ fn events_of_nobody_fail_as_a_whole() {
 }
 
 #[test]
-fn the_state_of_a_window_is_kept_as_it_came() {
+fn the_state_of_a_window_is_kept_unchanged() {
     let state = |event: &str| read(event.as_bytes()).unwrap().window_state.map(<[u8]>::to_vec);
     let event = r#"{"Records":[],"window":{"start":"x"},"state":{"n": 1.0}}"#;
     assert_eq!(state(event).as_deref(), Some(&br#"{"n": 1.0}"#[..]));
@@ -246,7 +246,7 @@ fn kinesis(id: &str, members: &str) -> String {
 }
 
 #[test]
-fn a_kinesis_record_says_where_it_stands() {
+fn a_kinesis_record_has_its_identity_and_its_position() {
     let event = kinesis(
         r#""shardId-000000000003:42""#,
         r#""sequenceNumber":"42","partitionKey":"k","approximateArrivalTimestamp":1545084650.98,
@@ -265,9 +265,9 @@ fn a_kinesis_record_says_where_it_stands() {
     assert_eq!(record.payload, Payload::Event(vec![("a".to_owned(), number("1"))]));
 }
 
-/// AWS says the unit; where it does not, the size tells.
+/// If the record does not name the unit, the number's size decides.
 #[test]
-fn the_time_of_a_change_through_kinesis_has_the_unit_that_it_says() {
+fn the_time_of_a_change_through_kinesis_has_the_unit_that_the_record_names() {
     let arrived = |time: &str| {
         let change = format!(
             r#"{{"eventID":"c","eventSource":"aws:dynamodb","eventName":"INSERT","tableName":"t",
@@ -323,7 +323,7 @@ fn each_wrong_kinesis_record_has_its_reason() {
 }
 
 #[test]
-fn a_message_stands_where_its_queue_counts() {
+fn a_message_has_the_position_that_its_queue_gives() {
     let event = |queue: &str, attributes: &str| {
         format!(
             r#"{{"Records":[{{"messageId":"m","body":"{{}}","eventSource":"aws:sqs","attributes":{attributes},
@@ -353,7 +353,7 @@ fn a_message_stands_where_its_queue_counts() {
 }
 
 #[test]
-fn a_dlq_delivers_what_was_born_elsewhere() {
+fn a_message_from_a_dlq_has_its_first_queue_as_source() {
     let event = r#"{"Records":[{"messageId":"m","body":"{}","eventSource":"aws:sqs",
         "eventSourceARN":"arn:aws:sqs:eu-west-1:1:q-dlq.fifo","attributes":{
         "SentTimestamp":"1700000000123","MessageGroupId":"g","SequenceNumber":"18",
@@ -377,13 +377,13 @@ proptest::proptest! {
             r#"{{"messageId":"m{n}","body":"{{\"n\":{n}}}","eventSource":"aws:sqs","eventSourceARN":"arn:aws:sqs:eu-west-1:1:q","attributes":{{"SentTimestamp":"1700000000123"}}}}"#
         );
         let mut middle = good(1).into_bytes();
-        let place = at.min(middle.len() - 2).max(1);
-        // Whatever could end the record early would not be damage to one record.
+        let index = at.min(middle.len() - 2).max(1);
+        // A byte that could end the record early would damage its neighbours.
         proptest::prop_assume!(!matches!(byte, b'"' | b'\\' | b'{' | b'}' | b'[' | b']'));
-        proptest::prop_assume!(!matches!(middle[place], b'"' | b'\\' | b'{' | b'}'));
-        middle[place] = byte;
+        proptest::prop_assume!(!matches!(middle[index], b'"' | b'\\' | b'{' | b'}'));
+        middle[index] = byte;
         let event = [br#"{"Records":["#, good(0).as_bytes(), b",", &middle, b",", good(2).as_bytes(), b"]}"].concat();
-        // The one exception: its eventSource may have become a stranger's.
+        // The one exception: its eventSource may have become a foreign one.
         if let Ok(event) = read(&event) {
             let deliveries = flat(event);
             proptest::prop_assert_eq!(deliveries.len(), 3);

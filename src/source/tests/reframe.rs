@@ -1,10 +1,10 @@
-//! What quarantine keeps of a part is the same record to whoever reads it again.
+//! A part that quarantine keeps is the same record when it is read again.
 
 use std::path::Path;
 
 use super::*;
 
-/// Events of the fixtures, and some that pack what is hard to pack.
+/// Returns the events of the fixtures, and some whose pieces are hard to reframe.
 fn events() -> Vec<(String, Vec<u8>)> {
     let mut events = Vec::new();
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures");
@@ -32,7 +32,7 @@ fn events() -> Vec<(String, Vec<u8>)> {
         "[\"text\",null,1,[]]",
         "{\"a\":1}\n[{\"b\":2},{\"c\":3}]\n\"x\"",
         "[{\"a\":1},{\"a\":1,\"a\":2}]",
-        "{\"a\":1}\nno json\n{\"b\":2}",
+        "{\"a\":1}\nnot json\n{\"b\":2}",
     ] {
         let text = serde_json::Value::from(body);
         let sqs = format!(
@@ -49,7 +49,7 @@ fn events() -> Vec<(String, Vec<u8>)> {
 }
 
 #[test]
-fn a_part_that_is_written_alone_is_read_as_the_same_record() {
+fn a_reframed_part_is_read_as_the_same_record() {
     let mut pieces = 0;
     for (name, event) in events() {
         for unwrap in [Unwrap::None, Unwrap::Sns, Unwrap::EventBridge, Unwrap::Auto] {
@@ -59,14 +59,14 @@ fn a_part_that_is_written_alone_is_read_as_the_same_record() {
                 for part in parts.into_iter().filter(|it| it.raw.piece.is_some()) {
                     let piece = part.raw.piece.as_ref().unwrap();
                     let carrier = Carrier::of(&part.raw);
-                    let text = String::from_utf8(carrier.alone(piece)).unwrap();
+                    let text = String::from_utf8(carrier.reframe(piece)).unwrap();
                     let about = carrier.weight(piece);
                     assert!(about <= text.len() && text.len() < 3 * about + 200, "{about} {text}");
                     let again = format!(r#"{{"Records":[{text}]}}"#);
                     let again = read_with(again.as_bytes(), unwrap).unwrap();
                     let Content::Parts(again) = &again.deliveries[0].content else { panic!() };
                     let what = format!("{name}, {unwrap:?}: {text}");
-                    // A list in a list is no record; its items may be.
+                    // A list in a list is not a record; its items may be.
                     if part.raw.piece.is_some_and(|it| it.text.starts_with(b"[")) {
                         assert!(part.record.is_err(), "{what}");
                         let id = part.origin.id.unwrap();

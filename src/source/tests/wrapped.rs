@@ -1,16 +1,16 @@
-//! What is wrapped, and what only looks like it: a record that is taken for a wrapper is lost.
+//! Envelopes, and records that only look like them: a record that is taken for an envelope is lost.
 
 use bytes::Bytes;
 use md5::{Digest as _, Md5};
 use serde_json::json;
 
-use super::{One, flat, kinesis, number, one, read_with};
+use super::{FlatDelivery, flat, kinesis, number, one, read_with};
 use crate::record::{Payload, Record};
 use crate::source::{Unwrap, kpl};
 use crate::value::{Value, get};
 
-/// The only record of a message with this body; `None` where there is none.
-fn message(unwrap: Unwrap, body: &serde_json::Value) -> Option<One<'static>> {
+/// Returns the only record of a message with this body; `None` if there is none.
+fn message(unwrap: Unwrap, body: &serde_json::Value) -> Option<FlatDelivery<'static>> {
     let event = json!({"Records": [{
         "messageId": "m", "eventSource": "aws:sqs",
         "eventSourceARN": "arn:aws:sqs:eu-west-1:1:q", "body": body.to_string(),
@@ -35,7 +35,7 @@ fn record(unwrap: Unwrap, body: &serde_json::Value) -> Record {
     message(unwrap, body).unwrap().record.unwrap()
 }
 
-/// The notification of a topic.
+/// Returns a notification of a topic.
 fn notification(ty: &str, members: &serde_json::Value) -> serde_json::Value {
     let mut all = json!({"Type": ty, "TopicArn": "arn:aws:sns:eu-west-1:1:t", "MessageId": "n",
                          "Timestamp": "2026-11-23T10:00:00Z"});
@@ -58,7 +58,7 @@ fn message_attributes_have_the_value_of_their_type() {
 }
 
 #[test]
-fn only_a_request_to_subscribe_that_can_be_opened_is_no_data() {
+fn only_a_subscription_request_with_a_url_is_not_data() {
     let asks = |members| notification("SubscriptionConfirmation", &members);
     let asked = message(Unwrap::Auto, &asks(json!({"SubscribeURL": "https://x"})));
     assert_eq!(asked.unwrap().record.unwrap_err().reason, "sns_control");
@@ -67,12 +67,12 @@ fn only_a_request_to_subscribe_that_can_be_opened_is_no_data() {
 }
 
 #[test]
-fn only_the_test_of_a_notification_of_s3_is_nothing() {
+fn only_the_test_message_of_an_s3_notification_has_no_data() {
     let test = json!({"Event": "s3:TestEvent", "Service": "Amazon S3"});
     assert!(message(Unwrap::Auto, &test).is_none());
     let in_sns = notification("Notification", &json!({"Message": test.to_string()}));
     assert!(message(Unwrap::Sns, &in_sns).is_none());
-    // Whoever said what the queue holds is believed.
+    // A route that names its queue's envelope is believed.
     assert_eq!(names(&record(Unwrap::Sns, &test)), ["Event", "Service"]);
     for data in [json!({"Service": "laundry"}), json!({"Event": "s3:TestEvent"})] {
         for unwrap in [Unwrap::Auto, Unwrap::Sns] {
@@ -82,7 +82,7 @@ fn only_the_test_of_a_notification_of_s3_is_nothing() {
 }
 
 #[test]
-fn only_what_has_all_of_an_event_of_eventbridge_is_one() {
+fn only_an_object_with_all_members_of_an_eventbridge_event_is_one() {
     let all = json!({"detail-type": "t", "source": "s", "detail": {"a": 1},
                      "about": {"b": 2}});
     assert_eq!(names(&record(Unwrap::Auto, &all)), ["a"]);
@@ -101,7 +101,7 @@ fn only_what_has_all_of_an_event_of_eventbridge_is_one() {
 }
 
 #[test]
-fn only_what_has_all_of_a_change_is_a_change_that_came_through_kinesis() {
+fn only_an_object_with_all_members_of_a_change_is_a_change_through_kinesis() {
     for (data, expected) in [
         (json!({"eventSource": "aws:dynamodb", "n": 1}), ["eventSource", "n"]),
         (json!({"eventSource": "aws:dynamodb", "dynamodb": 1}), ["dynamodb", "eventSource"]),
@@ -116,12 +116,12 @@ fn only_what_has_all_of_a_change_is_a_change_that_came_through_kinesis() {
     }
 }
 
-/// A protobuf field: its number with its wire type, and what follows.
+/// Returns a protobuf field: its number with its wire type, and its content.
 fn field(tag: u8, content: &[u8]) -> Vec<u8> {
     [&[tag], content].concat()
 }
 
-/// The content of a field of bytes.
+/// Returns the content of a field of bytes.
 fn sized(content: &[u8]) -> Vec<u8> {
     let mut all = Vec::new();
     let mut left = content.len();
@@ -140,7 +140,7 @@ fn aggregate(message: &[u8]) -> Bytes {
 }
 
 #[test]
-fn an_aggregate_is_read_whatever_else_its_protobuf_holds() {
+fn an_aggregate_is_read_with_unknown_fields_in_its_protobuf() {
     let text = "x".repeat(20_000);
     let (key, data) = (field(0x0A, &sized(text.as_bytes())), field(0x1A, &sized(text.as_bytes())));
     // Tags, and fields of later versions: 8 bytes, 4 bytes, a number of several bytes.
@@ -148,17 +148,17 @@ fn an_aggregate_is_read_whatever_else_its_protobuf_holds() {
         [field(0x11, &[1; 8]), field(0x15, &[2; 4]), field(0x20, &[0xFF, 0xFF, 3])].concat();
     let record = [&later[..], &field(0x08, &[0]), &data].concat();
     let all = [&later[..], &key, &field(0x1A, &sized(&record))].concat();
-    let users = kpl::users(&aggregate(&all)).unwrap().unwrap();
-    let user = users.into_iter().next().unwrap().unwrap();
-    assert_eq!((user.key, user.data), (text.clone(), Bytes::from(text)));
+    let records = kpl::user_records(&aggregate(&all)).unwrap().unwrap();
+    let record = records.into_iter().next().unwrap().unwrap();
+    assert_eq!((record.key, record.data), (text.clone(), Bytes::from(text)));
 }
 
 #[test]
-fn a_number_that_is_too_large_for_an_aggregate_breaks_it() {
-    let of = |number: &[u8]| kpl::users(&aggregate(&field(0x20, number))).unwrap().is_ok();
-    let most = [0xFF; 9];
-    assert!(of(&[&most[..], &[1]].concat()), "2^64 - 1");
-    assert!(!of(&[&most[..], &[2]].concat()), "more than 64 bits");
-    assert!(!of(&[&most[..], &[0x81, 0]].concat()), "eleven bytes");
-    assert!(!of(&most), "no end");
+fn a_number_that_is_too_large_damages_an_aggregate() {
+    let of = |number: &[u8]| kpl::user_records(&aggregate(&field(0x20, number))).unwrap().is_ok();
+    let ones = [0xFF; 9];
+    assert!(of(&[&ones[..], &[1]].concat()), "2^64 - 1");
+    assert!(!of(&[&ones[..], &[2]].concat()), "more than 64 bits");
+    assert!(!of(&[&ones[..], &[0x81, 0]].concat()), "eleven bytes");
+    assert!(!of(&ones), "no end");
 }

@@ -47,7 +47,7 @@ fn read(event: &[u8], unwrap: Unwrap) -> Delivery<'_> {
 /// Checks that quarantine keeps a record whole, under its own id.
 fn again(carrier: &Carrier, part: &Part<'_>, unwrap: Unwrap) {
     let Some(piece) = &part.raw.piece else { return };
-    let event = [b"{\"Records\":[", &carrier.alone(piece)[..], b"]}"].concat();
+    let event = [b"{\"Records\":[", &carrier.reframe(piece)[..], b"]}"].concat();
     let delivery = read(&event, unwrap);
     let Content::Parts(found) = &delivery.content else { panic!("alone, it is deferred") };
     match &part.record {
