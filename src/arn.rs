@@ -1,34 +1,35 @@
-//! Amazon resource names: parsed once, then trusted.
+//! Amazon Resource Names, which are parsed once and then trusted.
 
 use std::fmt;
 use std::str::FromStr;
 
 /// A parsed ARN: `arn:partition:service:region:account:resource`.
 ///
-/// The ARN of a Kinesis consumer (`…:stream/NAME/consumer/C:ts`) is that of its stream: whoever
-/// reads, the records are the stream's.
+/// The ARN of a Kinesis consumer (`…:stream/NAME/consumer/C:ts`) becomes that of its stream: the
+/// records are the same for every consumer.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Arn {
     text: String,
-    /// Where the service and the resource begin and end in `text`.
+    /// Byte offsets in `text` where the service begins and ends.
     service: (usize, usize),
+    /// Byte offset in `text` where the resource begins.
     resource: usize,
 }
 
-/// Not an ARN.
+/// The error for a text that is not an ARN.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not an ARN of the form arn:partition:service:region:account:resource")]
-pub struct NotAnArn;
+pub struct BadArn;
 
-/// Longest ARN that is believed; AWS's own limits are below it.
+/// The largest length of an ARN in bytes; AWS's own limits are below it.
 const MAX_BYTES: usize = 2_048;
 
 impl FromStr for Arn {
-    type Err = NotAnArn;
+    type Err = BadArn;
 
-    fn from_str(text: &str) -> Result<Self, NotAnArn> {
+    fn from_str(text: &str) -> Result<Self, BadArn> {
         if text.len() > MAX_BYTES || !text.bytes().all(|it| it.is_ascii_graphic()) {
-            return Err(NotAnArn);
+            return Err(BadArn);
         }
         let mut parts = text.splitn(6, ':');
         let (
@@ -40,10 +41,10 @@ impl FromStr for Arn {
             Some(resource),
         ) = (parts.next(), parts.next(), parts.next(), parts.next(), parts.next(), parts.next())
         else {
-            return Err(NotAnArn);
+            return Err(BadArn);
         };
         if partition.is_empty() || service.is_empty() || resource.is_empty() {
-            return Err(NotAnArn);
+            return Err(BadArn);
         }
         let from = "arn:".len() + partition.len() + 1;
         let to = from + service.len();
@@ -58,30 +59,30 @@ impl FromStr for Arn {
 }
 
 impl Arn {
-    /// The whole text. For a Kinesis EFO consumer ARN this is the stream's ARN.
+    /// Returns the whole text. For the ARN of a Kinesis consumer this is the stream's ARN.
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// `dynamodb`, `kinesis`, `sqs`, …
+    /// Returns the service: `dynamodb`, `kinesis`, `sqs`, …
     pub fn service(&self) -> &str {
         self.text.get(self.service.0..self.service.1).unwrap_or_default()
     }
 
-    /// What follows the account (`table/app/stream/2026-…`, `stream/clicks`, `invoices`).
+    /// Returns the part after the account: `table/app/stream/2026-…`, `stream/clicks`, `invoices`.
     pub fn resource(&self) -> &str {
         self.text.get(self.resource..).unwrap_or_default()
     }
 
-    /// For a DynamoDB stream ARN: the table's ARN and the stream label.
+    /// Returns the table's ARN and the stream label of a DynamoDB stream.
     pub fn table_and_label(&self) -> Option<(String, &str)> {
         let (table, label) = self.resource().split_once("/stream/")?;
         let prefix = self.text.get(..self.resource)?;
         Some((format!("{prefix}{table}"), label))
     }
 
-    /// Whether it names a FIFO queue, by the `.fifo` suffix. That a message has a group says
-    /// nothing: standard queues have groups too.
+    /// Returns true if it names a FIFO queue, by the `.fifo` suffix. A message group proves nothing:
+    /// messages of standard queues may have groups.
     pub fn is_fifo(&self) -> bool {
         self.service() == "sqs" && self.resource().ends_with(".fifo")
     }
@@ -126,14 +127,14 @@ mod tests {
     }
 
     #[test]
-    fn fifo_is_told_by_the_suffix_alone() {
+    fn only_the_suffix_makes_a_queue_fifo() {
         assert!(arn("arn:aws:sqs:eu-west-1:1:orders.fifo").is_fifo());
         assert!(!arn("arn:aws:sqs:eu-west-1:1:orders-fifo").is_fifo());
         assert!(!arn("arn:aws:kinesis:eu-west-1:1:stream/x.fifo").is_fifo());
     }
 
     #[test]
-    fn garbage_is_no_arn() {
+    fn other_texts_are_not_arns() {
         let long = format!("arn:aws:sqs:r:1:{}", "q".repeat(MAX_BYTES));
         for text in [
             "",
@@ -148,7 +149,7 @@ mod tests {
             "arn:aws:sqs:r:1:é",
             &long,
         ] {
-            assert_eq!(text.parse::<Arn>(), Err(NotAnArn), "{text:?}");
+            assert_eq!(text.parse::<Arn>(), Err(BadArn), "{text:?}");
         }
     }
 }

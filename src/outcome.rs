@@ -1,10 +1,10 @@
-//! What became of the records of an event.
+//! Outcomes of the records of an event.
 
 use std::fmt;
 
 use crate::record::Receipt;
 
-/// What became of a delivered record with all that it holds, from the best to the worst.
+/// The outcome of a delivered record and of all its parts, from the best to the worst.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Outcome {
     /// All of it is in tables.
@@ -15,13 +15,13 @@ pub enum Outcome {
     Quarantined,
     /// Some of it is not durable: Lambda redelivers it.
     Failed,
-    /// It is not decoded yet, because what came before it fills the memory of a pass. What is still
-    /// deferred when time is up is redelivered.
+    /// It is not decoded yet, because the records before it fill the memory of a pass. If it is still
+    /// deferred when time is up, Lambda redelivers it.
     Deferred,
 }
 
 impl Outcome {
-    /// Whether the record is handled: Lambda need not redeliver it.
+    /// Returns true if the record is handled: Lambda need not redeliver it.
     pub fn is_durable(self) -> bool {
         self < Outcome::Failed
     }
@@ -30,13 +30,13 @@ impl Outcome {
 /// A delivered record on its way to the answer.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RecordState {
-    /// How to report it; `None` if the record carries no usable identifier.
+    /// Its identifier; `None` if it has none that can be reported.
     pub receipt: Option<Receipt>,
     /// Its message group, for records of a FIFO queue.
     pub group: Option<String>,
-    /// The worst outcome of what it holds.
+    /// The worst outcome of its parts.
     pub outcome: Outcome,
-    /// Whether a part of it could not become a row, which `reject_limit` counts.
+    /// True if a part of it could not become a row; `reject_limit` counts these records.
     pub rejected: bool,
 }
 
@@ -50,7 +50,7 @@ impl fmt::Debug for RecordState {
 }
 
 impl RecordState {
-    /// A record of which nothing bad is known yet.
+    /// Makes the state of a record of which nothing bad is known yet.
     pub fn new(receipt: Option<Receipt>, group: Option<String>) -> Self {
         Self { receipt, group, outcome: Outcome::Landed, rejected: false }
     }

@@ -1,32 +1,32 @@
 //! Texts in which `*` stands for any run of characters, matched in linear time.
 
-/// A text in which `*` stands for any run of characters, also none. Everything else stands for
-/// itself; the whole text must match. Matching takes time linear in the text and never
-/// backtracks, because patterns meet texts that strangers wrote.
+/// A text in which `*` stands for any run of characters, even an empty one. Every other character
+/// stands for itself; the whole text must match. Matching takes time linear in the text and never
+/// backtracks, because the texts come from strangers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pattern {
     text: String,
 }
 
 impl Pattern {
-    /// Every text is a pattern.
+    /// Makes a pattern; every text is one.
     pub fn new(text: impl Into<String>) -> Self {
         Self { text: text.into() }
     }
 
-    /// The pattern as written.
+    /// Returns the pattern as written.
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// Whether the whole of `text` matches.
+    /// Returns true if the whole of `text` matches.
     pub fn matches(&self, text: &str) -> bool {
         let Some((head, rest)) = self.text.split_once('*') else { return self.text == text };
         let (middle, tail) = rest.rsplit_once('*').unwrap_or(("", rest));
         let Some(mut left) = text.strip_prefix(head).and_then(|it| it.strip_suffix(tail)) else {
             return false;
         };
-        // The leftmost place is as good as any: it leaves the most to the pieces that follow.
+        // The leftmost match is as good as any: it leaves the most to the pieces that follow.
         for piece in middle.split('*') {
             let Some((_, after)) = left.split_once(piece) else { return false };
             left = after;
@@ -34,17 +34,17 @@ impl Pattern {
         true
     }
 
-    /// Whether every text that `other` matches also matches here. Exact.
+    /// Returns true if every text that `other` matches also matches here. Exact.
     pub fn covers(&self, other: &Pattern) -> bool {
-        // A character that is not written here can only fall to a star of ours; what a star of
-        // theirs matches behaves like it.
+        // Only a star of ours can match a character that is not written here, so it stands for
+        // whatever a star of theirs matches.
         let Some(stranger) = ('\u{e000}'..='\u{f8ff}').find(|it| !self.text.contains(*it)) else {
             return self == other;
         };
         self.matches(&other.text.replace('*', stranger.encode_utf8(&mut [0; 4])))
     }
 
-    /// Whether some text matches both. Exact.
+    /// Returns true if some text matches both. Exact.
     pub fn may_overlap(&self, other: &Pattern) -> bool {
         let (Some((our_head, our_rest)), Some((their_head, their_rest))) =
             (self.text.split_once('*'), other.text.split_once('*'))
@@ -53,7 +53,7 @@ impl Pattern {
         };
         let our_tail = our_rest.rsplit('*').next().unwrap_or(our_rest);
         let their_tail = their_rest.rsplit('*').next().unwrap_or(their_rest);
-        // Both have a star, which takes in whatever the other asks for in between.
+        // Both have a star, which matches whatever the other has in between.
         (our_head.starts_with(their_head) || their_head.starts_with(our_head))
             && (our_tail.ends_with(their_tail) || their_tail.ends_with(our_tail))
     }
@@ -71,7 +71,7 @@ mod tests {
 
     use super::*;
 
-    /// The definition, written down: exponential, and right.
+    /// Matches by the definition, in exponential time.
     fn naive(pattern: &[u8], text: &[u8]) -> bool {
         match (pattern.split_first(), text.split_first()) {
             (None, None) => true,
@@ -129,7 +129,7 @@ mod tests {
 
         #[test]
         fn relations_agree_with_the_texts(ours in "[ab*]{0,5}", theirs in "[ab*]{0,5}") {
-            // `c` is written in neither, so the texts tell stars from letters.
+            // `c` is in neither pattern, so it only matches stars.
             let mut texts = vec![String::new()];
             for at in 0..3906_usize {
                 let longer: Vec<String> = match texts.get(at) {

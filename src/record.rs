@@ -1,4 +1,4 @@
-//! The nouns that travel from an event to its answer.
+//! The types that travel from an event to its answer.
 
 use std::sync::Arc;
 
@@ -8,63 +8,63 @@ use crate::arn::Arn;
 use crate::time::Timestamp;
 use crate::value::{self, Fields, Value};
 
-/// What Lambda must be told when a record is not durable: a stream's sequence number or an
-/// SQS message id. Never empty, because an empty identifier makes Lambda retry everything.
+/// The identifier by which a record is reported to Lambda: a stream's sequence number or an SQS
+/// message id. Never empty, because an empty identifier makes Lambda redeliver the whole batch.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Receipt(String);
 
 impl Receipt {
-    /// `None` for an empty text.
+    /// Makes a receipt; `None` for an empty text.
     pub fn new(text: impl Into<String>) -> Option<Self> {
         let text = text.into();
         (!text.is_empty()).then_some(Self(text))
     }
 
-    /// The identifier as Lambda delivered it.
+    /// Returns the identifier as Lambda delivered it.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// One record of an event: every record yields exactly one, decoded or not.
+/// A record of an event: every record yields exactly one delivery, decoded or not.
 #[derive(Debug)]
 pub struct Delivery<'a> {
-    /// How to report it; `None` when the record carries no usable identifier.
+    /// Its identifier; `None` if it has none that can be reported.
     pub receipt: Option<Receipt>,
-    /// Message group, for records of a FIFO queue.
+    /// Its message group, for records of a FIFO queue.
     pub group: Option<String>,
-    /// Where the record was born: messages of a DLQ carry the queue they came from. This ARN is
-    /// what routes match.
+    /// Its source, for messages of a DLQ the queue that they were first sent to. Routes match this
+    /// ARN.
     pub source: Arn,
-    /// What it holds.
+    /// Its content.
     pub content: Content<'a>,
 }
 
-/// What a delivered record holds.
+/// The content of a delivered record.
 #[derive(Debug)]
 pub enum Content<'a> {
-    /// Nearly always one part. Several where a producer packed several records into one (KPL
-    /// aggregates, arrays, JSON lines). None where it is known to carry no data (the test message
-    /// of an S3 notification).
+    /// Nearly always one part. Several if a producer packed several records into one (KPL
+    /// aggregates, arrays, JSON lines). None if it is known to have no data (the test message of an
+    /// S3 notification).
     Parts(Vec<Part<'a>>),
-    /// Not taken apart: what the event's records unpack to is more than one invocation should
-    /// hold. It is reported and comes again, in a smaller batch.
+    /// Not decoded: the records before it fill the memory of a pass. It is decoded in a later pass,
+    /// or redelivered.
     Deferred,
 }
 
-/// The bytes of a record; [`crate::source::Carrier`] makes one text of them.
+/// The bytes of a record; [`crate::source::Carrier`] makes a text of them.
 #[derive(Debug, Clone)]
 pub struct Raw<'a> {
     /// The whole record as Lambda delivered it, byte for byte.
     pub record: &'a [u8],
-    /// Which piece of it, where it packs several.
+    /// The piece of it, if it packs several.
     pub piece: Option<Piece>,
 }
 
 /// One of several records that a producer packed into one.
 #[derive(Debug, Clone)]
 pub struct Piece {
-    /// What its id has more than the whole record's: `:3`, `:3:0`.
+    /// The suffix that it adds to the whole record's id: `:3`, `:3:0`.
     pub sub: String,
     /// Its JSON text.
     pub text: Bytes,
@@ -74,21 +74,21 @@ pub struct Piece {
     pub wrappers: Arc<[Bytes]>,
 }
 
-/// One record in the sense of a table: what becomes one row, or is quarantined by itself.
+/// A record in the sense of a table: it becomes a row, or is quarantined by itself.
 #[derive(Debug)]
 pub struct Part<'a> {
     /// The bytes it came in.
     pub raw: Raw<'a>,
-    /// What is known of its identity even when it can't be decoded.
+    /// Its identity, as far as it is known even if it can't be decoded.
     pub origin: Origin,
     /// The decoded record, or why there is none.
     pub record: Result<Record, Reject>,
 }
 
-/// Identity and place of a record, for lineage columns and for quarantine.
+/// The identity and the position of a record, for lineage columns and for quarantine.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Origin {
-    /// `_lw_id`; `None` when the record has no identity.
+    /// `_lw_id`; `None` if the record has no identity.
     pub id: Option<String>,
     /// `_lw_source`: table ARN, stream ARN or queue ARN.
     pub source: String,
@@ -98,8 +98,8 @@ pub struct Origin {
     pub position: Option<String>,
     /// `_lw_arrived_at`
     pub arrived_at: Option<Timestamp>,
-    /// Whether it came through a DLQ. SQS gives a FIFO message a new time and number when it moves
-    /// it, so only its id says whether it has landed before.
+    /// True if it came through a DLQ. SQS gives a FIFO message a new time and number when it moves
+    /// it, so only its id tells whether it has landed before.
     pub moved: bool,
 }
 
@@ -113,18 +113,18 @@ pub struct Record {
     pub op: Op,
     /// `_lw_deleted_by`, for deletes.
     pub deleted_by: Option<DeletedBy>,
-    /// What it says.
+    /// Its payload.
     pub payload: Payload,
-    /// SQS message attributes, reachable as `attributes.NAME` by `when`; no columns. `None` for
-    /// other sources, where such a path is one of the record's own.
+    /// SQS message attributes, which `when` reaches as `attributes.NAME`; they are not columns. `None`
+    /// for other sources, where such a path leads into the record's own fields.
     pub attributes: Option<Arc<Fields>>,
-    /// What the record was wrapped in: fields of the SNS notification, the EventBridge event or the
-    /// change record it came in, reachable as `envelope.NAME`; no columns. `None` where it came
-    /// without, and such a path is one of the record's own.
+    /// The fields of the SNS notification, the EventBridge event or the change record that it came
+    /// in, which `when` reaches as `envelope.NAME`; they are not columns. `None` without an envelope:
+    /// then such a path leads into the record's own fields.
     pub envelope: Option<Arc<Fields>>,
 }
 
-/// What a record says.
+/// The payload of a record.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Payload {
     /// A Kinesis record or an SQS message.
@@ -157,7 +157,7 @@ pub enum Op {
 }
 
 impl Op {
-    /// The column's text.
+    /// Returns the column's text.
     pub fn as_str(self) -> &'static str {
         match self {
             Op::Event => "event",
@@ -174,12 +174,12 @@ impl Op {
 pub enum DeletedBy {
     /// DynamoDB's time to live.
     Ttl,
-    /// Anyone else.
+    /// Another principal.
     User,
 }
 
 impl DeletedBy {
-    /// The column's text.
+    /// Returns the column's text.
     pub fn as_str(self) -> &'static str {
         match self {
             DeletedBy::Ttl => "ttl",
@@ -188,52 +188,61 @@ impl DeletedBy {
     }
 }
 
-/// Why a record is no row. The detail never holds payload text.
+/// Why a record can't become a row. The detail never holds payload text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reject {
-    /// Reason code, stable, snake_case (`bad_base64`, `no_json`, `no_route`, …).
+    /// Its code, which is stable (`bad_base64`, `no_json`, `no_route`, …).
     pub reason: &'static str,
-    /// A sentence for people: what, where, never the value.
+    /// A sentence for the operator: the problem and its position, never the value.
     pub detail: String,
 }
 
 impl Reject {
-    /// A reject with its code and a sentence.
+    /// Makes a reject of its code and a sentence.
     pub fn new(reason: &'static str, detail: impl Into<String>) -> Self {
         Self { reason, detail: detail.into() }
     }
 }
 
 impl Record {
-    /// What `when` looks at: the new image, else the old one, else the keys.
-    pub fn seen(&self) -> &Fields {
-        match &self.payload {
+    /// Returns the value that a condition sees at a path: of the new image, else the old one, else the
+    /// keys; or of the metadata, if the path leads there.
+    pub fn find(&self, path: &[String]) -> Option<&Value> {
+        let fields = match &self.payload {
             Payload::Event(fields) => fields,
             Payload::Change { keys, new, old } => new.as_ref().or(old.as_ref()).unwrap_or(keys),
+        };
+        self.find_in(fields, path)
+    }
+
+    /// Returns the value at a path of `fields`, or of the metadata, if the path leads there.
+    pub fn find_in<'a>(&'a self, fields: &'a Fields, path: &[String]) -> Option<&'a Value> {
+        match self.metadata_at(path) {
+            Some((metadata, rest)) => value::find(rest, metadata),
+            None => value::find(path, fields),
         }
     }
 
-    /// The value at a path of [`Record::seen`], or below `attributes.` and `envelope.` of what came
-    /// with the record.
-    pub fn find(&self, path: &[String]) -> Option<&Value> {
-        let beside = path.split_first().and_then(|(first, rest)| {
-            let fields = match first.as_str() {
-                "attributes" => self.attributes.as_ref(),
-                "envelope" => self.envelope.as_ref(),
-                _ => None,
-            };
-            fields.filter(|_| !rest.is_empty()).map(|it| (rest, it))
-        });
-        match beside {
-            Some((rest, fields)) => value::find(rest, fields),
-            None => value::find(path, self.seen()),
-        }
+    /// Returns the metadata that a path leads into, and the rest of the path.
+    pub fn metadata_at<'a>(&self, path: &'a [String]) -> Option<(&Fields, &'a [String])> {
+        let (first, rest) = path.split_first().filter(|(_, rest)| !rest.is_empty())?;
+        Some((self.metadata(first)?, rest))
     }
 
-    /// What the row holds: the new image, else for a delete the old one, else the keys. Old
-    /// values never pose as new ones.
-    pub fn into_row(self) -> Fields {
-        match self.payload {
+    /// Returns the metadata of this name: `attributes` or `envelope`.
+    pub fn metadata(&self, name: &str) -> Option<&Fields> {
+        let fields = match name {
+            "attributes" => self.attributes.as_ref(),
+            "envelope" => self.envelope.as_ref(),
+            _ => None,
+        };
+        fields.map(Arc::as_ref)
+    }
+
+    /// Returns the fields of the row: those of the new image, else for a delete of the old one, else
+    /// the keys. Old values never pose as new ones.
+    pub fn row_mut(&mut self) -> &mut Fields {
+        match &mut self.payload {
             Payload::Event(fields) => fields,
             Payload::Change { keys, new, old } => match (self.op, new, old) {
                 (Op::Delete, _, Some(old)) => old,
@@ -241,6 +250,11 @@ impl Record {
                 (_, Some(new), _) => new,
             },
         }
+    }
+
+    /// Returns the fields of the row, like [`Record::row_mut`].
+    pub fn into_row(mut self) -> Fields {
+        std::mem::take(self.row_mut())
     }
 }
 
@@ -265,19 +279,19 @@ pub struct Lineage {
     pub event_at: Option<Timestamp>,
     /// `_lw_arrived_at`
     pub arrived_at: Option<Timestamp>,
-    /// `_lw_digest`; only where the route has an `id`.
+    /// `_lw_digest`; only if the route has an `id`.
     pub digest: Option<String>,
-    /// Whether the record came through a DLQ, see [`Origin::moved`].
+    /// True if the record came through a DLQ, see [`Origin::moved`].
     pub moved: bool,
-    /// Where the route has an `id`: how far apart, in microseconds, two records of the same `id`
-    /// may have arrived and still be one. Such a row has a digest.
+    /// If the route has an `id`: the longest time in microseconds between the arrivals of two records
+    /// of the same `id` that are one event. Such a row has a digest.
     pub id_window: Option<i64>,
-    /// `_lw_before`: the old image as JSON, where the table asks for it.
+    /// `_lw_before`: the old image as JSON, if the table asks for it.
     pub before: Option<String>,
 }
 
 impl Lineage {
-    /// The lineage of an event of which only source and id are known.
+    /// Makes the lineage of an event of which only source and id are known.
     pub fn new(source: impl Into<String>, id: impl Into<String>) -> Self {
         Self {
             id: id.into(),

@@ -6,10 +6,10 @@ use crate::config::document::{Item, Reader, in_order};
 use crate::config::problem::Problem;
 use crate::config::values::path;
 use crate::pattern::Pattern;
-use crate::route::{Path, When};
+use crate::route::{Path, Condition};
 
 /// Reads the conditions of `key`, which is `when` or `filter`.
-pub(super) fn conditions(reader: &mut Reader<'_>, key: &str, item: &Item<'_>) -> Vec<When> {
+pub(super) fn conditions(reader: &mut Reader<'_>, key: &str, item: &Item<'_>) -> Vec<Condition> {
     let remedy = format!("write {key} = {{ field = \"text\" }}");
     let mut conditions = Vec::new();
     let Some(table) = reader.table(&format!("`{key}`"), item, &remedy) else { return conditions };
@@ -27,7 +27,7 @@ fn read(
     key: &str,
     outer: Option<&Path>,
     table: &DeTable<'_>,
-    conditions: &mut Vec<When>,
+    conditions: &mut Vec<Condition>,
 ) {
     for (name, span, item) in in_order(table) {
         let Some(path) = reader.accept(&span, path(name)) else { continue };
@@ -50,7 +50,7 @@ fn read(
             .iter()
             .filter_map(|it| reader.accept(&it.span(), pattern(key, &path, it.get_ref())))
             .collect();
-        conditions.push(When { path, patterns });
+        conditions.push(Condition { path, patterns });
     }
 }
 

@@ -2,43 +2,43 @@
 
 use crate::value::{self, Fields, Value};
 
-/// A path to a value: names joined by dots; a name that holds a dot, a quote or a bracket is
-/// written in double quotes (`"a.b".c`), in which `\"` and `\\` stand for `"` and `\`.
+/// A path to a value: names joined by dots. A name that contains a dot, a quote or a bracket is in
+/// double quotes (`"a.b".c`), in which `\"` and `\\` stand for `"` and `\`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Path {
     parts: Vec<String>,
 }
 
-/// Why a text is no path; says what to write.
+/// Why a text is not a path, with the remedy.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct BadPath(String);
 
 impl Path {
-    /// The names on the way, outermost first; never empty.
+    /// Returns the names on the way, outermost first; never empty.
     pub fn parts(&self) -> &[String] {
         &self.parts
     }
 
-    /// This path, and `inner` below it.
+    /// Returns the path `inner` below this one.
     pub fn join(&self, inner: &Path) -> Path {
         Path { parts: self.parts.iter().chain(&inner.parts).cloned().collect() }
     }
 
-    /// The value at this path; `None` when a name on the way is absent or holds no map.
+    /// Returns the value at this path; `None` if a name on the way is missing or not a map.
     pub fn find<'a>(&self, fields: &'a Fields) -> Option<&'a Value> {
         value::find(&self.parts, fields)
     }
 }
 
-/// A name of a path, and how many lists it leads into.
+/// A name of a path, and the number of lists that it leads into.
 pub(super) struct Name {
     pub text: String,
     pub lists: usize,
 }
 
-/// Takes a path apart: names joined by dots, each in quotes where it must be, each with `[]` for
-/// every list that it leads into.
+/// Splits a path into its names: joined by dots, in quotes if they must be, and with `[]` for every
+/// list that they lead into.
 pub(super) fn names(text: &str) -> Result<Vec<Name>, BadPath> {
     let bad = |what: &str| Err(BadPath(format!("path `{text}` {what}")));
     let mut names = Vec::new();
@@ -72,7 +72,7 @@ pub(super) fn names(text: &str) -> Result<Vec<Name>, BadPath> {
             if chars.next() != Some(']') {
                 return bad(BRACKETS);
             }
-            name.lists = name.lists.saturating_add(1);
+            name.lists += 1;
         }
         let in_list = name.lists > 0;
         names.push(name);
@@ -86,8 +86,8 @@ pub(super) fn names(text: &str) -> Result<Vec<Name>, BadPath> {
     }
 }
 
-const BRACKETS: &str = "has a bracket: [] stands for every item of a list; a name that holds one \
-                        stands in double quotes";
+const BRACKETS: &str = "has a bracket: [] stands for every item of a list; put a name that contains \
+                        one in double quotes";
 
 impl std::str::FromStr for Path {
     type Err = BadPath;
@@ -107,15 +107,15 @@ impl std::str::FromStr for Path {
 /// Prints the path so that it reads back as the same one.
 impl std::fmt::Display for Path {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        for (at, part) in self.parts.iter().enumerate() {
-            f.write_str(if at == 0 { "" } else { "." })?;
+        for (index, part) in self.parts.iter().enumerate() {
+            f.write_str(if index == 0 { "" } else { "." })?;
             write_name(part, f)?;
         }
         Ok(())
     }
 }
 
-/// Prints a name, in quotes where it must be.
+/// Prints a name, in quotes if it must be.
 pub(super) fn write_name(name: &str, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
     if name.is_empty() || name.contains(['.', '"', '[', ']']) {
         write!(f, "\"{}\"", name.replace('\\', "\\\\").replace('"', "\\\""))
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn says_what_is_wrong() {
+    fn errors_name_the_problem() {
         for (text, expected) in [
             ("", "lacks a name"),
             ("a.", "lacks a name"),
@@ -179,13 +179,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn prints_what_it_reads(parts in vec(any::<String>(), 1..4)) {
+        fn a_printed_path_parses_as_the_same(parts in vec(any::<String>(), 1..4)) {
             let path = Path { parts };
             prop_assert_eq!(path.to_string().parse::<Path>().unwrap(), path);
         }
 
         #[test]
-        fn any_text_is_read_or_refused(text in any::<String>()) {
+        fn any_text_is_parsed_or_rejected(text in any::<String>()) {
             drop(text.parse::<Path>());
         }
     }

@@ -1,43 +1,43 @@
-//! Places in a record that a step works on: paths that may go into lists (`items[].card`).
+//! Selectors of the values that a step changes: paths that may lead into lists (`items[].card`).
 
 use crate::route::path::{BadPath, Name, names, write_name};
 
-/// A part of the way to a place.
+/// A segment of a selector.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Way {
-    /// To the member of this name.
+pub enum Segment {
+    /// The member of this name.
     Member(String),
-    /// To every item of a list.
+    /// Every item of a list.
     Items,
 }
 
-/// A place in a record, or many: like a [`crate::route::Path`], and `[]` after a name stands for
-/// every item of the list there: `items[].card`, `matrix[][]`.
+/// A selector of one value or many: like a [`Path`](crate::route::Path), and `[]` after a name stands
+/// for every item of the list there: `items[].card`, `matrix[][]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Selector {
-    ways: Vec<Way>,
+    segments: Vec<Segment>,
 }
 
 impl Selector {
-    /// The way, outermost first; begins with a member.
-    pub fn ways(&self) -> &[Way] {
-        &self.ways
+    /// Returns the segments, outermost first; the first is a member.
+    pub fn segments(&self) -> &[Segment] {
+        &self.segments
     }
 
-    /// Whether whatever is at `path` is at this place, or inside of it.
+    /// Returns true if the value at `path` is selected, or inside a selected one.
     pub fn covers(&self, path: &[String]) -> bool {
-        self.ways.len() <= path.len()
-            && self.ways.iter().zip(path).all(|(way, name)| match way {
-                Way::Member(member) => member == name,
-                Way::Items => false,
+        self.segments.len() <= path.len()
+            && self.segments.iter().zip(path).all(|(segment, name)| match segment {
+                Segment::Member(member) => member == name,
+                Segment::Items => false,
             })
     }
 
-    /// Whether `path` leads through this place, to it, or into it.
+    /// Returns true if `path` leads to a selected value, into one, or on the way to one.
     pub fn touches(&self, path: &[String]) -> bool {
-        self.ways.iter().zip(path).all(|(way, name)| match way {
-            Way::Member(member) => member == name,
-            Way::Items => false,
+        self.segments.iter().zip(path).all(|(segment, name)| match segment {
+            Segment::Member(member) => member == name,
+            Segment::Items => false,
         })
     }
 }
@@ -46,25 +46,25 @@ impl std::str::FromStr for Selector {
     type Err = BadPath;
 
     fn from_str(text: &str) -> Result<Self, BadPath> {
-        let mut ways = Vec::new();
+        let mut segments = Vec::new();
         for Name { text: name, lists } in names(text)? {
-            ways.push(Way::Member(name));
-            ways.extend(std::iter::repeat_n(Way::Items, lists));
+            segments.push(Segment::Member(name));
+            segments.extend(std::iter::repeat_n(Segment::Items, lists));
         }
-        Ok(Self { ways })
+        Ok(Self { segments })
     }
 }
 
 /// Prints the selector so that it reads back as the same one.
 impl std::fmt::Display for Selector {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        for (at, way) in self.ways.iter().enumerate() {
-            match way {
-                Way::Member(name) => {
-                    f.write_str(if at == 0 { "" } else { "." })?;
+        for (index, segment) in self.segments.iter().enumerate() {
+            match segment {
+                Segment::Member(name) => {
+                    f.write_str(if index == 0 { "" } else { "." })?;
                     write_name(name, f)?;
                 }
-                Way::Items => f.write_str("[]")?,
+                Segment::Items => f.write_str("[]")?,
             }
         }
         Ok(())
@@ -77,27 +77,27 @@ mod tests {
 
     use super::*;
 
-    fn ways(text: &str) -> Vec<String> {
+    fn segments(text: &str) -> Vec<String> {
         let selector: Selector = text.parse().unwrap();
-        let each = selector.ways().iter().map(|it| match it {
-            Way::Member(name) => name.clone(),
-            Way::Items => "[]".to_owned(),
+        let each = selector.segments().iter().map(|it| match it {
+            Segment::Member(name) => name.clone(),
+            Segment::Items => "[]".to_owned(),
         });
         each.collect()
     }
 
     #[test]
     fn reads_names_quotes_and_lists() {
-        assert_eq!(ways("payment.card"), ["payment", "card"]);
-        assert_eq!(ways("items[].card"), ["items", "[]", "card"]);
-        assert_eq!(ways("matrix[][].x"), ["matrix", "[]", "[]", "x"]);
-        assert_eq!(ways("tags[]"), ["tags", "[]"]);
-        assert_eq!(ways(r#""a.b"[].c"#), ["a.b", "[]", "c"]);
-        assert_eq!(ways(r#""items[]""#), ["items[]"]);
+        assert_eq!(segments("payment.card"), ["payment", "card"]);
+        assert_eq!(segments("items[].card"), ["items", "[]", "card"]);
+        assert_eq!(segments("matrix[][].x"), ["matrix", "[]", "[]", "x"]);
+        assert_eq!(segments("tags[]"), ["tags", "[]"]);
+        assert_eq!(segments(r#""a.b"[].c"#), ["a.b", "[]", "c"]);
+        assert_eq!(segments(r#""items[]""#), ["items[]"]);
     }
 
     #[test]
-    fn says_what_is_wrong() {
+    fn errors_name_the_problem() {
         for (text, part) in [
             ("", "lacks a name"),
             ("[]", "lacks a name"),
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn knows_what_lies_inside() {
+    fn a_selector_covers_what_is_inside() {
         let selector: Selector = "a.b".parse().unwrap();
         let path = |text: &str| text.split('.').map(str::to_owned).collect::<Vec<_>>();
         assert!(selector.covers(&path("a.b")) && selector.covers(&path("a.b.c")));
@@ -123,14 +123,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn prints_what_it_reads(text in "[a-z.\"\\\\\\[\\]]{0,12}") {
+        fn a_printed_selector_parses_as_the_same(text in "[a-z.\"\\\\\\[\\]]{0,12}") {
             if let Ok(selector) = text.parse::<Selector>() {
                 prop_assert_eq!(selector.to_string().parse::<Selector>().unwrap(), selector);
             }
         }
 
         #[test]
-        fn any_text_is_read_or_refused(text in any::<String>()) {
+        fn any_text_is_parsed_or_rejected(text in any::<String>()) {
             drop(text.parse::<Selector>());
         }
     }

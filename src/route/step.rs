@@ -1,27 +1,29 @@
-//! The steps of a route's `transform`, as data; [`crate::transform`] takes them.
+//! The steps of a route's `transform`, as data; [`crate::transform`] applies them.
 
-use crate::route::{Path, Selector, When};
+use crate::route::condition::Condition;
+use crate::route::path::Path;
+use crate::route::selector::Selector;
 use crate::secret;
 
 /// One step of `transform`, in file order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
-    /// `drop`: these fields go.
+    /// `drop`: removes these fields.
     Drop(Vec<Selector>),
-    /// `keep`: all other fields go, but for the keys of a DynamoDB item.
+    /// `keep`: removes all other fields, except the keys of a DynamoDB item.
     Keep(Vec<Selector>),
-    /// `rename`: a field and its new name in the same place; an attribute or envelope field
-    /// becomes a field of the record's own.
+    /// `rename`: gives each field a new name; an attribute or an envelope field becomes one of the
+    /// record's own.
     Rename(Vec<(Selector, String)>),
-    /// `hash`: values become the HMAC-SHA-256 of their text, in hex.
+    /// `hash`: replaces values by the HMAC-SHA-256 of their text, in hex.
     Hash {
-        /// What to hash.
+        /// The fields to hash.
         fields: Vec<Selector>,
-        /// Where its key is.
+        /// The reference to its key.
         key: secret::Reference,
     },
-    /// `require`: a record that lacks one of these, or has null there, is rejected.
+    /// `require`: rejects a record that lacks one of these, or has null there.
     Require(Vec<Path>),
-    /// `filter`: a record that does not match all of these is left out, and counted.
-    Filter(Vec<When>),
+    /// `filter`: leaves out and counts a record that does not match all of these.
+    Filter(Vec<Condition>),
 }

@@ -1,12 +1,12 @@
-//! Names of tables with a part that each record fills in: `events.{type}`.
+//! Table names with a part that each record fills in: `events.{type}`.
 
 use crate::name::snake;
 use crate::record::{Record, Reject};
-use crate::route::Path;
+use crate::route::path::Path;
 use crate::table_name::{BadTableName, TableName};
 use crate::value::Value;
 
-/// A table's name in which each of the two parts may hold one placeholder.
+/// A table name in which each of the two parts may contain one placeholder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Template {
     text: String,
@@ -23,22 +23,22 @@ struct Part {
 }
 
 impl Template {
-    /// The name as the config has it.
+    /// Returns the name as the config has it.
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// The fields that fill it.
+    /// Returns the paths of the fields that fill it.
     pub fn fields(&self) -> impl Iterator<Item = &Path> {
         [&self.namespace, &self.table].into_iter().filter_map(|it| it.value.as_ref())
     }
 
-    /// The table of a record, as it was delivered. Values pass the rule of names: `OrderPlaced`
-    /// fills in `order_placed`.
+    /// Returns the table of a record, as it was delivered. Values follow the rules for names:
+    /// `OrderPlaced` fills in `order_placed`.
     pub fn fill(&self, record: &Record) -> Result<TableName, Reject> {
         let name = format!("{}.{}", self.namespace.fill(record)?, self.table.fill(record)?);
         let name: TableName = name.parse().map_err(|error: BadTableName| {
-            Reject::new("no_table", format!("its fields make no table's name: {error}"))
+            Reject::new("no_table", format!("its fields do not make a table name: {error}"))
         })?;
         if name.namespace() == TableName::OWN_NAMESPACE {
             return Err(Reject::new("no_table", "its fields name one of Lakeward's own tables"));
@@ -46,7 +46,7 @@ impl Template {
         Ok(name)
     }
 
-    /// Whether some record could have filled in this name.
+    /// Returns true if a record could fill in this name.
     pub fn makes(&self, table: &TableName) -> bool {
         self.namespace.makes(table.namespace()) && self.table.makes(table.table())
     }
@@ -61,7 +61,8 @@ impl Part {
             Some(Value::Number(number)) => number.literal().to_owned(),
             Some(Value::Bool(it)) => it.to_string(),
             _ => {
-                let detail = format!("field {path}, which names its table, is absent or no text");
+                let detail =
+                    format!("field {path}, which names its table, is missing or not a text");
                 return Err(Reject::new("no_table", detail));
             }
         };
@@ -90,7 +91,7 @@ impl std::str::FromStr for Template {
             .ok_or_else(|| BadTableName("a table is named `namespace.table`".to_owned()))?;
         let template =
             Self { text: text.to_owned(), namespace: namespace.parse()?, table: table.parse()? };
-        // What stands around the values must be a part of a name.
+        // The texts around the values must be parts of a name.
         let sample = |part: &Part| match &part.value {
             None => part.before.clone(),
             Some(_) => format!("{}x{}", part.before, part.after),
@@ -101,12 +102,12 @@ impl std::str::FromStr for Template {
     }
 }
 
-/// The parts around the first dot that is in no placeholder.
+/// Splits a text at its first dot outside of a placeholder.
 fn halves(text: &str) -> Option<(&str, &str)> {
     let mut depth = 0_usize;
     let at = text.char_indices().find(|(_, it)| {
         match it {
-            '{' => depth = depth.saturating_add(1),
+            '{' => depth += 1,
             '}' => depth = depth.saturating_sub(1),
             _ => {}
         }
@@ -131,7 +132,7 @@ impl std::str::FromStr for Part {
             return bad("a placeholder is written {field}");
         };
         if after.contains(['{', '}']) {
-            return bad("each of the two parts of a table's name may hold one placeholder");
+            return bad("each of the two parts of a table name may contain one placeholder");
         }
         let path = path.parse::<Path>().map_err(|error| BadTableName(error.to_string()))?;
         Ok(Self { before: before.to_owned(), value: Some(path), after: after.to_owned() })
@@ -186,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_that_makes_no_name_rejects_its_record() {
+    fn a_value_that_can_not_be_a_name_rejects_its_record() {
         let long = "x".repeat(200);
         for value in ["", "\u{65e5}", "_a", "---"] {
             assert_eq!(filled("events.{type}", &[("type", value)]), Err("no_table"), "{value}");
@@ -207,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_template_says_so() {
+    fn other_texts_are_not_templates() {
         for (text, part) in [
             ("events", "namespace.table"),
             ("events.{type", "is written {field}"),

@@ -1,9 +1,12 @@
-//! Which route takes which record.
+//! Matching of records by routes.
 
 use super::*;
 use crate::number::Number;
 use crate::record::{Op, Payload};
-use crate::table::layout::DeclaredColumn;
+use crate::table::declared::Declared;
+use crate::table::layout::{DeclaredColumn, Policy};
+use crate::time::Timestamp;
+use crate::value::{Fields, Value};
 
 fn text(it: &str) -> Value {
     Value::Text(it.to_owned())
@@ -13,14 +16,14 @@ fn fields(of: &[(&str, Value)]) -> Fields {
     of.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect()
 }
 
-fn when(path: &str, patterns: &[&str]) -> When {
-    When {
+fn when(path: &str, patterns: &[&str]) -> Condition {
+    Condition {
         path: path.parse().unwrap(),
         patterns: patterns.iter().map(|it| Pattern::new(*it)).collect(),
     }
 }
 
-fn route(name: &str, source: &str, when: Vec<When>) -> Route {
+fn route(name: &str, source: &str, when: Vec<Condition>) -> Route {
     Route {
         name: name.to_owned(),
         source: Pattern::new(source),
@@ -44,7 +47,7 @@ fn event(of: &[(&str, Value)]) -> Record {
 }
 
 #[test]
-fn takes_the_first_route_whose_source_and_when_match() {
+fn the_first_route_whose_source_and_when_match_is_chosen() {
     let routes = [
         route("queue", "arn:aws:sqs:*", vec![]),
         route("meta", "arn:aws:kinesis:*", vec![when("pk", &["ORDER#*"]), when("sk", &["META"])]),
@@ -98,20 +101,23 @@ fn a_change_shows_its_new_image_else_its_old_one_else_its_keys() {
 }
 
 #[test]
-fn attributes_are_those_of_the_message_where_it_can_have_some() {
+fn paths_to_attributes_lead_into_those_of_a_message() {
     let body = fields(&[("attributes", Value::Map(fields(&[("a", text("body"))])))]);
     let message = |attributes| record(Payload::Event(body.clone()), attributes);
     let with = message(fields(&[("a", text("message"))]));
     assert!(when("attributes.a", &["message"]).matches(&with));
     assert!(!when("attributes.a", &["body"]).matches(&with));
     assert!(!when("a", &["message"]).matches(&with));
-    assert!(!when("attributes.a", &["*"]).matches(&message(Vec::new())), "a body can't pose");
+    assert!(
+        !when("attributes.a", &["*"]).matches(&message(Vec::new())),
+        "a body can't pose as attributes"
+    );
     let elsewhere = Record { attributes: None, ..message(Vec::new()) };
     assert!(when("attributes.a", &["body"]).matches(&elsewhere));
 }
 
 #[test]
-fn a_route_covers_what_it_takes_away_from_later_ones() {
+fn a_route_covers_a_later_one_that_gets_no_record() {
     let any = "arn:aws:sqs:*";
     let one = "arn:aws:sqs:eu-west-1:1:q";
     for (earlier, later, expected) in [

@@ -1,4 +1,4 @@
-//! `hash`: values become the HMAC-SHA-256 of their text.
+//! The step `hash`, which replaces values by the HMAC-SHA-256 of their text, and digests of payloads.
 
 use hmac::{Hmac, Mac as _};
 use sha2::Sha256;
@@ -6,7 +6,7 @@ use sha2::Sha256;
 use crate::digest;
 use crate::value::{Fields, Value};
 
-/// Hashes with one key.
+/// A hash function with one key.
 pub(super) struct Hasher {
     keyed: Option<Hmac<Sha256>>,
 }
@@ -17,8 +17,8 @@ impl Hasher {
         Self { keyed: Hmac::new_from_slice(key).ok() }
     }
 
-    /// Replaces a value by its hash, in lower-case hex. Null stays null: that there is no value
-    /// is no secret, and all of them would have the same hash.
+    /// Replaces a value by its hash, in lower-case hex. Null stays null: the absence of a value is not
+    /// a secret, and every null would have the same hash.
     pub(super) fn hash(&self, value: &mut Value) {
         let text = match value {
             Value::Null => return,
@@ -42,8 +42,8 @@ impl Hasher {
     }
 }
 
-/// First 128 bits of the SHA-256 of a payload as canonical JSON, in lower-case hex: a producer
-/// that writes the same event again in another order of keys has written the same event.
+/// Returns the first 128 bits of the SHA-256 of a payload as canonical JSON, in lower-case hex. A
+/// producer that sends an event again with its keys in another order has sent the same event.
 pub(super) fn digest(payload: &Fields) -> String {
     let mut json = String::new();
     Value::Map(payload.clone()).write_json(true, &mut json);

@@ -1,7 +1,8 @@
-//! From a record to a row: the route's steps, then the lineage. Arithmetic only.
+//! Makes rows of records: the route's steps, then the lineage. No I/O.
 
+mod edit;
 mod hash;
-mod place;
+
 mod steps;
 
 use crate::record::{Lineage, Origin, Payload, Record, Reject, Row};
@@ -10,10 +11,10 @@ use crate::secret::Keys;
 use crate::table::layout::Policy;
 use crate::value::{self, Fields, Value};
 
-use steps::Work;
+use steps::Transformation;
 
-/// The row of a delivered record, or why it is none; `None` where a `filter` leaves it out. `keys`
-/// holds those that the route's steps name.
+/// Makes a row of a delivered record; `None` if a `filter` leaves it out. `keys` has those that the
+/// route's steps name.
 pub fn row(
     route: &Route,
     policy: &Policy,
@@ -23,12 +24,12 @@ pub fn row(
 ) -> Result<Option<Row>, Reject> {
     let missing = |what: &str| Reject::new("malformed_record", format!("it has no {what}"));
     let as_delivered = digest(route, &record).filter(|_| !hides(route));
-    let mut work = Work::new(record, policy.old_image);
-    if !work.take(&route.steps, keys)? {
+    let mut transformation = Transformation::new(record, policy.old_image);
+    if !transformation.apply(&route.steps, keys)? {
         return Ok(None);
     }
-    let key = work.key();
-    let record = work.record;
+    let key = transformation.key();
+    let mut record = transformation.record;
     let digest = as_delivered.or_else(|| digest(route, &record));
     let mut id = origin.id.clone().ok_or_else(|| missing("identity"))?;
     if digest.is_some() {
@@ -38,14 +39,13 @@ pub fn row(
         Payload::Change { old: Some(old), .. } if policy.old_image => Some(canonical(old)),
         Payload::Change { .. } | Payload::Event(_) => None,
     };
-    let (op, deleted_by) = (record.op, record.deleted_by);
-    let beside = beside(policy, &record);
-    let told = route::told(route, policy, &record);
-    let mut fields = record.into_row();
-    let event_at = told.unwrap_or_else(|| route::event_at(route, policy, &fields));
-    for (name, value) in beside {
+    let mut fields = std::mem::take(record.row_mut());
+    let event_at = route.event_at.as_ref();
+    let event_at = event_at.and_then(|it| route::event_time(it, policy, &record, &fields));
+    for (name, value) in declared_metadata(policy, &record) {
         if value::get(&fields, &name).is_some() {
-            let detail = format!("column {name} is declared, and the record has a field called so");
+            let detail =
+                format!("column {name} is declared, and the record has a field of this name");
             return Err(Reject::new("name_taken", detail));
         }
         fields.push((name, value));
@@ -57,8 +57,8 @@ pub fn row(
         shard: origin.shard.clone(),
         key,
         position: Some(origin.position.clone().ok_or_else(|| missing("position"))?),
-        op,
-        deleted_by,
+        op: record.op,
+        deleted_by: record.deleted_by,
         event_at: event_at.or(origin.arrived_at),
         arrived_at: origin.arrived_at,
         digest,
@@ -69,7 +69,7 @@ pub fn row(
     Ok(Some(Row { lineage, fields }))
 }
 
-/// The hash of a record's content, where its route names it; changes of items have a name of
+/// Returns the digest of a record's payload if its route has an `id`; changes of items have an id of
 /// their own.
 fn digest(route: &Route, record: &Record) -> Option<String> {
     match (&route.id, &record.payload) {
@@ -78,15 +78,15 @@ fn digest(route: &Route, record: &Record) -> Option<String> {
     }
 }
 
-/// Whether the route's steps hide anything. Then the content is what they leave: whoever reads the
-/// table could try values on a hash of the rest. Else it is what was delivered, so that a change
-/// of the config makes no other event of it.
+/// Returns true if the route's steps hide anything. Then the digest is of the fields that they leave,
+/// because a reader of the table could guess hidden values from a hash of them. Else it is of the
+/// delivered payload, so that a change of the config does not make another event of it.
 fn hides(route: &Route) -> bool {
     let hides = |it: &Step| matches!(it, Step::Drop(..) | Step::Keep(..) | Step::Hash { .. });
     route.steps.iter().any(hides)
 }
 
-/// `_lw_id` by the route's `id`: a text, or a whole number.
+/// Returns the `_lw_id` by the route's `id`: a text, or a whole number.
 fn own_id(route: &Route, record: &Record) -> Result<String, Reject> {
     let Some(id) = &route.id else { return Err(Reject::new("no_id", "its route has no id")) };
     let found = match record.find(id.field.parts()) {
@@ -95,7 +95,10 @@ fn own_id(route: &Route, record: &Record) -> Result<String, Reject> {
         _ => None,
     };
     found.ok_or_else(|| {
-        let detail = format!("{}, which names the event, is no text and no whole number", id.field);
+        let detail = format!(
+            "field {}, which identifies the event, is missing or neither a text nor a whole number",
+            id.field
+        );
         Reject::new("no_id", detail)
     })
 }
@@ -106,16 +109,12 @@ fn canonical(fields: &Fields) -> String {
     text
 }
 
-/// The attributes and envelope fields that the table declares a column for.
-fn beside(policy: &Policy, record: &Record) -> Fields {
+/// Returns the attributes and envelope fields that the table declares columns for.
+fn declared_metadata(policy: &Policy, record: &Record) -> Fields {
     let found = policy.columns.iter().filter_map(|column| {
-        let (place, name) = column.name.split_once('.')?;
-        let fields = match place {
-            "attributes" => record.attributes.as_ref()?,
-            "envelope" => record.envelope.as_ref()?,
-            _ => return None,
-        };
-        // Names of attributes may hold dots, which nobody puts in quotes here.
+        let (metadata, name) = column.name.split_once('.')?;
+        let fields = record.metadata(metadata)?;
+        // A column is named like the attribute, even if that contains dots.
         let nested = || value::find(name.parse::<Path>().ok()?.parts(), fields);
         let value = value::get(fields, name).or_else(nested)?;
         Some((column.name.clone(), value.clone()))

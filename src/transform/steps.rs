@@ -1,27 +1,26 @@
-//! The steps of a route, taken on a record in file order.
+//! The steps of a route, applied to a record in file order.
 
 use std::cell::Cell;
-
 use std::sync::Arc;
 
 use crate::record::{Op, Payload, Record, Reject};
-use crate::route::{Path, Selector, Step, Way};
+use crate::route::{Path, Segment, Selector, Step};
 use crate::secret::Keys;
+use crate::transform::edit::{keep, remove, rename, visit};
 use crate::transform::hash::Hasher;
-use crate::transform::place::{keep, remove, rename, visit};
 use crate::value::{self, Fields, Value};
 
-/// A record on its way through the steps.
+/// A transformation of a record.
 #[derive(Debug)]
-pub(super) struct Work {
+pub(super) struct Transformation {
     pub record: Record,
     /// Names of the key attributes of a DynamoDB item: as delivered, and as they are now.
     key_names: Vec<(String, String)>,
 }
 
-impl Work {
-    /// `before`: whether the row holds the old image too. One that nobody will see can't clash with
-    /// anything.
+impl Transformation {
+    /// Begins with a record as it was delivered; `before` is true if its row holds the old image. An
+    /// image that is in no row can't clash with a new name.
     pub(super) fn new(mut record: Record, before: bool) -> Self {
         let mut key_names = Vec::new();
         if let Payload::Change { keys, new, old } = &mut record.payload {
@@ -33,8 +32,8 @@ impl Work {
         Self { record, key_names }
     }
 
-    /// Takes the steps. `false`: a `filter` leaves the record out.
-    pub(super) fn take(&mut self, steps: &[Step], keys: &Keys) -> Result<bool, Reject> {
+    /// Applies the steps. Returns false if a `filter` leaves the record out.
+    pub(super) fn apply(&mut self, steps: &[Step], keys: &Keys) -> Result<bool, Reject> {
         for step in steps {
             match step {
                 Step::Drop(fields) => self.drop(fields),
@@ -52,8 +51,8 @@ impl Work {
                     let hasher = Hasher::new(key);
                     for field in fields {
                         let hash = |value: &mut Value| hasher.hash(value);
-                        self.each(field, |it, ways| visit(it, ways, &hash));
-                        self.beside(field, |it, ways| visit(it, ways, &hash));
+                        self.edit_fields(field, |it, segments| visit(it, segments, &hash));
+                        self.edit_metadata(field, |it, segments| visit(it, segments, &hash));
                     }
                 }
                 Step::Require(paths) => self.require(paths)?,
@@ -67,7 +66,7 @@ impl Work {
         Ok(true)
     }
 
-    /// `_lw_key` of a change: its keys under the names they were delivered with.
+    /// Returns the `_lw_key`: for a change its keys, under the names that they were delivered with.
     pub(super) fn key(&self) -> Option<String> {
         let Payload::Change { keys, .. } = &self.record.payload else {
             return self.record.key.clone();
@@ -80,108 +79,104 @@ impl Work {
         Some(text)
     }
 
-    /// Works on the record's own fields: those of every image.
-    fn each(&mut self, selector: &Selector, work: impl Fn(&mut Fields, &[Way])) {
-        let ways = selector.ways();
+    /// Edits the record's own fields: those of every image.
+    fn edit_fields(&mut self, selector: &Selector, edit: impl Fn(&mut Fields, &[Segment])) {
+        let segments = selector.segments();
         match &mut self.record.payload {
-            Payload::Event(fields) => work(fields, ways),
+            Payload::Event(fields) => edit(fields, segments),
             Payload::Change { keys, new, old } => {
-                work(keys, ways);
-                new.iter_mut().chain(old).for_each(|it| work(it, ways));
+                edit(keys, segments);
+                new.iter_mut().chain(old).for_each(|it| edit(it, segments));
             }
         }
     }
 
-    /// Works on the attributes or the envelope, where a selector leads there.
-    fn beside(&mut self, selector: &Selector, work: impl FnOnce(&mut Fields, &[Way])) -> bool {
-        let [Way::Member(first), rest @ ..] = selector.ways() else { return false };
+    /// Edits the attributes or the envelope if the selector leads there. Returns false if it does not.
+    fn edit_metadata(
+        &mut self,
+        selector: &Selector,
+        edit: impl FnOnce(&mut Fields, &[Segment]),
+    ) -> bool {
+        let [Segment::Member(first), rest @ ..] = selector.segments() else { return false };
         let fields = match first.as_str() {
             "attributes" => self.record.attributes.as_mut(),
             "envelope" => self.record.envelope.as_mut(),
             _ => None,
         };
         match fields {
-            Some(fields) if matches!(rest, [Way::Member(_), ..]) => {
-                work(Arc::make_mut(fields), rest);
+            Some(fields) if matches!(rest, [Segment::Member(_), ..]) => {
+                edit(Arc::make_mut(fields), rest);
                 true
             }
             _ => false,
         }
     }
 
-    /// What is to be hidden must not depend on what else is called so: `attributes.ssn` goes from
-    /// the message's attributes and from a field `attributes` of its body. The same holds for
-    /// `hash`.
+    /// Removes fields. Hidden values must not depend on other fields of the same name, so
+    /// `attributes.ssn` removes it from the message's attributes and from a field `attributes` of its
+    /// body. The same holds for `hash`.
     fn drop(&mut self, selectors: &[Selector]) {
         for selector in selectors {
-            self.each(selector, remove);
-            self.beside(selector, remove);
+            self.edit_fields(selector, remove);
+            self.edit_metadata(selector, remove);
         }
         if let Payload::Change { keys, .. } = &self.record.payload {
             self.key_names.retain(|(_, now)| value::get(keys, now).is_some());
         }
     }
 
-    /// The keys of an item stay, or nobody could tell whose change it was.
+    /// Removes all other fields. The keys of an item stay, because they tell which item has changed.
     fn keep(&mut self, selectors: &[Selector]) {
-        let ways: Vec<&[Way]> = selectors.iter().map(Selector::ways).collect();
+        let selected: Vec<&[Segment]> = selectors.iter().map(Selector::segments).collect();
         match &mut self.record.payload {
-            Payload::Event(fields) => keep(fields, &ways, &[]),
+            Payload::Event(fields) => keep(fields, &selected, &[]),
             Payload::Change { keys, new, old } => {
                 let names: Vec<&str> = self.key_names.iter().map(|(_, now)| now.as_str()).collect();
-                keep(keys, &ways, &names);
-                new.iter_mut().chain(old).for_each(|it| keep(it, &ways, &names));
+                keep(keys, &selected, &names);
+                new.iter_mut().chain(old).for_each(|it| keep(it, &selected, &names));
             }
         }
     }
 
     fn rename(&mut self, old: &Selector, new: &str) -> Result<(), Reject> {
         let taken = || {
-            let detail =
-                format!("field {old} can't be renamed: the record has its new name already");
+            let detail = format!(
+                "field {old} can't be renamed: the record already has a field of its new name"
+            );
             Reject::new("name_taken", detail)
         };
         let mut lifted = None;
-        let is_beside = self.beside(old, |fields, ways| {
-            if let [Way::Member(name)] = ways
-                && let Some(at) = fields.iter().position(|(it, _)| it == name)
+        let is_metadata = self.edit_metadata(old, |fields, segments| {
+            if let [Segment::Member(name)] = segments
+                && let Some(index) = fields.iter().position(|(it, _)| it == name)
             {
-                lifted = Some(fields.remove(at).1);
+                lifted = Some(fields.remove(index).1);
             }
         });
         if let Some(value) = lifted {
-            let fields = self.row();
+            let fields = self.record.row_mut();
             if value::get(fields, new).is_some() {
                 return Err(taken());
             }
             fields.push((new.to_owned(), value));
         }
-        if is_beside {
+        if is_metadata {
             return Ok(());
         }
-        if let [Way::Member(name)] = old.ways() {
+        if let [Segment::Member(name)] = old.segments() {
             for (_, now) in self.key_names.iter_mut().filter(|(_, now)| now == name) {
                 new.clone_into(now);
             }
         }
         let clash = Cell::new(false);
-        self.each(old, |fields, ways| clash.set(clash.get() | !rename(fields, ways, new)));
+        self.edit_fields(old, |fields, segments| {
+            clash.set(clash.get() | !rename(fields, segments, new));
+        });
         if clash.get() { Err(taken()) } else { Ok(()) }
     }
 
-    /// The fields that [`Record::into_row`] will take.
-    fn row(&mut self) -> &mut Fields {
-        match &mut self.record.payload {
-            Payload::Event(fields) => fields,
-            Payload::Change { keys, new, old } => match (self.record.op, new, old) {
-                (Op::Delete, _, Some(old)) => old,
-                (Op::Delete, _, None) | (_, None, _) => keys,
-                (_, Some(new), _) => new,
-            },
-        }
-    }
-
-    /// Rows that show a change by its keys alone have nothing that could be required.
+    /// Rejects a record without one of these fields. A row that has only the keys of a change has none
+    /// that could be required.
     fn require(&self, paths: &[Path]) -> Result<(), Reject> {
         let record = &self.record;
         let fields = match &record.payload {
@@ -191,16 +186,7 @@ impl Work {
         };
         let Some(fields) = fields else { return Ok(()) };
         for path in paths {
-            let found = match path.parts() {
-                [first, _, ..] if first == "attributes" && record.attributes.is_some() => {
-                    record.find(path.parts())
-                }
-                [first, _, ..] if first == "envelope" && record.envelope.is_some() => {
-                    record.find(path.parts())
-                }
-                parts => value::find(parts, fields),
-            };
-            if matches!(found, None | Some(Value::Null)) {
+            if matches!(record.find_in(fields, path.parts()), None | Some(Value::Null)) {
                 return Err(Reject::new("missing_field", format!("it has no {path}")));
             }
         }

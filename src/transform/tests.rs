@@ -1,4 +1,4 @@
-//! Steps on records, and the rows that come of them.
+//! Steps on records, and the rows that they make.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::json;
 use crate::record::Op;
 use crate::secret::Keyring;
 
-/// The fields of a JSON object.
+/// Returns the fields of a JSON object.
 fn fields(text: &str) -> Fields {
     match json::parse(text.as_bytes()).unwrap() {
         json::Json::Object(members) => value::fields(members),
@@ -24,7 +24,7 @@ fn json_of(fields: &Fields) -> String {
     canonical(fields)
 }
 
-/// A route with these lines in its `[[route]]`, and the policy of its table.
+/// Returns a route with these lines in its `[[route]]`, and the policy of its table.
 fn config(lines: &str, table: &str) -> (Route, Policy) {
     let text = format!(
         "version = 1\n[[route]]\nsource = \"arn:aws:sqs:*:*:q\"\ntable = \"a.b\"\n{lines}\n\
@@ -36,7 +36,7 @@ fn config(lines: &str, table: &str) -> (Route, Policy) {
     (config.routes.into_iter().next().unwrap(), policy)
 }
 
-/// The keys that the tests' environment has.
+/// Returns the keys that the tests' environment has.
 fn hash_keys() -> Arc<Keys> {
     let references = BTreeSet::from(["env:LAKEWARD_HASH_KEY".parse().unwrap()]);
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
@@ -68,7 +68,7 @@ fn row_of((route, policy): &(Route, Policy), record: Record) -> Result<Option<Ro
     row(route, policy, &hash_keys(), &origin, record)
 }
 
-/// The row that must come of a record.
+/// Returns the row that must come of a record.
 fn made(config: &(Route, Policy), record: Record) -> Row {
     match row_of(config, record) {
         Ok(Some(row)) => row,
@@ -76,7 +76,7 @@ fn made(config: &(Route, Policy), record: Record) -> Row {
     }
 }
 
-/// A record's fields after one step.
+/// Returns a record's fields after one step.
 fn after(step: &str, payload: &str) -> String {
     json_of(&made(&config(&format!("transform = [{step}]"), ""), event(payload)).fields)
 }
@@ -86,7 +86,7 @@ fn reason(config: &(Route, Policy), record: Record) -> &'static str {
 }
 
 #[test]
-fn drop_takes_what_is_there_and_nothing_else() {
+fn drop_removes_the_selected_fields_and_no_others() {
     for (selector, left) in [
         ("a", r#"{"b":[{"c":3,"d":4},5,[{"c":6}]],"e":null}"#),
         ("a.x", r#"{"a":{"y":2},"b":[{"c":3,"d":4},5,[{"c":6}]],"e":null}"#),
@@ -103,7 +103,7 @@ fn drop_takes_what_is_there_and_nothing_else() {
 }
 
 #[test]
-fn keep_takes_everything_else() {
+fn keep_removes_all_other_fields() {
     let whole = r#"{"a":{"x":1,"y":{"z":2}},"b":[{"c":3,"d":4},5],"e":"text"}"#;
     for (selectors, left) in [
         ("'e'", r#"{"e":"text"}"#),
@@ -125,7 +125,7 @@ fn a_name_with_dots_and_brackets_is_one_name_in_quotes() {
 }
 
 #[test]
-fn rename_keeps_the_place() {
+fn rename_keeps_the_order_of_fields() {
     let step = r#"{ rename = { a = "z", "b[].c" = "d", "e.f" = "g" } }"#;
     let whole = r#"{"a":1,"b":[{"c":2},{"x":3}],"e":{"f":4}}"#;
     let row = made(&config(&format!("transform = [{step}]"), ""), event(whole));
@@ -135,19 +135,19 @@ fn rename_keeps_the_place() {
 }
 
 #[test]
-fn rename_never_writes_over_a_field() {
+fn rename_never_overwrites_a_field() {
     let to_b = config(r#"transform = [{ rename = { a = "b" } }]"#, "");
     assert_eq!(reason(&to_b, event(r#"{"a":1,"b":null}"#)), "name_taken");
     assert_eq!(json_of(&made(&to_b, event(r#"{"b":1}"#)).fields), r#"{"b":1}"#);
     let nested = config(r#"transform = [{ rename = { "l[].a" = "b" } }]"#, "");
     assert_eq!(reason(&nested, event(r#"{"l":[{"a":1},{"a":1,"b":2}]}"#)), "name_taken");
-    // In file order: what is in the way may be moved first.
+    // In file order: the field of that name may be renamed first.
     let moved = config(r#"transform = [{ rename = { b = "c", a = "b" } }]"#, "");
     assert_eq!(json_of(&made(&moved, event(r#"{"a":1,"b":2}"#)).fields), r#"{"b":1,"c":2}"#);
 }
 
 #[test]
-fn an_old_image_that_nobody_sees_is_in_nobodys_way() {
+fn an_old_image_that_is_in_no_row_does_not_clash() {
     let lines = r#"transform = [{ rename = { a = "b" } }]"#;
     let record = || change(Op::Update, "{}", Some(r#"{"a":1}"#), Some(r#"{"a":1,"b":2}"#));
     let row = made(&config(lines, ""), record());
@@ -156,7 +156,7 @@ fn an_old_image_that_nobody_sees_is_in_nobodys_way() {
 }
 
 #[test]
-fn the_key_keeps_its_names_and_shows_what_the_steps_left() {
+fn the_key_has_its_delivered_names_and_the_values_that_the_steps_left() {
     let keys = r#"{"pk":"A","sk":5}"#;
     for (steps, key, row) in [
         (r#"{ rename = { pk = "id" } }"#, r#"{"pk":"A","sk":5}"#, r#"{"id":"A","sk":5}"#),
@@ -184,7 +184,7 @@ fn the_key_keeps_its_names_and_shows_what_the_steps_left() {
 }
 
 #[test]
-fn what_came_beside_the_record_becomes_a_field_of_the_row_it_has() {
+fn a_renamed_envelope_field_becomes_a_field_of_the_row() {
     let config = config(r#"transform = [{ rename = { "envelope.tableName" = "table" } }]"#, "");
     let keys = r#"{"pk":"A"}"#;
     for (op, new, old, expected) in [
@@ -205,7 +205,7 @@ fn what_came_beside_the_record_becomes_a_field_of_the_row_it_has() {
 }
 
 #[test]
-fn what_is_hidden_is_hidden_wherever_it_is_called_so() {
+fn a_hidden_name_is_hidden_in_attributes_and_in_the_body() {
     let record = || {
         let mut record = event(r#"{"attributes":{"ssn":"in the body"}}"#);
         record.attributes = Some(fields(r#"{"ssn":"in the message","other":1}"#).into());
@@ -224,7 +224,7 @@ fn what_is_hidden_is_hidden_wherever_it_is_called_so() {
 }
 
 #[test]
-fn a_list_called_attributes_is_the_records_own() {
+fn a_list_named_attributes_is_the_records_own() {
     let mut record = event(r#"{"attributes":[{"ssn":1,"x":2}]}"#);
     record.attributes = Some(Fields::new().into());
     let row = made(&config(r#"transform = [{ drop = ["attributes[].ssn"] }]"#, ""), record);
@@ -232,7 +232,7 @@ fn a_list_called_attributes_is_the_records_own() {
 }
 
 #[test]
-fn declared_columns_take_attributes_whatever_their_names() {
+fn declared_columns_take_attributes_of_any_name() {
     let columns = "[table.\"a.b\".columns]\n\"attributes.trace.id\" = \"string\"\n\
                    'attributes.\"b.c\"' = \"string\"\n\"envelope.outer.inner\" = \"long\"\n\
                    \"attributes.absent\" = \"string\"";
@@ -251,7 +251,7 @@ fn declared_columns_take_attributes_whatever_their_names() {
 }
 
 #[test]
-fn require_looks_at_what_the_row_will_hold() {
+fn require_looks_at_the_fields_of_the_row() {
     let config = config(r#"transform = [{ require = ["a.b"] }]"#, "");
     for (record, missing) in [
         (event(r#"{"a":{"b":0}}"#), false),
@@ -302,7 +302,7 @@ fn ids_are_texts_and_whole_numbers() {
 }
 
 #[test]
-fn the_digest_is_of_the_payload_and_says_nothing_of_what_is_hidden() {
+fn the_digest_is_of_the_payload_and_reveals_no_hidden_value() {
     let of = |steps: &str, payload: &str| {
         let lines = format!("id = \"id\"\ntransform = [{steps}]");
         made(&config(&lines, ""), event(payload)).lineage
@@ -329,7 +329,7 @@ fn the_digest_is_of_the_payload_and_says_nothing_of_what_is_hidden() {
     assert_eq!((other.digest, other.id_window, other.id), (None, None, "the message".to_owned()));
 }
 
-/// A part of the way to a canary: a member's name, or a place in a list.
+/// A step on the way to a canary: a member's name, or an index in a list.
 #[derive(Debug, Clone)]
 enum Turn {
     Member(String),
@@ -338,7 +338,7 @@ enum Turn {
 
 const CANARY: &str = "canary-77aa01";
 
-/// A payload that holds the canary at the end of some turns, among other things.
+/// Returns a payload with the canary at the end of some turns, among other values.
 fn buried(turns: &[Turn]) -> Value {
     let Some((turn, rest)) = turns.split_first() else { return Value::Text(CANARY.to_owned()) };
     match turn {
@@ -355,7 +355,7 @@ fn buried(turns: &[Turn]) -> Value {
     }
 }
 
-/// The selector that leads there, in quotes of TOML.
+/// Returns the selector that leads there, as a TOML string.
 fn selector(turns: &[Turn]) -> String {
     let mut text = String::new();
     for turn in turns {
@@ -379,13 +379,13 @@ fn turns() -> impl Strategy<Value = Vec<Turn>> {
 
 proptest! {
     #[test]
-    fn whatever_is_named_is_gone_wherever_it_is(turns in turns()) {
+    fn a_selected_value_is_gone_wherever_it_is(turns in turns()) {
         let Value::Map(payload) = buried(&turns) else { panic!("no map") };
-        let there = selector(&turns);
+        let selector = selector(&turns);
         let steps = [
-            format!("{{ drop = [{there}] }}"),
+            format!("{{ drop = [{selector}] }}"),
             "{ keep = [\"before\", \"behind\"] }".to_owned(),
-            format!("{{ hash = [{there}], key = \"env:LAKEWARD_HASH_KEY\" }}"),
+            format!("{{ hash = [{selector}], key = \"env:LAKEWARD_HASH_KEY\" }}"),
         ];
         for step in steps {
             let config = config(&format!("transform = [{step}]"), "old_image = \"json\"");
@@ -395,7 +395,7 @@ proptest! {
                 old: Some(payload.clone()),
             };
             for payload in [Payload::Event(payload.clone()), change] {
-                // The keys of an item stay, whatever is kept.
+                // The keys of an item always stay.
                 if step.contains("keep") && matches!(payload, Payload::Change { .. }) {
                     continue;
                 }
@@ -404,7 +404,7 @@ proptest! {
                 prop_assert!(json_of(&row.fields).contains(r#""before":true"#), "{row:?}");
             }
         }
-        let config = config(&format!("transform = [{{ keep = [{there}] }}]"), "");
+        let config = config(&format!("transform = [{{ keep = [{selector}] }}]"), "");
         let row = made(&config, Record { payload: Payload::Event(payload), ..event("{}") });
         prop_assert_eq!(json_of(&row.fields).matches(CANARY).count(), 1);
         prop_assert!(!json_of(&row.fields).contains("behind"), "{row:?}");

@@ -4,7 +4,7 @@ use crate::config::problem::Problem;
 use crate::config::routes::DraftRoute;
 use crate::config::tables::DraftTable;
 use crate::name::snake;
-use crate::route::{Path, Selector, Step, Target, Way};
+use crate::route::{Path, Selector, Step, Target, Segment};
 use crate::table::declared::Declared;
 
 /// Returns the steps of a route with their lines.
@@ -61,8 +61,8 @@ pub(super) fn removed_conditions(draft: &DraftRoute, found: &mut Vec<Problem>) {
 /// Finds fields that one step renames to the same name.
 pub(super) fn renamed_to_same(draft: &DraftRoute, found: &mut Vec<Problem>) {
     // The way to the field without the field's own name.
-    fn parent(selector: &Selector) -> &[Way] {
-        selector.ways().split_last().map_or(&[], |(_, rest)| rest)
+    fn parent(selector: &Selector) -> &[Segment] {
+        selector.segments().split_last().map_or(&[], |(_, rest)| rest)
     }
     for (step, line) in steps(draft) {
         let Step::Rename(pairs) = step else { continue };
@@ -106,7 +106,7 @@ pub(super) fn hashed_columns(draft: &DraftRoute, table: &DraftTable, found: &mut
             let name = std::slice::from_ref(&column.name);
             let hashed = fields.iter().find(|it| {
                 it.covers(name)
-                    || matches!(it.ways(), [Way::Member(one)] if snake(one) == column.name)
+                    || matches!(it.segments(), [Segment::Member(one)] if snake(one) == column.name)
             });
             if let Some(field) = hashed
                 && !matches!(column.ty, Declared::String | Declared::Json)
