@@ -1,5 +1,5 @@
-//! The answer to Lambda. It is built here and nowhere else, because Lambda reads an answer of
-//! another shape as full success, or as "everything again".
+//! The answer to Lambda. It is built only here, because Lambda reads an answer of another shape as
+//! full success, or as a failure of the whole batch.
 
 use std::cmp::Ordering;
 use std::collections::HashSet;
@@ -15,21 +15,21 @@ use crate::outcome::RecordState;
 use crate::record::Receipt;
 use crate::source::{Kind, Redelivery};
 
-/// A record that is not durable has no identifier to report: the whole invocation must fail.
+/// The error for a record that is neither durable nor reportable: the whole invocation must fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a record that is not durable has no identifier to report it by")]
-pub struct Unreportable;
+pub struct UnreportableRecord;
 
 /// Returns the identifiers to report, for records in batch order.
 ///
-/// SQS standard: each message that failed. SQS FIFO: each that failed, and what follows it in its
-/// group, because a later message must not be deleted before an earlier one. Streams: the failed
-/// record with the lowest sequence number, because Lambda redelivers everything from there on; for
-/// one without a number the nearest before it, so that it is among them.
+/// SQS standard: each failed message. SQS FIFO: each failed message and those behind it in its group,
+/// because a later message must not be deleted before an earlier one. Streams: the failed record with
+/// the lowest sequence number, because Lambda redelivers everything from there on; instead of a failed
+/// record without a number the nearest one before it.
 pub fn failures(
     redelivery: Redelivery,
     records: &[RecordState],
-) -> Result<Vec<&Receipt>, Unreportable> {
+) -> Result<Vec<&Receipt>, UnreportableRecord> {
     let failed: Vec<&RecordState> = match redelivery {
         Redelivery::FromFirstFailure => return from_first_failure(records),
         Redelivery::EachFailure => records.iter().filter(|it| !it.outcome.is_durable()).collect(),
@@ -47,18 +47,18 @@ pub fn failures(
             reported.collect()
         }
     };
-    let receipts = failed.into_iter().map(|it| it.receipt.as_ref().ok_or(Unreportable));
+    let receipts = failed.into_iter().map(|it| it.receipt.as_ref().ok_or(UnreportableRecord));
     let receipts = receipts.collect::<Result<Vec<_>, _>>()?;
     let mut seen = HashSet::new();
     Ok(receipts.into_iter().filter(|it| seen.insert(*it)).collect())
 }
 
-fn from_first_failure(records: &[RecordState]) -> Result<Vec<&Receipt>, Unreportable> {
+fn from_first_failure(records: &[RecordState]) -> Result<Vec<&Receipt>, UnreportableRecord> {
     let (mut last, mut lowest) = (None, None);
     for record in records {
         last = record.receipt.as_ref().or(last);
         if !record.outcome.is_durable() {
-            let from = last.ok_or(Unreportable)?;
+            let from = last.ok_or(UnreportableRecord)?;
             let least = lowest.get_or_insert(from);
             if by_number(from.as_str(), least.as_str()).is_lt() {
                 *least = from;
@@ -74,8 +74,8 @@ pub(crate) fn by_number(a: &str, b: &str) -> Ordering {
     a.len().cmp(&b.len()).then_with(|| a.cmp(b))
 }
 
-/// The crate's window responses hold the state as a map of texts, which changes what a window's
-/// state may be; this one answers it byte for byte.
+/// A response to a tumbling window. The crate's own have the state as a map of texts, which can't hold
+/// every state; this one repeats it byte for byte.
 #[derive(Serialize)]
 struct WindowResponse<'a, R> {
     state: &'a RawValue,
@@ -83,8 +83,8 @@ struct WindowResponse<'a, R> {
     response: R,
 }
 
-/// Returns the answer's JSON text for an event of a source of this kind. An event of a tumbling
-/// window is answered with its `state`, unchanged.
+/// Returns the answer's JSON text for an event of a source of this kind. The answer to a tumbling
+/// window repeats its `state` unchanged.
 pub fn answer(
     kind: Option<Kind>,
     failures: &[&Receipt],
@@ -191,12 +191,12 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_record_without_a_number_comes_again_with_those_before_it() {
+    fn a_failed_record_without_a_number_is_redelivered_with_those_before_it() {
         for (numbers, durable, expected) in [
             (["7", "", "9"], [true, false, true], Ok("7")),
             (["7", "8", ""], [true, false, false], Ok("8")),
             (["", "8", ""], [true, true, false], Ok("8")),
-            (["", "8", "9"], [false, false, true], Err(Unreportable)),
+            (["", "8", "9"], [false, false, true], Err(UnreportableRecord)),
         ] {
             let receipts = numbers.map(Receipt::new);
             let states: Vec<_> = std::iter::zip(receipts, durable)
@@ -224,7 +224,7 @@ mod tests {
     #[test]
     fn a_failed_record_without_identifier_fails_the_invocation() {
         let failed = state(None, None, false);
-        assert_eq!(failures(Redelivery::EachFailure, &[failed]), Err(Unreportable));
+        assert_eq!(failures(Redelivery::EachFailure, &[failed]), Err(UnreportableRecord));
         let landed = state(None, None, true);
         assert_eq!(failures(Redelivery::EachFailure, &[landed]), Ok(vec![]));
     }
@@ -256,7 +256,7 @@ mod tests {
             let reported = report(redelivery, &records);
             let unique: HashSet<&String> = reported.iter().collect();
             prop_assert_eq!(unique.len(), reported.len(), "no identifier twice");
-            prop_assert!(reported.iter().all(|id| ids.contains(id)), "only what was delivered");
+            prop_assert!(reported.iter().all(|id| ids.contains(id)), "only delivered records");
             let failed: Vec<&str> =
                 records.iter().filter(|it| !it.2).map(|(id, ..)| *id).collect();
             prop_assert_eq!(failed.is_empty(), reported.is_empty());
@@ -275,8 +275,8 @@ mod tests {
                 }
                 Redelivery::FromFirstFailure => {
                     let lowest = failed.iter().filter_map(|it| it.parse::<u32>().ok()).min();
-                    let told: Vec<u32> = reported.iter().map(|it| it.parse().unwrap()).collect();
-                    prop_assert_eq!(told, lowest.into_iter().collect::<Vec<_>>());
+                    let numbers: Vec<u32> = reported.iter().map(|it| it.parse().unwrap()).collect();
+                    prop_assert_eq!(numbers, lowest.into_iter().collect::<Vec<_>>());
                 }
             }
         }

@@ -1,15 +1,16 @@
-//! Landing what was sorted: table by table, then what is quarantined.
+//! Lands the sorted records: table by table, and quarantine last.
 
 use std::collections::{BTreeMap, HashSet};
-use std::sync::PoisonError;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use crate::deadline::Deadline;
-use crate::handler::quarantine_rows::{Batch, QuarantineRows};
-use crate::handler::sort::{NO_ROUTE, RowOrigin, Sorted, TableBatch};
-use crate::handler::{App, Handled, InvocationError, Report, count};
+use crate::handler::app::App;
+use crate::handler::error::InvocationError;
+use crate::handler::quarantine_rows::{QuarantineBatch, QuarantineRows};
+use crate::handler::report::{HandledEvent, Report, count};
+use crate::handler::sort::{NO_ROUTE, RowOrigin, SortedRecords, TableBatch};
 use crate::quarantine;
 use crate::record::{Reject, Row};
 use crate::source::Redelivery;
@@ -20,12 +21,12 @@ use crate::table_name::TableName;
 /// The number of records an event must have before `reject_limit` counts.
 const MIN_RECORDS_FOR_REJECT_LIMIT: usize = 100;
 
-/// Lands the rows of each table, in name order, then what is quarantined, which tables may add to.
-/// Returns how long each table took. Fails as a whole if the store took nothing, so that Lambda
-/// backs off; if only time is up, what is not durable is reported.
+/// Lands the rows of each table, in name order, then those of quarantine, because tables may refuse
+/// rows. Returns the time that each table took. Fails as a whole if the store took nothing, so that
+/// Lambda backs off; if only time is up, the records that are not durable are reported.
 pub(super) async fn land<'a>(
     app: &'a App,
-    sorted: &mut Sorted<'a>,
+    sorted: &mut SortedRecords<'a>,
     redelivery: Redelivery,
     limit: &RejectLimit,
     deadline: &Deadline,
@@ -39,7 +40,7 @@ pub(super) async fn land<'a>(
             continue;
         };
         sorted.count(&table, &origins, &rejects);
-        app.tables.lock().unwrap_or_else(PoisonError::into_inner).insert(table);
+        app.tables().insert(table);
         for (index, reject) in rejects {
             if let Some(origin) = origins.get(index) {
                 sorted.reject(redelivery, origin.clone(), reject);
@@ -50,7 +51,7 @@ pub(super) async fn land<'a>(
     let (table, zoned) = (TableName::quarantine(), app.config.undeclared.zoned);
     let policy = Policy { zoned, ..quarantine::policy() };
     let mut rejected = QuarantineRows::of(app, std::mem::take(&mut sorted.quarantine));
-    while let Some(Batch { rows, records }) = rejected.next_batch() {
+    while let Some(QuarantineBatch { rows, records }) = rejected.next_batch() {
         if commits.land(&table, &policy, rows, &mut sorted.report).await.is_none() {
             sorted.fail(records);
         }
@@ -62,15 +63,15 @@ pub(super) async fn land<'a>(
 struct Commits<'a> {
     app: &'a App,
     deadline: &'a Deadline,
-    /// By table: how long its commits took.
+    /// By table: the time that its commits took.
     times: BTreeMap<String, Duration>,
     tried: usize,
     failed: Vec<StoreError>,
 }
 
 impl Commits<'_> {
-    /// Lands rows of one table and returns those that it does not take, by their index; `None` if
-    /// nothing is known to have landed.
+    /// Lands rows of one table and returns the rejects of those that it refuses, by their index; `None`
+    /// if no row is known to have landed.
     async fn land(
         &mut self,
         table: &TableName,
@@ -83,24 +84,24 @@ impl Commits<'_> {
         let landing = self.app.lake_of(table).land(table, policy, rows, self.deadline);
         let landed = match self.deadline.last_call() {
             None => landing.await,
-            // A call that hangs must not eat the time that the answer needs. Giving up is safe:
-            // rows that land after all are found when their records are redelivered.
+            // A call that hangs must not use up the time that the answer needs. Ending it is safe:
+            // rows that land even so are found when their records are redelivered.
             Some(left) => tokio::time::timeout(left, landing)
                 .await
                 .unwrap_or_else(|_| Err(StoreError::OutOfTime(table.clone()))),
         };
         self.tried += 1;
         *self.times.entry(table.to_string()).or_default() += began.elapsed();
-        let (meant, sum) = report.tables.entry(table.to_string()).or_default();
+        let (offered_rows, sum) = report.tables.entry(table.to_string()).or_default();
         match landed {
             Ok(mut landed) => {
                 let refused = std::mem::take(&mut landed.refused);
-                *meant += offered - count(refused.len());
+                *offered_rows += offered - count(refused.len());
                 sum.add(landed);
                 Some(refused)
             }
             Err(error) => {
-                *meant += offered;
+                *offered_rows += offered;
                 report.trouble.push(error.to_string());
                 self.failed.push(error);
                 None
@@ -108,7 +109,7 @@ impl Commits<'_> {
         }
     }
 
-    /// Fails if every commit failed, and not only for want of time.
+    /// Fails if every commit failed, and at least one of them for another reason than time.
     fn end(self) -> Result<BTreeMap<String, Duration>, InvocationError> {
         let systemic = |error: &StoreError| !matches!(error, StoreError::OutOfTime(_));
         if self.failed.len() == self.tried
@@ -120,8 +121,8 @@ impl Commits<'_> {
     }
 }
 
-impl Sorted<'_> {
-    /// Counts for its route what became of each row of a table.
+impl SortedRecords<'_> {
+    /// Counts the outcome of each row of a table for its route.
     fn count(&mut self, table: &TableName, origins: &[RowOrigin<'_>], rejects: &[(usize, Reject)]) {
         let name = table.to_string();
         let Some((_, landed)) = self.report.tables.get(&name) else { return };
@@ -147,9 +148,9 @@ impl Sorted<'_> {
     }
 }
 
-/// `reject_limit` of an event. A format that changed is trouble for people, not a million rows of
-/// quarantine. Records count as they were delivered: one that holds a thousand bad ones is one,
-/// because one record must not stop a shard.
+/// `reject_limit` of an event. After a change of format an operator must act; a million rows of
+/// quarantine would not help. Records count as they were delivered: one that holds a thousand bad
+/// pieces counts as one, because one record must not block a shard.
 pub(super) struct RejectLimit {
     share: f64,
     /// Records of the event.
@@ -159,7 +160,8 @@ pub(super) struct RejectLimit {
 }
 
 impl RejectLimit {
-    pub(super) fn of(app: &App, so_far: &Handled) -> Self {
+    /// Returns the limit for the next pass of an event.
+    pub(super) fn of(app: &App, so_far: &HandledEvent) -> Self {
         Self {
             share: app.config.quarantine.reject_limit,
             records: so_far.records.len(),
@@ -168,7 +170,7 @@ impl RejectLimit {
     }
 
     /// Fails if too many records are rejected.
-    pub(super) fn check(&self, sorted: &Sorted<'_>) -> Result<(), InvocationError> {
+    pub(super) fn check(&self, sorted: &SortedRecords<'_>) -> Result<(), InvocationError> {
         let rejected = sorted.records.iter().filter(|it| it.rejected).count() + self.rejected;
         let reasons = sorted.report.rejected.iter().filter(|((_, reason), _)| reason != NO_ROUTE);
         match reasons.max_by_key(|(_, count)| **count) {

@@ -1,34 +1,35 @@
-//! Rows of quarantine. They are made after all else has landed, because most events have none, and
-//! in batches, because a record that holds many can become many times its size.
+//! Rows of quarantine. They are made last, because most events have none, and in batches, because the
+//! pieces of a record may take many times its size.
 
-use crate::handler::App;
+use crate::handler::app::App;
 use crate::handler::sort::RowOrigin;
 use crate::quarantine::{self, Keep};
 use crate::record::{Origin, Reject, Row};
 use crate::source::Carrier;
 
-/// The largest size in bytes that the parts of one delivered record become. Beyond it the record is
-/// kept once and whole.
+/// The largest size in bytes of the pieces of one delivered record. Beyond it, the record is kept
+/// once and whole.
 const MAX_RECORD_BYTES: usize = 16 * 1024 * 1024;
-/// The largest size in bytes of a batch; what is beyond it makes the next one.
+/// The largest size in bytes of a batch; further rows go to the next one.
 const MAX_BATCH_BYTES: usize = 64 * 1024 * 1024;
 
-/// Rejected parts that become rows batch by batch.
+/// The rejected parts of a pass, which become rows batch by batch.
 pub(super) struct QuarantineRows<'a> {
     app: &'a App,
-    /// By delivered record, the last one first.
+    /// The parts by delivered record, the last one first.
     records: Vec<Vec<(RowOrigin<'a>, Reject)>>,
 }
 
-/// Rows for one commit.
+/// Rows of quarantine for one commit.
 #[derive(Default)]
-pub(super) struct Batch {
+pub(super) struct QuarantineBatch {
     pub(super) rows: Vec<Row>,
     /// The delivered record of each row, by its index in the pass.
     pub(super) records: Vec<usize>,
 }
 
 impl<'a> QuarantineRows<'a> {
+    /// Groups rejected parts by their delivered records.
     pub(super) fn of(app: &'a App, mut rejected: Vec<(RowOrigin<'a>, Reject)>) -> Self {
         rejected.sort_by_key(|(from, _)| std::cmp::Reverse(from.record));
         let mut records: Vec<Vec<_>> = Vec::new();
@@ -41,12 +42,12 @@ impl<'a> QuarantineRows<'a> {
         Self { app, records }
     }
 
-    /// The next rows; `None` if there are no more.
-    pub(super) fn next_batch(&mut self) -> Option<Batch> {
-        let (mut batch, mut bytes) = (Batch::default(), 0_usize);
+    /// Makes the next rows; `None` if there are no more.
+    pub(super) fn next_batch(&mut self) -> Option<QuarantineBatch> {
+        let (mut batch, mut bytes) = (QuarantineBatch::default(), 0);
         while let Some(parts) = self.records.last() {
-            let record = Rejected::of(self.app, parts)?;
-            bytes = bytes.saturating_add(record.bytes);
+            let record = RejectedRecord::of(self.app, parts)?;
+            bytes += record.bytes;
             if bytes > MAX_BATCH_BYTES && !batch.rows.is_empty() {
                 break;
             }
@@ -61,40 +62,38 @@ fn is_of(parts: &[(RowOrigin<'_>, Reject)], record: usize) -> bool {
     parts.first().is_some_and(|(it, _)| it.record == record)
 }
 
-/// A delivered record of which parts are rejected.
-struct Rejected<'p, 'a> {
+/// A delivered record with rejected parts.
+struct RejectedRecord<'p, 'a> {
     parts: &'p [(RowOrigin<'a>, Reject)],
     first: &'p (RowOrigin<'a>, Reject),
-    /// What the parts are reframed with, if it holds several.
+    /// The carrier of its pieces, if it has some.
     carrier: Option<Carrier>,
-    /// Whether it is kept whole, because its parts would become too much.
-    whole: bool,
-    /// About how many bytes its rows have.
+    /// True if it is kept whole, because its pieces would become too large.
+    is_whole: bool,
+    /// The estimated size in bytes of its rows.
     bytes: usize,
 }
 
-impl<'p, 'a> Rejected<'p, 'a> {
+impl<'p, 'a> RejectedRecord<'p, 'a> {
     fn of(app: &App, parts: &'p [(RowOrigin<'a>, Reject)]) -> Option<Self> {
         let first = parts.first()?;
         let carrier = first.0.raw.piece.is_some().then(|| Carrier::of(&first.0.raw));
-        let pieces = || parts.iter().filter_map(|(it, _)| it.raw.piece.as_ref());
+        let pieces = parts.iter().filter_map(|(it, _)| it.raw.piece.as_ref());
         let of_pieces = match (&carrier, app.config.quarantine.keep) {
-            (Some(carrier), Keep::Raw) => {
-                pieces().map(|it| carrier.weight(it)).fold(0, usize::saturating_add)
-            }
+            (Some(carrier), Keep::Raw) => pieces.map(|it| carrier.weight(it)).sum(),
             _ => 0,
         };
-        let whole = of_pieces > MAX_RECORD_BYTES;
-        let bytes = if whole { first.0.raw.record.len() } else { of_pieces };
-        Some(Self { parts, first, carrier, whole, bytes })
+        let is_whole = of_pieces > MAX_RECORD_BYTES;
+        let bytes = if is_whole { first.0.raw.record.len() } else { of_pieces };
+        Some(Self { parts, first, carrier, is_whole, bytes })
     }
 
-    fn put(&self, app: &App, batch: &mut Batch) {
+    fn put(&self, app: &App, batch: &mut QuarantineBatch) {
         let (first, reject) = self.first;
-        if let Some(carrier) = self.carrier.as_ref().filter(|_| self.whole) {
+        if let Some(carrier) = self.carrier.as_ref().filter(|_| self.is_whole) {
             let origin = Origin { id: Some(carrier.id().to_owned()), ..first.origin.clone() };
             let count = self.parts.len();
-            let detail = format!("{count} of its records are not rows, one of them: ");
+            let detail = format!("{count} of its records can't become rows, one of them: ");
             let reject = Reject { detail: detail + &reject.detail, ..reject.clone() };
             batch.put(app, first, &origin, &reject, first.raw.record);
             return;
@@ -109,7 +108,7 @@ impl<'p, 'a> Rejected<'p, 'a> {
     }
 }
 
-impl Batch {
+impl QuarantineBatch {
     fn put(
         &mut self,
         app: &App,

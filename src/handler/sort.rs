@@ -1,11 +1,12 @@
-//! Sorting records by where they go: into a row of a table, into quarantine, back to the queue, or
-//! nowhere on purpose.
+//! Sorts records by their destination: a row of a table, quarantine, back to the queue, or left out on
+//! purpose.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::sync::PoisonError;
 
 use crate::arn::Arn;
-use crate::handler::{App, InvocationError, Report};
+use crate::handler::app::App;
+use crate::handler::error::InvocationError;
+use crate::handler::report::Report;
 use crate::outcome::{Outcome, RecordState};
 use crate::record::{Content, Delivery, Origin, Part, Raw, Record, Reject, Row};
 use crate::route::{self, Route, Step, Target};
@@ -16,10 +17,10 @@ use crate::table::layout::Policy;
 use crate::table_name::TableName;
 use crate::transform;
 
-/// Reason of a record that no route takes.
+/// The reason of a record that no route takes.
 pub(super) const NO_ROUTE: &str = "no_route";
 
-/// The keys that the routes of these records hash with.
+/// Returns the keys that the routes of these records hash with.
 pub(super) fn keys_of(app: &App, deliveries: &[Delivery<'_>]) -> BTreeSet<Reference> {
     let sources: HashSet<&Arn> = deliveries.iter().map(|it| &it.source).collect();
     let routes = sources.into_iter().flat_map(|it| route::of_source(&app.config.routes, it));
@@ -30,8 +31,8 @@ pub(super) fn keys_of(app: &App, deliveries: &[Delivery<'_>]) -> BTreeSet<Refere
     keys.collect()
 }
 
-/// The tables that exist, as far as it matters: where records name their tables themselves, all
-/// of them.
+/// Returns the tables that exist, if records name their tables themselves; else none. The sorter needs
+/// them to count a placeholder's tables, and can't ask the store itself, because it is not async.
 pub(super) async fn known_tables(
     app: &App,
     deliveries: &[Delivery<'_>],
@@ -41,7 +42,7 @@ pub(super) async fn known_tables(
     if !routes.iter().any(by_record) {
         return Ok(BTreeSet::new());
     }
-    let known = app.tables.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let known = app.tables().clone();
     let mut of_source: HashMap<&Arn, Vec<&Route>> = HashMap::new();
     let all_known = deliveries.iter().all(|delivery| {
         let of_source = of_source
@@ -61,11 +62,11 @@ pub(super) async fn known_tables(
         return Ok(known);
     }
     let found: BTreeSet<TableName> = app.lake.tables().await?.into_iter().collect();
-    app.tables.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&found);
+    app.tables().clone_from(&found);
     Ok(found)
 }
 
-/// Where a row comes from: the part of a delivered record that it is made of.
+/// The origin of a row: the part of a delivered record that it is made of.
 #[derive(Clone)]
 pub(super) struct RowOrigin<'a> {
     /// Index of the delivered record in the pass.
@@ -76,23 +77,23 @@ pub(super) struct RowOrigin<'a> {
     pub(super) route: Option<&'a Route>,
 }
 
-/// The rows for one table, and where each comes from.
+/// The rows for one table, and the origin of each.
 pub(super) struct TableBatch<'a> {
     pub(super) policy: &'a Policy,
     pub(super) rows: Vec<Row>,
     pub(super) origins: Vec<RowOrigin<'a>>,
 }
 
-/// The records of a pass, sorted by where they go.
-pub(super) struct Sorted<'a> {
+/// The records of a pass, sorted by their destination.
+pub(super) struct SortedRecords<'a> {
     pub(super) records: Vec<RecordState>,
     pub(super) batches: BTreeMap<TableName, TableBatch<'a>>,
-    /// What goes to quarantine, and why.
+    /// The parts that go to quarantine, and why.
     pub(super) quarantine: Vec<(RowOrigin<'a>, Reject)>,
     pub(super) report: Report,
 }
 
-/// Where a record goes.
+/// The destination of a part of a record.
 #[expect(clippy::large_enum_variant, reason = "taken apart as soon as it is made")]
 enum Destination {
     Row(TableName, Row),
@@ -101,7 +102,7 @@ enum Destination {
     Dropped,
 }
 
-/// Sorts records by where they go.
+/// Sorts records by their destination.
 pub(super) struct Sorter<'a> {
     pub(super) app: &'a App,
     pub(super) redelivery: Redelivery,
@@ -111,14 +112,14 @@ pub(super) struct Sorter<'a> {
 }
 
 impl<'a> Sorter<'a> {
-    /// Sorts each record.
+    /// Sorts all records.
     pub(super) fn sort(
         mut self,
         deliveries: Vec<Delivery<'a>>,
-    ) -> Result<Sorted<'a>, InvocationError> {
+    ) -> Result<SortedRecords<'a>, InvocationError> {
         let mut routes: HashMap<Arn, Vec<&'a Route>> = HashMap::new();
         let mut unrouted = BTreeSet::new();
-        let mut sorted = Sorted {
+        let mut sorted = SortedRecords {
             records: Vec::with_capacity(deliveries.len()),
             batches: BTreeMap::new(),
             quarantine: Vec::new(),
@@ -144,15 +145,15 @@ impl<'a> Sorter<'a> {
                 }
                 Content::Parts(parts) => {
                     for part in parts {
-                        self.send(part, of_source, &mut sorted);
+                        self.sort_part(part, of_source, &mut sorted);
                     }
                 }
             }
         }
         let missing = unrouted.into_iter().map(|arn| InvocationError::NoRoute { arn });
         let mut missing: Vec<InvocationError> = missing.collect();
-        // Several queues may share a DLQ, and those that have routes need not wait for one that has
-        // none: only its messages are redelivered. A stream redelivers all of its records.
+        // Several queues may share a DLQ: only the messages of a queue without a route are
+        // redelivered. A stream redelivers all records.
         let all = missing.len() == routes.len();
         if (all || self.redelivery == Redelivery::FromFirstFailure)
             && let Some(error) = missing.pop()
@@ -164,13 +165,13 @@ impl<'a> Sorter<'a> {
     }
 
     /// Sorts one part of the last record.
-    fn send(&mut self, part: Part<'a>, routes: &[&'a Route], sorted: &mut Sorted<'a>) {
+    fn sort_part(&mut self, part: Part<'a>, routes: &[&'a Route], sorted: &mut SortedRecords<'a>) {
         let Part { raw, origin, record } = part;
-        let index = sorted.records.len().saturating_sub(1);
+        let index = sorted.records.len() - 1;
         sorted.report.records += 1;
         let route = match &record {
             Ok(record) => route::choose(routes, record),
-            // Which of the source's routes would have taken it can't be known: the first decides.
+            // The route that would have taken it can't be known: the source's first one decides.
             Err(_) => routes.first().copied(),
         };
         let Some(route) = route else {
@@ -208,14 +209,14 @@ impl<'a> Sorter<'a> {
         }
     }
 
-    /// Where a record goes that a route has taken.
+    /// Returns the destination of a record that a route has taken.
     fn destination(&mut self, route: &Route, origin: &Origin, record: Record) -> Destination {
         let (table, limit) = match &route.target {
             Target::Drop => return Destination::Dropped,
             Target::Table(table) => (table.clone(), None),
-            Target::Tables(template, most) => match template.fill(&record) {
+            Target::Tables(template, limit) => match template.fill(&record) {
                 Err(reject) => return Destination::Rejected(reject),
-                Ok(table) => (table, Some((template, *most))),
+                Ok(table) => (table, Some((template, *limit))),
             },
         };
         let policy = self.app.config.policy(&table);
@@ -224,12 +225,12 @@ impl<'a> Sorter<'a> {
             Ok(None) => return Destination::Filtered,
             Err(reject) => return Destination::Rejected(reject),
         };
-        // What is no row makes no table.
-        if let Some((template, most)) = limit
+        // Only a row makes a table.
+        if let Some((template, limit)) = limit
             && !self.known.contains(&table)
         {
-            if self.known.iter().filter(|it| template.makes(it)).count() >= most {
-                let detail = format!("{} has its {most} tables", template.as_str());
+            if self.known.iter().filter(|it| template.makes(it)).count() >= limit {
+                let detail = format!("{} already has its {limit} tables", template.as_str());
                 return Destination::Rejected(Reject::new("too_many_tables", detail));
             }
             self.known.insert(table.clone());
@@ -238,7 +239,7 @@ impl<'a> Sorter<'a> {
     }
 }
 
-impl<'a> Sorted<'a> {
+impl<'a> SortedRecords<'a> {
     fn worsen_last(&mut self, outcome: Outcome) {
         if let Some(record) = self.records.last_mut() {
             record.worsen(outcome);
@@ -249,11 +250,11 @@ impl<'a> Sorted<'a> {
     pub(super) fn reject(&mut self, redelivery: Redelivery, from: RowOrigin<'a>, reject: Reject) {
         self.report.note(&reject, from.route.map(|it| it.name.as_str()));
         let Some(record) = self.records.get_mut(from.record) else { return };
-        // That no route takes it is a gap in the config, not a change of its format; and the format
-        // of what is dropped does not matter.
+        // A record that no route takes is a gap in the config, not a change of format, and the format
+        // of dropped records does not matter.
         record.rejected |= from.route.is_some_and(|it| it.target != Target::Drop);
         // A stream has no DLQ for one record: reporting it would block its shard. A message
-        // without id can't be reported by itself.
+        // without an id can't be reported.
         let returnable = match redelivery {
             Redelivery::EachFailure | Redelivery::RestOfGroup => record.receipt.is_some(),
             Redelivery::FromFirstFailure => false,

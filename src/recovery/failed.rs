@@ -1,7 +1,7 @@
 //! Landing a failed batch, with its event or by its range.
 
 use crate::deadline::Deadline;
-use crate::handler::{self, App, Handled, InvocationError, Pass};
+use crate::handler::{self, App, HandledEvent, InvocationError, Pass};
 use crate::recovery::gap::{self, Gap};
 use crate::recovery::notice::FailedBatch;
 use crate::recovery::range;
@@ -63,6 +63,10 @@ impl Recovered {
     }
 }
 
-async fn land(app: &App, event: &[u8], deadline: &Deadline) -> Result<Handled, InvocationError> {
+async fn land(
+    app: &App,
+    event: &[u8],
+    deadline: &Deadline,
+) -> Result<HandledEvent, InvocationError> {
     handler::handle(app, &Event::read(event)?, deadline).await
 }

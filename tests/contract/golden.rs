@@ -254,7 +254,10 @@ fn a_message_of_many_bad_items_is_kept_whole() {
         assert!(row["record"] == message(n).as_str());
         assert_eq!(row["_lw_id"], format!("00000000-0000-4000-8000-{n:012}"));
         let detail = row["detail"].as_str().unwrap();
-        assert!(detail.starts_with("1000 of its records are not rows, one of them: "), "{detail}");
+        assert!(
+            detail.starts_with("1000 of its records can't become rows, one of them: "),
+            "{detail}"
+        );
     }
 }
 
