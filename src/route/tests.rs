@@ -139,6 +139,11 @@ fn a_route_covers_a_later_one_that_gets_no_record() {
     }
 }
 
+/// Returns the event time at a path of a row's fields.
+fn time_at(path: &str, policy: &Policy, row: &Fields) -> Option<Timestamp> {
+    event_time(&path.parse().unwrap(), policy, &event(&[]), row)
+}
+
 #[test]
 fn event_time_is_read_by_the_declared_type_and_never_guessed() {
     let at = Timestamp::from_rfc3339("2026-11-23T10:15:00Z").unwrap();
@@ -171,23 +176,18 @@ fn event_time_is_read_by_the_declared_type_and_never_guessed() {
                 .collect(),
             ..Policy::default()
         };
-        let mut route = route("r", "*", vec![]);
-        route.event_at = Some(path.parse().unwrap());
         let name = if path == "absent" { "t" } else { path };
         let fields = fields(&[(name, value.clone())]);
-        assert_eq!(event_at(&route, &policy, &fields), expected, "{path} {column:?} {value:?}");
+        assert_eq!(time_at(path, &policy, &fields), expected, "{path} {column:?} {value:?}");
     }
-    let mut dated = route("r", "*", vec![]);
-    dated.event_at = Some("d".parse().unwrap());
     let policy = Policy {
         columns: vec![DeclaredColumn { name: "d".to_owned(), ty: Declared::Date, doc: None }],
         ..Policy::default()
     };
     assert_eq!(
-        event_at(&dated, &policy, &fields(&[("d", text("2026-11-23"))])),
+        time_at("d", &policy, &fields(&[("d", text("2026-11-23"))])),
         Timestamp::from_rfc3339("2026-11-23T00:00:00Z")
     );
-    assert_eq!(event_at(&route("r", "*", vec![]), &policy, &Vec::new()), None);
 }
 
 #[test]
@@ -200,8 +200,30 @@ fn event_time_may_lie_in_a_declared_struct() {
         }],
         ..Policy::default()
     };
-    let mut nested = route("r", "*", vec![]);
-    nested.event_at = Some("detail.at".parse().unwrap());
     let found = fields(&[("detail", Value::Map(fields(&[("at", text("1970-01-02"))])))]);
-    assert_eq!(event_at(&nested, &policy, &found), Timestamp::from_micros(86_400_000_000));
+    assert_eq!(time_at("detail.at", &policy, &found), Timestamp::from_micros(86_400_000_000));
+}
+
+#[test]
+fn event_time_may_lie_in_the_metadata() {
+    let at = |it: &str| Timestamp::from_rfc3339(it);
+    let [body, message] = ["2026-11-23T10:15:00Z", "2026-11-23T10:16:00Z"];
+    let row = fields(&[("attributes", text(body)), ("sent", text(body))]);
+    let record = record(Payload::Event(row.clone()), fields(&[("sent", text(message))]));
+    let policy = |columns| Policy { columns, ..Policy::default() };
+    let seconds = DeclaredColumn {
+        name: "attributes.sent".to_owned(),
+        ty: "timestamp(s)".parse().unwrap(),
+        doc: None,
+    };
+    for (path, columns, expected) in [
+        ("attributes.sent", vec![], at(message)),
+        ("attributes.sent", vec![seconds], None),
+        ("attributes.absent", vec![], None),
+        ("attributes", vec![], at(body)),
+        ("sent", vec![], at(body)),
+    ] {
+        let found = event_time(&path.parse().unwrap(), &policy(columns), &record, &row);
+        assert_eq!(found, expected, "{path}");
+    }
 }
