@@ -16,7 +16,7 @@ const ID_REUSED: &str = "id_reused";
 pub type RowId<'a> = (&'a str, &'a str);
 
 /// A row, or its reject, with its index in the batch as it was offered.
-type Indexed<T = Row> = (usize, T);
+type IndexedItem<T = Row> = (usize, T);
 
 /// The rows of one commit.
 #[derive(Debug, Default)]
@@ -27,9 +27,9 @@ pub struct Batch {
     indexes: Vec<usize>,
     /// Further rows of the same ids. Their verdict is known in the end: the rows of the table
     /// decide which of them came first.
-    later: Vec<Indexed>,
+    later: Vec<IndexedItem>,
     duplicates: u64,
-    refused: Vec<Indexed<Reject>>,
+    refused: Vec<IndexedItem<Reject>>,
 }
 
 /// The outcome of a batch.
@@ -40,7 +40,7 @@ pub struct BatchReport {
     /// The number of rows that were there already.
     pub duplicates: u64,
     /// The rows that the table does not take, by index, and the reasons.
-    pub refused: Vec<Indexed<Reject>>,
+    pub refused: Vec<IndexedItem<Reject>>,
 }
 
 /// One occurrence of an id, in a table or in a batch.
@@ -119,7 +119,7 @@ impl Batch {
     }
 
     /// Takes in rows in their order in the batch.
-    fn arrange(&mut self, all: Vec<Indexed>) {
+    fn arrange(&mut self, all: Vec<IndexedItem>) {
         let verdicts = verdicts_within(all.iter().map(|(_, row)| row));
         for ((index, row), verdict) in all.into_iter().zip(verdicts) {
             if verdict == Verdict::Stays {
@@ -210,7 +210,7 @@ impl Batch {
         self.rows.len() > before
     }
 
-    fn take(&mut self) -> Vec<Indexed> {
+    fn take(&mut self) -> Vec<IndexedItem> {
         std::mem::take(&mut self.indexes).into_iter().zip(std::mem::take(&mut self.rows)).collect()
     }
 

@@ -170,7 +170,7 @@ fn what_is_wrong_with_the_table_is_found() {
             "there is no contract::golden::every_case_ends_well",
         ),
         ("`contract::golden::check`", "there is no contract::golden::check"),
-        ("`contract::golden::every_case_ends_as_it_says`", "there is no tests::"),
+        ("`tests::every_case_ends_as_it_says`", "there is no tests::"),
         ("`fixtures/delivery/nothing`", "there is no fixtures/delivery/nothing"),
         ("`tests/readers/test_lakes.py::test_nothing`", "there is no tests/readers"),
         ("later: as `contract::golden::nothing` shows", "there is no contract::golden::nothing"),

@@ -19,7 +19,6 @@ const UPWARD: &[&str] = &[
     "cli::redrive -> cli::summary",
     "cli::replay -> cli::summary",
     "cli::replay -> cli::wrap",
-    "handler::sort -> handler::land",
 ];
 
 /// A module's path below `crate`.
