@@ -89,7 +89,7 @@ impl LandReport {
 pub struct Commit<'a> {
     table: &'a Table,
     policy: &'a Policy,
-    id: CommitId,
+    commit: CommitId,
     batch: Batch,
     /// Locations of data files whose ids were checked, and of manifests all of whose files were.
     checked: HashSet<String>,
@@ -106,7 +106,7 @@ impl<'a> Commit<'a> {
         Self {
             table,
             policy,
-            id: CommitId::random(),
+            commit: CommitId::random(),
             batch: Batch::new(rows),
             checked: HashSet::new(),
             own_files: HashSet::new(),
@@ -123,15 +123,15 @@ impl<'a> Commit<'a> {
                 return Err(StoreError::OutOfTime(self.table.name.clone()));
             }
             let (head, layout) = self.agree_on_schema(deadline).await?;
-            let there = match head.metadata.current_snapshot() {
+            let manifests = match head.metadata.current_snapshot() {
                 Some(snapshot) => self.table.manifests.list(snapshot).await?,
                 None => Vec::new(),
             };
-            if self.find_duplicates(&head, &there, deadline).await? {
+            if self.find_duplicates(&head, &manifests, deadline).await? {
                 return Ok(self.into_report());
             }
             if self.judge(&layout) {
-                // Later rows have replaced them, which may need other columns.
+                // Later rows have replaced refused ones, and may need other columns.
                 continue;
             }
             if self.batch.rows().is_empty() {
@@ -140,9 +140,10 @@ impl<'a> Commit<'a> {
             let manifest = self.write(&head, &layout).await?;
             let entries = self.written.as_ref().map_or(&[][..], |(files, _)| &files.entries);
             let next =
-                proposal::append(self.table, &head, &self.id, there, manifest, entries).await?;
+                proposal::append(self.table, &head, &self.commit, manifests, manifest, entries)
+                    .await?;
             self.report.attempts += 1;
-            match self.table.head.swap(Some(&head), &next, &self.id.id).await {
+            match self.table.head.swap(Some(&head), &next, &self.commit.id).await {
                 Swap::Swapped => return Ok(self.into_report()),
                 Swap::TooOld => {}
                 // The rows of the table decide, at the next check.
@@ -161,10 +162,10 @@ impl<'a> Commit<'a> {
     }
 
     fn into_report(self) -> LandReport {
-        let Self { batch, written, report, id, .. } = self;
+        let Self { batch, written, report, commit, .. } = self;
         let landed = count(batch.rows().len());
         let BatchReport { indexes, duplicates, refused } = batch.into_report();
-        let commit = (landed > 0).then_some(id);
+        let commit = (landed > 0).then_some(commit);
         let mut report = LandReport { landed, indexes, duplicates, refused, commit, ..report };
         if let Some((files, _)) = written {
             report.files = count(files.entries.len());
@@ -250,14 +251,14 @@ impl<'a> Commit<'a> {
     async fn find_duplicates(
         &mut self,
         head: &HeadVersion,
-        there: &[ManifestFile],
+        manifests: &[ManifestFile],
         deadline: &Deadline,
     ) -> Result<bool, StoreError> {
         let table = self.table;
         let schema = head.metadata.current_schema();
         let search = Search::new(self.batch.sought());
         let mut occurrences = self.batch.occurrences();
-        for manifest in there {
+        for manifest in manifests {
             let location = &manifest.manifest_path;
             if self.checked.contains(location) || !search.may_be_in_manifest(location) {
                 continue;
@@ -320,7 +321,7 @@ impl<'a> Commit<'a> {
         let manifest = table
             .manifests
             .write(
-                self.id.snapshot,
+                self.commit.snapshot,
                 metadata.current_schema(),
                 spec,
                 &files.entries,

@@ -17,7 +17,7 @@ use crate::store::{schema, trim};
 /// The id of a commit in all its attempts, which the table shows as well.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CommitId {
-    /// A UUID, in the snapshot's summary.
+    /// The UUID in the snapshot's summary.
     pub id: String,
     /// The id of its snapshot.
     pub snapshot: i64,

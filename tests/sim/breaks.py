@@ -118,8 +118,8 @@ BREAKS = {
     "retry a lost swap blindly": [
         (
             COMMIT,
-            "            if self.find_duplicates(&head, &there, deadline).await? {",
-            "            if lost == 0 && self.find_duplicates(&head, &there, deadline).await? {",
+            "            if self.find_duplicates(&head, &manifests, deadline).await? {",
+            "            if lost == 0 && self.find_duplicates(&head, &manifests, deadline).await? {",
         )
     ],
     "drop quarantine's failures": [
