@@ -33,7 +33,7 @@ pub struct Delivery<'a> {
     pub receipt: Option<Receipt>,
     /// Its message group, for records of a FIFO queue.
     pub group: Option<String>,
-    /// Its source, for messages of a DLQ the queue that they were first sent to. Routes match this
+    /// Its source; of a message from a DLQ, the queue that it was first sent to. Routes match this
     /// ARN.
     pub source: Arn,
     /// Its content.

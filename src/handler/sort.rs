@@ -267,7 +267,7 @@ impl<'a> SortedRecords<'a> {
         }
     }
 
-    /// Notes that these records are not durable.
+    /// Marks these records as not durable.
     pub(super) fn fail(&mut self, records: impl IntoIterator<Item = usize>) {
         for index in records {
             if let Some(record) = self.records.get_mut(index) {

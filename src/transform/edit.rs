@@ -91,8 +91,8 @@ pub(super) fn keep(fields: &mut Fields, selected: &[&[Segment]], always: &[&str]
     });
 }
 
-/// Removes all of a value but what the rests of the selectors select. Returns false if nothing is
-/// left of it.
+/// Removes everything from a value except what the rests of the selectors select. Returns false if
+/// the value itself must go.
 fn keep_in(value: &mut Value, rests: &[&[Segment]]) -> bool {
     if rests.is_empty() {
         return false;
