@@ -1,16 +1,16 @@
-//! The one door: whatever Lambda invokes the function with enters here. It tells events of records
-//! from failure notices and from notifications of new objects, and builds the answer.
+//! The intake: every payload of an invocation enters here. It separates events of records, failure
+//! notices and notifications of new objects, and builds the answer.
 
 use crate::deadline::Deadline;
 use crate::handler::{self, App, InvocationError, Pass};
 use crate::outcome::{Outcome, RecordState};
 use crate::recovery::notice::{self, FailureNotice};
-use crate::recovery::{FailedBatch, Recovered, Streams};
+use crate::recovery::{FailedBatch, RecoveryReport, Streams};
 use crate::response;
 use crate::source::{Event, Unwrap};
 use crate::store::files;
 
-/// The function: an app, and the clients that recovery reads streams with.
+/// The intake of an app, with the clients that recovery reads streams with.
 #[derive(Debug)]
 pub struct Intake {
     /// The app.
@@ -18,54 +18,54 @@ pub struct Intake {
     streams: Streams,
 }
 
-/// What became of an invocation.
+/// A report of an invocation, and its answer.
 #[derive(Debug)]
-pub struct Processed {
-    /// What was done with the records of the event.
+pub struct InvocationReport {
+    /// The passes that handled the records of the event.
     pub passes: Vec<Pass>,
-    /// What became of the failed batches that the event names.
-    pub recovered: Recovered,
-    /// What became of each record of the event, in order. A failure notice has landed once every
+    /// The report of the failed batches that the event names.
+    pub recovery: RecoveryReport,
+    /// The state of each record of the event, in order. A failure notice has landed once every
     /// record of its batch has, or is known to be lost.
     pub records: Vec<RecordState>,
-    /// The JSON text for Lambda, or why it must deliver the event again.
+    /// The JSON text for Lambda, or the reason why it must redeliver the event.
     pub answer: Result<String, InvocationError>,
 }
 
 impl Intake {
-    /// The function of an app. No client is made before it is needed.
+    /// Makes the intake of an app. No client is made before it is needed.
     pub fn new(app: App) -> Self {
         Self { app, streams: Streams::default() }
     }
 
     /// Handles an invocation's payload.
-    pub async fn handle(&self, payload: &[u8], deadline: &Deadline) -> Processed {
+    pub async fn handle(&self, payload: &[u8], deadline: &Deadline) -> InvocationReport {
         match Event::read(payload) {
             Ok(event) => self.records(&event, deadline).await,
-            // Nearly no payload is a notification of objects, and none that is an event of records.
+            // A notification of objects is rare, and is never an event of records.
             Err(error) => match notice::objects(payload) {
                 Some(locations) => self.objects(&locations, deadline).await,
-                None => Processed { answer: Err(error.into()), ..Processed::of(0) },
+                None => InvocationReport { answer: Err(error.into()), ..InvocationReport::of(0) },
             },
         }
     }
 
-    /// Handles an event of records: recovers the batches of failure notices among them, and lands
-    /// all others.
-    pub async fn records(&self, event: &Event<'_>, deadline: &Deadline) -> Processed {
+    /// Handles an event of records: recovers the batches of its failure notices, and lands the
+    /// other records.
+    pub async fn records(&self, event: &Event<'_>, deadline: &Deadline) -> InvocationReport {
         let notices = notice::notices(event, &self.app.config.routes);
-        let mut processed = Processed::of(event.len());
+        let mut report = InvocationReport::of(event.len());
         let error = if notices.is_empty() {
             let all: Vec<usize> = (0..event.len()).collect();
-            self.data(event, &all, &mut processed, deadline).await.err()
+            self.data(event, &all, &mut report, deadline).await.err()
         } else {
-            self.notices(event, &notices, &mut processed, deadline).await
+            self.notices(event, &notices, &mut report, deadline).await
         };
-        processed.answer = match error {
+        report.answer = match error {
             Some(error) => Err(error),
-            None => answer(event, &processed.records),
+            None => answer(event, &report.records),
         };
-        processed
+        report
     }
 
     /// Lands an event whose records are those at `indices` of the invocation.
@@ -73,13 +73,13 @@ impl Intake {
         &self,
         event: &Event<'_>,
         indices: &[usize],
-        processed: &mut Processed,
+        report: &mut InvocationReport,
         deadline: &Deadline,
     ) -> Result<(), InvocationError> {
         let handled = Box::pin(handler::handle(&self.app, event, deadline)).await?;
-        processed.passes.extend(handled.passes);
+        report.passes.extend(handled.passes);
         for (index, state) in indices.iter().zip(handled.records) {
-            processed.set(*index, state);
+            report.set(*index, state);
         }
         Ok(())
     }
@@ -89,20 +89,20 @@ impl Intake {
         &self,
         event: &Event<'_>,
         notices: &[FailureNotice],
-        processed: &mut Processed,
+        report: &mut InvocationReport,
         deadline: &Deadline,
     ) -> Option<InvocationError> {
-        // Each can be reported by itself, whatever becomes of the others.
+        // Each message can be reported by itself.
         let all: Vec<usize> = (0..event.len()).collect();
         for (index, delivery) in all.iter().zip(event.decode(&all, |_| Unwrap::None)) {
             let mut state = RecordState::new(delivery.receipt, delivery.group);
             state.worsen(Outcome::Failed);
-            processed.set(*index, state);
+            report.set(*index, state);
         }
-        let (streams, recovered) = (&self.streams, &mut processed.recovered);
+        let (streams, recovery) = (&self.streams, &mut report.recovery);
         for FailureNotice { index, batch } in notices {
-            if recovered.land(&self.app, streams, batch, deadline).await
-                && let Some(state) = processed.records.get_mut(*index)
+            if recovery.land(&self.app, streams, batch, deadline).await
+                && let Some(state) = report.records.get_mut(*index)
             {
                 state.outcome = Outcome::Landed;
             }
@@ -113,27 +113,27 @@ impl Intake {
             return None;
         }
         let part = event.part(&others);
-        match self.data(&part, &others, processed, deadline).await {
+        match self.data(&part, &others, report, deadline).await {
             Ok(()) => None,
-            // Only they are redelivered, if each can be named.
-            Err(error) if others.iter().all(|it| processed.is_reportable(*it)) => {
-                processed.recovered.troubles.push(error.to_string());
+            // If each can be reported, only these messages are redelivered.
+            Err(error) if others.iter().all(|it| report.is_reportable(*it)) => {
+                report.recovery.troubles.push(error.to_string());
                 None
             }
             Err(error) => Some(error),
         }
     }
 
-    /// Recovers the failed batches in these objects. Lambda retries the invocation if not all of
-    /// them have landed.
-    async fn objects(&self, locations: &[String], deadline: &Deadline) -> Processed {
-        let mut processed = Processed::of(0);
-        let (streams, recovered) = (&self.streams, &mut processed.recovered);
+    /// Recovers the failed batches in these objects. Lambda retries the invocation if one of them
+    /// has not landed.
+    async fn objects(&self, locations: &[String], deadline: &Deadline) -> InvocationReport {
+        let mut report = InvocationReport::of(0);
+        let (streams, recovery) = (&self.streams, &mut report.recovery);
         let mut failed = false;
         for location in locations {
             if deadline.passed() {
-                recovered.batches += 1;
-                recovered.troubles.push(format!("there was no time for {location}"));
+                recovery.batches += 1;
+                recovery.troubles.push(format!("there was no time to read {location}"));
                 failed = true;
                 continue;
             }
@@ -144,28 +144,28 @@ impl Intake {
             let trouble = match read.await {
                 Ok(Some(text)) => match FailedBatch::read(&text) {
                     Ok(batch) => {
-                        failed |= !recovered.land(&self.app, streams, &batch, deadline).await;
+                        failed |= !recovery.land(&self.app, streams, &batch, deadline).await;
                         continue;
                     }
-                    // A retry would find the same: someone must look at it.
+                    // A retry would find the same.
                     Err(problem) => format!("{location}: {problem}"),
                 },
-                Ok(None) => format!("{location} is gone, and the batch in it as well"),
+                Ok(None) => format!("{location} is gone, and with it a failed batch"),
                 Err(error) => {
                     failed = true;
                     format!("can't read {location}: {error}")
                 }
             };
-            recovered.batches += 1;
-            recovered.troubles.push(trouble);
+            recovery.batches += 1;
+            recovery.troubles.push(trouble);
         }
-        processed.answer = if failed {
-            let what = "a failed batch has not landed; `lakeward redrive failed` lands it as well";
+        report.answer = if failed {
+            let what = "a failed batch has not landed; after the last retry, land it with `lakeward redrive failed`";
             Err(InvocationError::Recovery(what.to_owned()))
         } else {
             response::answer(None, &[], None).map_err(InvocationError::Answer)
         };
-        processed
+        report
     }
 }
 
@@ -175,14 +175,14 @@ fn answer(event: &Event<'_>, records: &[RecordState]) -> Result<String, Invocati
     answer.map_err(InvocationError::Answer)
 }
 
-impl Processed {
-    /// Nothing done yet with an event of this many records.
+impl InvocationReport {
+    /// Makes the report of an event of this many records, with nothing handled yet.
     fn of(records: usize) -> Self {
         let mut state = RecordState::new(None, None);
         state.worsen(Outcome::Failed);
         Self {
             passes: Vec::new(),
-            recovered: Recovered::default(),
+            recovery: RecoveryReport::default(),
             records: vec![state; records],
             answer: Ok(String::new()),
         }

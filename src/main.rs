@@ -1,4 +1,4 @@
-//! One binary: Lambda's function where Lambda starts it, the command line everywhere else.
+//! The binary: the function if Lambda starts it, the command line anywhere else.
 
 use std::error::Error;
 use std::io::{IsTerminal as _, Write as _};
@@ -13,7 +13,7 @@ fn main() -> ExitCode {
         return lambda::serve(&runtime_api.to_string_lossy());
     }
     run().unwrap_or_else(|error| {
-        // Nobody is left to tell when this fails too.
+        // If this write fails, there is nowhere left to report it.
         drop(writeln!(std::io::stderr(), "error: {error}"));
         ExitCode::FAILURE
     })

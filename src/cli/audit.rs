@@ -1,12 +1,14 @@
-//! `lakeward audit`: is everything there?
+//! `lakeward audit`
 
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::arn::Arn;
+use crate::cli::failure::Failure;
 use crate::cli::print;
-use crate::cli::{DONE, FAILED, Failure, HAPPENED, Terminal, replay};
+use crate::cli::setup;
+use crate::cli::terminal::{CONDITION_MET, DONE, FAILED, Terminal};
 use crate::config::Config;
 use crate::recovery::audit::{self, Audit, AuditOptions, StreamSums, Sums};
 use crate::store::inspect::Origin;
@@ -21,24 +23,24 @@ pub(super) fn options(
     let stream = |text: &String| {
         let arn = text.parse::<Arn>().ok().filter(audit::is_comparable);
         arn.ok_or_else(|| {
-            Failure::Use(format!(
-                "--stream takes the ARN of a Kinesis stream, not `{text}`; streams of tables keep \
-                 their records for a day only and are not compared"
+            Failure::Usage(format!(
+                "--stream takes the ARN of a Kinesis stream, not `{text}`; a DynamoDB stream is not \
+                 compared, because it keeps its records for only a day"
             ))
         })
     };
     let day = |text: &str| {
         time::date(text)
-            .ok_or_else(|| Failure::Use(format!("--since takes a day, YYYY-MM-DD, not `{text}`")))
+            .ok_or_else(|| Failure::Usage(format!("--since takes a day, YYYY-MM-DD, not `{text}`")))
     };
     Ok(AuditOptions {
         streams: streams.iter().map(stream).collect::<Result<_, _>>()?,
         since: since.map(day).transpose()?,
-        grace: Duration::from_secs(u64::from(grace).saturating_mul(60)),
+        grace: Duration::from_secs(u64::from(grace) * 60),
     })
 }
 
-/// Counts, compares and prints.
+/// Counts and compares records, and prints the result.
 pub(super) async fn run(
     mut config: Config,
     options: &AuditOptions,
@@ -46,7 +48,7 @@ pub(super) async fn run(
     terminal: &mut Terminal<'_>,
 ) -> Result<u8, Failure> {
     config.quarantine.reject_limit = 1.0;
-    let app = replay::pretend(config)?;
+    let app = setup::open_app(config, true)?;
     let audit = audit::audit(&app, options).await?;
     if json {
         writeln!(terminal.out, "{}", as_json(&audit))?;
@@ -60,7 +62,7 @@ pub(super) async fn run(
     let missing = audit.sums.values().filter_map(|it| it.stream.as_ref()).any(|it| it.missing > 0);
     Ok(match (audit.troubles.is_empty(), missing) {
         (false, _) => FAILED,
-        (true, true) => HAPPENED,
+        (true, true) => CONDITION_MET,
         (true, false) => DONE,
     })
 }
@@ -71,7 +73,7 @@ fn as_table(audit: &Audit, terminal: &mut Terminal<'_>) -> Result<(), Failure> {
         return Ok(());
     }
     let number = |it: u64| if it == 0 { String::new() } else { it.to_string() };
-    let compared = audit.sums.values().any(|it| it.stream.is_some());
+    let with_stream = audit.sums.values().any(|it| it.stream.is_some());
     let row = |(origin, sums): (&Origin, &Sums)| {
         let (source, shard, day) = origin;
         let mut row = vec![
@@ -83,7 +85,7 @@ fn as_table(audit: &Audit, terminal: &mut Terminal<'_>) -> Result<(), Failure> {
             number(sums.resolved),
             number(sums.lost),
         ];
-        if compared {
+        if with_stream {
             let stream = sums.stream.clone();
             let cell = |of: fn(&StreamSums) -> u64| stream.as_ref().map(|it| of(it).to_string());
             let cells = [cell(|it| it.held), cell(|it| it.recent), cell(|it| it.missing)];
@@ -104,7 +106,7 @@ fn as_table(audit: &Audit, terminal: &mut Terminal<'_>) -> Result<(), Failure> {
         "of these recent",
         "missing",
     ];
-    let header = if compared { &all[..] } else { all.get(..7).unwrap_or(&all) };
+    let header = if with_stream { &all[..] } else { all.get(..7).unwrap_or(&all) };
     print::table(terminal.out, header, &rows, &[3, 4, 5, 6, 7, 8, 9])?;
     Ok(())
 }

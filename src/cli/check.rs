@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 
 use crate::cli::print::counted;
-use crate::cli::{DONE, Terminal, WRONG_USE};
+use crate::cli::terminal::{DONE, Terminal, WRONG_USE};
 use crate::config;
 
 /// Prints every problem and note of the config at `path`.
@@ -29,8 +29,8 @@ pub(super) fn run(path: &Path, terminal: &mut Terminal<'_>) -> io::Result<u8> {
             Ok(DONE)
         }
         None => {
-            let many = counted(checked.problems.len(), "problem");
-            writeln!(terminal.out, "{} has {many}", path.display())?;
+            let problems = counted(checked.problems.len(), "problem");
+            writeln!(terminal.out, "{} has {problems}", path.display())?;
             Ok(WRONG_USE)
         }
     }

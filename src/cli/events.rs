@@ -6,48 +6,35 @@ use std::path::{Path, PathBuf};
 
 use flate2::read::MultiGzDecoder;
 
+use crate::cli::trouble::{FIX_AND_REPLAY, Trouble};
 use crate::json::{self, JsonError};
 
-/// What is wrong with an input, where, and what to do about it. Never holds payload.
+/// The text of one event of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Trouble {
-    /// The file, and the line where one is known.
-    pub place: String,
-    pub what: String,
-    pub remedy: String,
-}
-
-/// One event of a file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Event<'a> {
-    /// Its line, from 1, where the file holds several.
+pub(super) struct EventText<'a> {
+    /// Its line, from 1, if the file holds several.
     pub line: Option<usize>,
     pub bytes: &'a [u8],
 }
 
-/// Extensions of event files, before one of a compression.
+/// Extensions of event files, before that of a compression.
 const EXTENSIONS: [&str; 3] = ["json", "jsonl", "ndjson"];
 
-const MEND: &str = "mend it and replay it; what has landed does not land again";
-
-/// The event files at `paths`: files as they are named, folders searched, each in path order.
+/// Returns the event files at `paths`: each file that is named, and those of folders in path order.
 pub(super) fn find(paths: &[PathBuf], troubles: &mut Vec<Trouble>) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for path in paths {
         if !path.is_dir() {
-            // Whether it can be read shows when it is.
+            // Reading it will show whether it exists.
             found.push(path.clone());
             continue;
         }
         let mut inside = Vec::new();
         walk(path, &mut inside, troubles);
         if inside.is_empty() {
-            troubles.push(Trouble {
-                place: path.display().to_string(),
-                what: "no event files in this folder".to_owned(),
-                remedy: "they end in .json, .jsonl or .ndjson, and may have .gz or .zst after it"
-                    .to_owned(),
-            });
+            let remedy = "they end in .json, .jsonl or .ndjson, optionally followed by .gz or .zst";
+            let what = "there are no event files in this folder";
+            troubles.push(Trouble::new(path.display().to_string(), what, remedy));
         }
         inside.sort();
         found.append(&mut inside);
@@ -55,7 +42,8 @@ pub(super) fn find(paths: &[PathBuf], troubles: &mut Vec<Trouble>) -> Vec<PathBu
     found
 }
 
-/// Links to folders are not followed: they may lead in circles. Metadata of tables is no data.
+/// Adds the event files of a folder. Links to folders are not followed, because they may lead in
+/// circles; Iceberg tables hold no event files.
 fn walk(folder: &Path, found: &mut Vec<PathBuf>, troubles: &mut Vec<Trouble>) {
     if folder.join("version-hint.text").exists() {
         return;
@@ -76,8 +64,8 @@ fn walk(folder: &Path, found: &mut Vec<PathBuf>, troubles: &mut Vec<Trouble>) {
                 continue;
             }
         };
-        let hidden = path.file_name().is_some_and(|it| it.as_encoded_bytes().starts_with(b"."));
-        if hidden {
+        let is_hidden = path.file_name().is_some_and(|it| it.as_encoded_bytes().starts_with(b"."));
+        if is_hidden {
             continue;
         }
         if is_folder {
@@ -89,18 +77,15 @@ fn walk(folder: &Path, found: &mut Vec<PathBuf>, troubles: &mut Vec<Trouble>) {
 }
 
 fn unreadable(path: &Path, error: &io::Error) -> Trouble {
-    Trouble {
-        place: path.display().to_string(),
-        what: format!("can't be read: {error}"),
-        remedy: "check its path and who may read it".to_owned(),
-    }
+    let remedy = "check its path and who may read it";
+    Trouble::new(path.display().to_string(), format!("can't be read: {error}"), remedy)
 }
 
 fn extension(path: &Path) -> &str {
     path.extension().and_then(OsStr::to_str).unwrap_or_default()
 }
 
-/// The path without the extension of a compression.
+/// Returns the path without the extension of a compression.
 fn unpacked(path: &Path) -> PathBuf {
     match extension(path) {
         "gz" | "zst" => path.with_extension(""),
@@ -112,7 +97,7 @@ fn is_event_file(path: &Path) -> bool {
     EXTENSIONS.contains(&extension(&unpacked(path)))
 }
 
-/// The text of a file, unpacked by its extension or, where that says nothing, by its first bytes.
+/// Reads a file, and unpacks it if its extension or its first bytes say that it is compressed.
 pub(super) fn read(path: &Path) -> Result<Vec<u8>, Trouble> {
     let bytes = std::fs::read(path).map_err(|error| unreadable(path, &error))?;
     let gzip = extension(path) == "gz" || bytes.starts_with(&[0x1f, 0x8b]);
@@ -128,40 +113,36 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, Trouble> {
     };
     match outcome {
         Ok(_) => Ok(text),
-        Err(error) => Err(Trouble {
-            place: path.display().to_string(),
-            what: format!("can't be unpacked: {error}"),
-            remedy: "fetch or pack it again".to_owned(),
-        }),
+        Err(error) => {
+            let what = format!("can't be unpacked: {error}");
+            Err(Trouble::new(path.display().to_string(), what, "fetch or compress it again"))
+        }
     }
 }
 
-/// The events of a file's text: the whole text as one, or one a line. A broken line costs only
-/// itself.
+/// Splits the text of a file into events: the whole text is one, or each line is. A broken line
+/// costs only itself.
 pub(super) fn split<'a>(
     path: &Path,
     text: &'a [u8],
     troubles: &mut Vec<Trouble>,
-) -> Vec<Event<'a>> {
+) -> Vec<EventText<'a>> {
     let file = path.display();
     if text.trim_ascii().is_empty() {
-        troubles.push(Trouble {
-            place: file.to_string(),
-            what: "the file is empty".to_owned(),
-            remedy: "remove it, or put an event into it".to_owned(),
-        });
+        let remedy = "remove it, or put an event into it";
+        troubles.push(Trouble::new(file.to_string(), "the file is empty", remedy));
         return Vec::new();
     }
     let Err(error) = json::members(text) else {
-        return vec![Event { line: None, bytes: text }];
+        return vec![EventText { line: None, bytes: text }];
     };
-    let lines: Vec<Event<'_>> = text
+    let lines: Vec<EventText<'_>> = text
         .split(|it| *it == b'\n')
         .zip(1..)
-        .map(|(bytes, line)| Event { line: Some(line), bytes })
+        .map(|(bytes, line)| EventText { line: Some(line), bytes })
         .filter(|it| !it.bytes.trim_ascii().is_empty())
         .collect();
-    let whole = |it: Option<&Event<'_>>| it.is_some_and(|it| json::members(it.bytes).is_ok());
+    let whole = |it: Option<&EventText<'_>>| it.is_some_and(|it| json::members(it.bytes).is_ok());
     let by_line = matches!(extension(&unpacked(path)), "jsonl" | "ndjson");
     if !(by_line || whole(lines.first()) || whole(lines.last())) {
         troubles.push(broken(format!("{file}:{}", line_of(text, error.at)), error));
@@ -179,12 +160,12 @@ pub(super) fn split<'a>(
         .collect()
 }
 
-fn broken(place: String, error: JsonError) -> Trouble {
-    Trouble { place, what: format!("no event: {error}"), remedy: MEND.to_owned() }
+fn broken(location: String, error: JsonError) -> Trouble {
+    Trouble::new(location, format!("not an event: {error}"), FIX_AND_REPLAY)
 }
 
 fn line_of(text: &[u8], at: usize) -> usize {
-    text.iter().take(at).filter(|it| **it == b'\n').count().saturating_add(1)
+    1 + text.iter().take(at).filter(|it| **it == b'\n').count()
 }
 
 #[cfg(test)]
@@ -193,13 +174,13 @@ mod tests {
 
     use super::*;
 
-    /// Lines of the events, and places and problems of the troubles.
+    /// Returns the lines of the events, and the locations of the troubles.
     fn parts(name: &str, text: &str) -> (Vec<Option<usize>>, Vec<String>) {
         let mut troubles = Vec::new();
         let events = split(Path::new(name), text.as_bytes(), &mut troubles);
         (
             events.iter().map(|it| it.line).collect(),
-            troubles.into_iter().map(|it| it.place).collect(),
+            troubles.into_iter().map(|it| it.location).collect(),
         )
     }
 
@@ -214,14 +195,14 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_line_costs_itself_and_names_its_place() {
-        let place = |it: &str| vec![it.to_owned()];
-        assert_eq!(parts("a.jsonl", "{}\n{]\n{}"), (vec![Some(1), Some(3)], place("a.jsonl:2")));
-        assert_eq!(parts("a.json", "{oh\n{}\n{}"), (vec![Some(2), Some(3)], place("a.json:1")));
-        assert_eq!(parts("a.json", "{\n\"a\": 1,\n\"b\" 2}"), (vec![], place("a.json:3")));
-        assert_eq!(parts("a.json", "[{}]"), (vec![], place("a.json:1")));
-        assert_eq!(parts("a.json", " \n"), (vec![], place("a.json")));
-        assert_eq!(parts("a.jsonl", "{\"a\": "), (vec![], place("a.jsonl:1")));
+    fn a_broken_line_costs_itself_and_is_named() {
+        let at = |it: &str| vec![it.to_owned()];
+        assert_eq!(parts("a.jsonl", "{}\n{]\n{}"), (vec![Some(1), Some(3)], at("a.jsonl:2")));
+        assert_eq!(parts("a.json", "{oh\n{}\n{}"), (vec![Some(2), Some(3)], at("a.json:1")));
+        assert_eq!(parts("a.json", "{\n\"a\": 1,\n\"b\" 2}"), (vec![], at("a.json:3")));
+        assert_eq!(parts("a.json", "[{}]"), (vec![], at("a.json:1")));
+        assert_eq!(parts("a.json", " \n"), (vec![], at("a.json")));
+        assert_eq!(parts("a.jsonl", "{\"a\": "), (vec![], at("a.jsonl:1")));
     }
 
     #[test]
@@ -243,7 +224,7 @@ mod tests {
             .collect();
         assert_eq!(names, ["x.txt", "a.ndjson.zst", "b/1.json", "c.jsonl.gz"]);
         assert_eq!(troubles.len(), 1);
-        assert_eq!(troubles[0].what, "no event files in this folder");
+        assert_eq!(troubles[0].what, "there are no event files in this folder");
     }
 
     #[test]

@@ -1,22 +1,22 @@
-//! Exports of a DynamoDB table to S3: what their manifest says.
+//! Exports of a DynamoDB table to S3, and their manifest.
 
 use std::path::Path;
 
 use crate::json::{self, Json};
 use crate::time::Timestamp;
 
-/// The export that a data file is of.
+/// The export that a data file belongs to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Export {
-    /// What names it: the end of its ARN, else the path of the file.
+    /// The end of its ARN, else the path of the file.
     pub name: String,
-    /// When it shows the table, in milliseconds since 1970; 0 where nobody says.
+    /// The time of the table that it shows, in milliseconds since 1970; 0 if it is unknown.
     pub time_ms: i64,
 }
 
 impl Export {
     /// Looks for `manifest-summary.json` beside the file and up to two folders above it, where
-    /// DynamoDB puts it. Without one the file is an export called `name`.
+    /// DynamoDB puts it. A file without one is an export called `name`.
     pub(super) fn of(path: &Path, name: &str) -> Self {
         let folders = path.ancestors().skip(1).take(3);
         let mut manifests = folders.map(|it| it.join("manifest-summary.json"));

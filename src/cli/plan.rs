@@ -3,8 +3,12 @@
 use std::collections::BTreeMap;
 use std::io::Write;
 
-use crate::cli::replay::{Replayed, handle_all, places, pretend};
-use crate::cli::{FAILED, Failure, Summary, Terminal, print};
+use crate::cli::failure::Failure;
+use crate::cli::print;
+use crate::cli::replay::{ReplayInput, handle_all};
+use crate::cli::setup;
+use crate::cli::summary::{LakeLocations, Summary};
+use crate::cli::terminal::{FAILED, Terminal};
 use crate::config::Config;
 use crate::handler::App;
 use crate::name;
@@ -14,15 +18,15 @@ use crate::table::ColumnType;
 use crate::table::layout::Policy;
 use crate::table_name::TableName;
 
-/// Shows what a replay of these files would do to the lake.
+/// Prints what a replay of these files would do to the lake.
 pub(super) async fn run(
     config: Config,
-    input: &Replayed,
+    input: &ReplayInput,
     json: bool,
     terminal: &mut Terminal<'_>,
 ) -> Result<u8, Failure> {
     let real = Lake::open(config.lake.clone())?;
-    let app = pretend(config)?;
+    let app = setup::open_app(config, true)?;
     let mut summary = Summary::default();
     handle_all(&app, input, &mut summary, terminal.progress).await;
     let changes = changes(&real, &app).await?;
@@ -33,9 +37,10 @@ pub(super) async fn run(
             let columns: Vec<_> = it
                 .columns
                 .iter()
-                .map(|(name, ty, what)| serde_json::json!({"name": name, "type": ty, "change": what}))
+                .map(|it| serde_json::json!({"name": it.name, "type": it.ty, "change": it.change}))
                 .collect();
-            let value = serde_json::json!({"new": it.new, "columns": columns, "clashes": it.clashes});
+            let value =
+                serde_json::json!({"new": it.new, "columns": columns, "clashes": it.clashes});
             (it.table.clone(), value)
         });
         let tables = serde_json::Value::Object(tables.collect());
@@ -46,7 +51,7 @@ pub(super) async fn run(
     } else {
         print_routes(&app.config.routes, summary.taken(), terminal.out)?;
         writeln!(terminal.out)?;
-        summary.print(&terminal.program, &places(&app.config), true, terminal.out)?;
+        summary.print(&terminal.program, LakeLocations::of(&app.config), true, terminal.out)?;
         print_changes(&changes, terminal.out)?;
     }
     for clash in &clashes {
@@ -56,18 +61,26 @@ pub(super) async fn run(
     Ok(if clashes.is_empty() { summary.exit_code() } else { FAILED })
 }
 
-/// What would become of a table's schema.
-struct Changes {
+/// The changes that a replay would make to the schema of a table.
+struct TableChanges {
     table: String,
     new: bool,
-    /// Name, type and what would happen.
-    columns: Vec<(String, String, String)>,
-    /// Declared types that the table's can't be widened to.
+    columns: Vec<ColumnChange>,
+    /// Declared types that columns can't be widened to.
     clashes: Vec<String>,
 }
 
-async fn changes(real: &Lake, app: &App) -> Result<Vec<Changes>, Failure> {
-    let mut found = Vec::new();
+/// The change that a replay would make to a column.
+struct ColumnChange {
+    name: String,
+    ty: String,
+    /// `added`, `widened from int`
+    change: String,
+}
+
+/// Compares the tables of the app with those of the real lake.
+async fn changes(real: &Lake, app: &App) -> Result<Vec<TableChanges>, Failure> {
+    let mut changes = Vec::new();
     for table in app.lake.tables().await? {
         if table.is_own() {
             continue;
@@ -77,55 +90,45 @@ async fn changes(real: &Lake, app: &App) -> Result<Vec<Changes>, Failure> {
         let known: BTreeMap<&str, &ColumnType> =
             before.iter().flat_map(|it| &it.columns).map(|it| (it.name.as_str(), &it.ty)).collect();
         let columns = after.columns.iter().filter_map(|it| {
-            let what = match known.get(it.name.as_str()) {
+            let change = match known.get(it.name.as_str()) {
                 None if name::is_lineage(&it.name) && before.is_none() => return None,
                 None => "added".to_owned(),
                 Some(ty) if **ty == it.ty => return None,
                 Some(ty) => format!("widened from {ty}"),
             };
-            Some((it.name.clone(), it.ty.to_string(), what))
+            Some(ColumnChange { name: it.name.clone(), ty: it.ty.to_string(), change })
         });
         let columns = columns.collect();
         let policy = app.config.policy(&table);
         let clashes = clashes(&table, &after.columns, policy);
-        found.push(Changes { table: table.to_string(), new: before.is_none(), columns, clashes });
+        let (table, new) = (table.to_string(), before.is_none());
+        changes.push(TableChanges { table, new, columns, clashes });
     }
-    Ok(found)
+    Ok(changes)
 }
 
-/// Declared columns that the table has in another type, after all widenings.
+/// Names the declared columns that have another type in the table, after all widenings.
 fn clashes(table: &TableName, columns: &[DescribedColumn], policy: &Policy) -> Vec<String> {
     let each = policy.columns.iter().filter_map(|declared| {
         let name = name::declared(&declared.name, policy.names);
-        let found = columns.iter().find(|it| it.name == name)?;
+        let column = columns.iter().find(|it| it.name == name)?;
         let ty = declared.ty.column_type();
         let times = [ColumnType::Timestamp, ColumnType::Timestamptz];
-        let same = found.ty == ty
-            || (times.contains(&ty) && times.contains(&found.ty))
-            || matches!((&found.ty, &ty), (ColumnType::List(_), ColumnType::List(_)))
-            || matches!((&found.ty, &ty), (ColumnType::Struct(_), ColumnType::Struct(_)))
-            || wider(&found.ty, &ty);
-        (!same).then(|| {
+        let is_same = column.ty == ty
+            || (times.contains(&ty) && times.contains(&column.ty))
+            || matches!((&column.ty, &ty), (ColumnType::List(_), ColumnType::List(_)))
+            || matches!((&column.ty, &ty), (ColumnType::Struct(_), ColumnType::Struct(_)))
+            // The table was made by an older config.
+            || ty.widens_to(&column.ty);
+        (!is_same).then(|| {
             format!(
-                "{table}.{name} is {} in the table and declared as {ty}: declare it as the table \
-                 has it, or fill another table; until then its values go to sibling columns",
-                found.ty
+                "{table}.{name} is {} in the table and declared as {ty}: declare the table's type, \
+                 or fill another table; until then its values go to sibling columns",
+                column.ty
             )
         })
     });
     each.collect()
-}
-
-/// Whether a table's type is a widening of the declared one: an older config's.
-fn wider(table: &ColumnType, declared: &ColumnType) -> bool {
-    match (declared, table) {
-        (ColumnType::Int, ColumnType::Long) | (ColumnType::Float, ColumnType::Double) => true,
-        (
-            ColumnType::Decimal { precision, scale },
-            ColumnType::Decimal { precision: wide, scale: same },
-        ) => precision < wide && scale == same,
-        _ => false,
-    }
 }
 
 fn print_routes(
@@ -148,15 +151,15 @@ fn print_routes(
     print::table(out, &["route", "takes", "table", "source"], &rows, &[1])
 }
 
-fn print_changes(changes: &[Changes], out: &mut dyn Write) -> std::io::Result<()> {
+fn print_changes(changes: &[TableChanges], out: &mut dyn Write) -> std::io::Result<()> {
     for it in changes.iter().filter(|it| it.new || !it.columns.is_empty()) {
         let new = if it.new { ", which would be created" } else { "" };
         writeln!(out, "\n{}{new}:", it.table)?;
         let rows: Vec<Vec<String>> = it
             .columns
             .iter()
-            .map(|(name, ty, what)| {
-                vec![format!("  {}", print::safe(name)), ty.clone(), what.clone()]
+            .map(|it| {
+                vec![format!("  {}", print::safe(&it.name)), it.ty.clone(), it.change.clone()]
             })
             .collect();
         if !rows.is_empty() {

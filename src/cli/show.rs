@@ -3,8 +3,10 @@
 use std::io::{self, Write};
 
 use crate::cli::args::Format;
-use crate::cli::print::Keep;
-use crate::cli::{DONE, Failure, no_such_table, print};
+use crate::cli::failure::Failure;
+use crate::cli::print::{self, CellPart};
+use crate::cli::setup::no_such_table;
+use crate::cli::terminal::DONE;
 use crate::json;
 use crate::name::is_lineage;
 use crate::store::{Lake, ReadRows};
@@ -30,7 +32,7 @@ pub(super) async fn run(
     Ok(DONE)
 }
 
-/// The record's own columns first, then the lineage; columns without any value are only named.
+/// Prints the record's own columns first, then the lineage. Columns without a value are only named.
 fn table(found: &ReadRows, out: &mut dyn Write) -> io::Result<()> {
     if found.rows.is_empty() {
         return writeln!(out, "no rows");
@@ -47,15 +49,15 @@ fn table(found: &ReadRows, out: &mut dyn Write) -> io::Result<()> {
         .iter()
         .zip(0..)
         .filter(|((_, (_, ty)), _)| is_number(ty))
-        .map(|(_, place)| place)
+        .map(|(_, index)| index)
         .collect();
     let rows: Vec<Vec<String>> = found
         .rows
         .iter()
         .map(|row| {
             let cell = |(at, (name, ty)): &(usize, &(String, ColumnType))| {
-                let keep = if is_lineage(name) { Keep::End } else { Keep::Start };
-                row.get(*at).map(|it| print::short(it, ty, keep)).unwrap_or_default()
+                let part = if is_lineage(name) { CellPart::End } else { CellPart::Start };
+                row.get(*at).map(|it| print::short(it, ty, part)).unwrap_or_default()
             };
             full.iter().map(cell).collect()
         })
@@ -79,7 +81,7 @@ fn is_number(ty: &ColumnType) -> bool {
     )
 }
 
-/// One object a line, every column in it.
+/// Prints one object a line, with every column.
 fn lines(found: &ReadRows, out: &mut dyn Write) -> io::Result<()> {
     for row in &found.rows {
         let mut line = String::from("{");
@@ -96,7 +98,7 @@ fn lines(found: &ReadRows, out: &mut dyn Write) -> io::Result<()> {
     Ok(())
 }
 
-/// RFC 4180, but for the line ends, which are this system's.
+/// Prints RFC 4180, except that lines end as this system's do.
 fn csv(found: &ReadRows, out: &mut dyn Write) -> io::Result<()> {
     let names: Vec<String> = found.columns.iter().map(|(name, _)| field(Some(name))).collect();
     writeln!(out, "{}", names.join(","))?;
@@ -109,7 +111,7 @@ fn csv(found: &ReadRows, out: &mut dyn Write) -> io::Result<()> {
     Ok(())
 }
 
-/// A field; null is empty, the empty text is quoted.
+/// Returns a field: null is empty, the empty text is quoted.
 fn field(text: Option<&str>) -> String {
     match text {
         None => String::new(),

@@ -3,16 +3,18 @@
 use std::io::Write;
 
 use crate::cli::args::Engine;
+use crate::cli::failure::Failure;
 use crate::cli::print::counted;
-use crate::cli::{DONE, Failure, no_such_table};
+use crate::cli::setup::no_such_table;
+use crate::cli::terminal::DONE;
 use crate::name;
 use crate::store::{Description, Lake};
 use crate::table_name::TableName;
 
 const SPARK: &str = "org.apache.iceberg:iceberg-spark-runtime-3.5_2.12:1.10.0";
 
-/// Prints the query that opens a table; with `latest` (and its key columns, or none for `_lw_key`)
-/// that for its newest rows.
+/// Prints the query that opens a table. With `latest` it is the query for the newest row of each
+/// key: of these columns, or of `_lw_key` if there are none.
 pub(super) async fn run(
     lake: &Lake,
     name: &TableName,
@@ -24,18 +26,18 @@ pub(super) async fn run(
         return Err(no_such_table(lake, name).await);
     };
     let query = match latest {
-        None => format!("SELECT * FROM {}", from(&table, engine)),
-        Some(key) => newest(&table, engine, key)?,
+        None => format!("SELECT * FROM {}", table_expression(&table, engine)),
+        Some(key) => newest_rows(&table, engine, key)?,
     };
     for line in comments(&table, engine) {
         writeln!(out, "-- {line}")?;
     }
     if latest.is_some_and(|key| !key.is_empty()) {
-        writeln!(out, "-- the newest by _lw_event_at; rows of one time are in no order")?;
-        if let Some(rows) = timeless(&table) {
+        writeln!(out, "-- the newest by _lw_event_at; rows with the same time are in no order")?;
+        if let Some(rows) = rows_without_time(&table) {
             writeln!(
                 out,
-                "-- {} of it without a time: give the route an event_at",
+                "-- {} without a time: give the route an event_at",
                 counted(rows, "row")
             )?;
         }
@@ -44,20 +46,22 @@ pub(super) async fn run(
     Ok(DONE)
 }
 
-/// Rows that can't be put in order by time.
-fn timeless(table: &Description) -> Option<u64> {
+/// Returns the number of rows that can't be put in order by time; `None` if there are none.
+fn rows_without_time(table: &Description) -> Option<u64> {
     let event_at = table.columns.iter().find(|it| it.name == "_lw_event_at")?;
     event_at.nulls.filter(|it| *it > 0)
 }
 
-/// What an engine needs before the query.
+/// Returns the comments before the query: what its engine needs.
 fn comments(table: &Description, engine: Engine) -> Vec<String> {
     let path = path(table);
     let warehouse = path.strip_suffix(&tail(table)).unwrap_or(path);
-    let cataloged = |engine: &str| {
+    let catalog = |engine: &str| {
         vec![
-            format!("{engine} reads tables of a catalog, such as AWS Glue; this one is in none."),
-            "The query holds for the table under the same name in such a catalog.".to_owned(),
+            format!(
+                "{engine} reads the tables of a catalog, such as AWS Glue. This one is in none."
+            ),
+            "The query is for a table of the same name in such a catalog.".to_owned(),
         ]
     };
     match engine {
@@ -81,9 +85,9 @@ fn comments(table: &Description, engine: Engine) -> Vec<String> {
                 warehouse.replacen("s3://", "s3a://", 1)
             ),
         ],
-        Engine::Athena => cataloged("Athena"),
-        Engine::Trino => cataloged("Trino"),
-        Engine::Snowflake => cataloged("Snowflake"),
+        Engine::Athena => catalog("Athena"),
+        Engine::Trino => catalog("Trino"),
+        Engine::Snowflake => catalog("Snowflake"),
     }
 }
 
@@ -99,15 +103,15 @@ fn tail(table: &Description) -> String {
     format!("/{}/{}", table.name.namespace(), table.name.table())
 }
 
-/// The table in a FROM clause.
-fn from(table: &Description, engine: Engine) -> String {
+/// Returns the table as a FROM clause names it.
+fn table_expression(table: &Description, engine: Engine) -> String {
     let (namespace, name) = (table.name.namespace(), table.name.table());
     let quoted = |it: &str| quoted(it, engine);
     match engine {
-        Engine::Duckdb => format!("iceberg_scan({})", text(path(table))),
+        Engine::Duckdb => format!("iceberg_scan({})", literal(path(table))),
         Engine::Clickhouse => {
             let function = if in_s3(path(table)) { "icebergS3" } else { "icebergLocal" };
-            format!("{function}({})", text(&path(table).replace('\\', "\\\\")))
+            format!("{function}({})", literal(&path(table).replace('\\', "\\\\")))
         }
         Engine::Spark => format!("lake.{}.{}", quoted(namespace), quoted(name)),
         Engine::Trino => format!("iceberg.{}.{}", quoted(namespace), quoted(name)),
@@ -115,15 +119,15 @@ fn from(table: &Description, engine: Engine) -> String {
     }
 }
 
-/// A text literal.
-fn text(text: &str) -> String {
+/// Returns a text literal.
+fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 
-/// An identifier.
+/// Returns an identifier.
 fn quoted(name: &str, engine: Engine) -> String {
     match engine {
-        // The one engine that reads backslashes in a name.
+        // The only engine that reads backslashes in a name.
         Engine::Clickhouse => {
             format!("`{}`", name.replace('\\', "\\\\").replace('`', "``"))
         }
@@ -134,23 +138,23 @@ fn quoted(name: &str, engine: Engine) -> String {
     }
 }
 
-/// The query for the newest row of each key that is not deleted. It names all columns, so that the
-/// row's number is none of them, and says nothing that one of the engines does not know.
-fn newest(table: &Description, engine: Engine, key: &[String]) -> Result<String, Failure> {
+/// Returns the query for the newest row of each key that is not deleted. It names all columns, so
+/// that the row's number is not among them, and it is valid in every engine.
+fn newest_rows(table: &Description, engine: Engine, key: &[String]) -> Result<String, Failure> {
     let quoted = |it: &str| quoted(it, engine);
     let column = |name: &str| table.columns.iter().find(|it| it.name == name);
     let by = if key.is_empty() {
         if column("_lw_key").is_none() {
-            return Err(Failure::Use(format!(
-                "{} holds no changes: it has no _lw_key",
+            return Err(Failure::Usage(format!(
+                "{} is not a table of changes: it has no _lw_key",
                 table.name
             )));
         }
         let keyless = column("_lw_key").and_then(|it| it.nulls) == Some(table.rows);
         if keyless && table.rows > 0 {
-            return Err(Failure::Use(format!(
-                "the records of {} came without a key, as messages of standard queues do: name \
-                 the columns that tell one thing from another, such as --key id",
+            return Err(Failure::Usage(format!(
+                "the records of {} have no key, as messages of standard queues do: name the \
+                 columns that make one, such as --key id",
                 table.name
             )));
         }
@@ -161,12 +165,12 @@ fn newest(table: &Description, engine: Engine, key: &[String]) -> Result<String,
                 let names: Vec<&str> = table.columns.iter().map(|it| it.name.as_str()).collect();
                 let meant = name::snake(name);
                 if column(&meant).is_some() {
-                    return Err(Failure::Use(format!(
-                        "{} has no column {name}: there it is {meant}",
+                    return Err(Failure::Usage(format!(
+                        "{} has no column {name}: did you mean {meant}?",
                         table.name
                     )));
                 }
-                return Err(Failure::Use(format!(
+                return Err(Failure::Usage(format!(
                     "{} has no column {name}: its columns are {}",
                     table.name,
                     names.join(", ")
@@ -176,13 +180,13 @@ fn newest(table: &Description, engine: Engine, key: &[String]) -> Result<String,
         key.to_vec()
     };
     // Positions are comparable within one source and shard; a later stream of a table, and a later
-    // shard of a stream, compares greater. Columns of people's choice go across these.
+    // shard of a stream, compares greater. Columns that --key names go across these.
     let order = if key.is_empty() {
         ["_lw_shard", "_lw_position"]
     } else {
         ["_lw_event_at", "_lw_position"]
     };
-    // Rows without any key are no versions of one thing.
+    // Rows without any key are not versions of the same item.
     let keyless = by.iter().map(|it| format!("{} IS NULL", quoted(it))).collect::<Vec<_>>();
     let newest = match key {
         [] => "lw_newest = 1".to_owned(),
@@ -198,7 +202,7 @@ fn newest(table: &Description, engine: Engine, key: &[String]) -> Result<String,
         columns.join(",\n"),
         by.join(", "),
         order.join(", "),
-        from(table, engine),
+        table_expression(table, engine),
         quoted("_lw_op"),
     ))
 }
@@ -241,7 +245,7 @@ mod tests {
         }
     }
 
-    /// What an engine sees: a query in which each name and text is a `?`, and these.
+    /// Returns a query as its engine reads it, with `?` for each name and text, and these.
     fn read(query: &str, engine: Engine) -> (String, Vec<String>) {
         let (mut rest, mut quoted) = (query.chars().peekable(), Vec::new());
         let mut skeleton = String::new();
@@ -270,11 +274,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_name_and_no_place_changes_the_statement(
+        fn no_name_and_no_location_changes_the_statement(
             own in prop::collection::vec("[`\"'\\\\;\n a-c-]{1,8}|.{1,8}", 1..4),
-            place in "[`\"'\\\\;\n a-c-]{0,12}",
+            folder in "[`\"'\\\\;\n a-c-]{0,12}",
         ) {
-            let location = format!("file:///{place}/shop/orders");
+            let location = format!("file:///{folder}/shop/orders");
             let hostile = table(&location, &own);
             let plain: Vec<String> = (0..own.len()).map(|n| format!("c{n}")).collect();
             let plain = table("file:///lake/shop/orders", &plain);
@@ -284,8 +288,8 @@ mod tests {
                         true => vec![it.columns.last().unwrap().name.clone()],
                         false => Vec::new(),
                     };
-                    let query = newest(&hostile, engine, &key(&hostile)).ok().unwrap();
-                    let expected = newest(&plain, engine, &key(&plain)).ok().unwrap();
+                    let query = newest_rows(&hostile, engine, &key(&hostile)).ok().unwrap();
+                    let expected = newest_rows(&plain, engine, &key(&plain)).ok().unwrap();
                     let (skeleton, quoted) = read(&query, engine);
                     prop_assert_eq!(&skeleton, &read(&expected, engine).0);
                     for name in &own {

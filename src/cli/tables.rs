@@ -4,13 +4,15 @@ use std::io::Write;
 
 use serde_json::{Value, json};
 
-use crate::cli::print::{self, counted};
-use crate::cli::{DONE, Failure, no_such_table, shown};
+use crate::cli::failure::Failure;
+use crate::cli::print::{self, counted, share};
+use crate::cli::setup::no_such_table;
+use crate::cli::terminal::DONE;
 use crate::config::Config;
 use crate::store::{DescribedColumn, Description, Lake};
 use crate::table_name::TableName;
 
-/// Lists every table of the lake, and quarantine where it has a lake of its own.
+/// Lists every table of the lake, and quarantine if it has its own lake.
 pub(super) async fn all(
     config: &Config,
     as_json: bool,
@@ -21,7 +23,7 @@ pub(super) async fn all(
     for settings in std::iter::once(&config.lake).chain(own) {
         let lake = Lake::open(settings.clone())?;
         for name in lake.tables().await? {
-            // A table may go between the two looks; nothing is wrong then.
+            // It is not an error if a table is dropped between the two reads.
             if let Some(it) = lake.describe(&name).await? {
                 found.push(it);
             }
@@ -33,7 +35,7 @@ pub(super) async fn all(
         return Ok(DONE);
     }
     if found.is_empty() {
-        let location = shown(&config.lake.location).display();
+        let location = print::location(&config.lake.location).display();
         writeln!(out, "the lake {location} has no tables yet")?;
         return Ok(DONE);
     }
@@ -78,7 +80,7 @@ pub(super) async fn one(
     Ok(DONE)
 }
 
-/// A table for programs.
+/// Returns a table as JSON.
 fn json_of(of: &Description) -> Value {
     json!({
         "table": of.name.to_string(),
@@ -106,11 +108,11 @@ fn column(of: &DescribedColumn, table: &Description) -> Vec<String> {
     let nulls = of.nulls.map(|nulls| share(nulls, table.rows)).unwrap_or_default();
     // Docs are original names, which strangers chose.
     let doc = print::safe(of.doc.as_deref().unwrap_or_default());
-    let beside = sibling_share(of, table).unwrap_or_default();
-    vec![print::safe(&of.name), of.ty.to_string(), nulls, beside, doc]
+    let of_field = sibling_share(of, table).unwrap_or_default();
+    vec![print::safe(&of.name), of.ty.to_string(), nulls, of_field, doc]
 }
 
-/// How much of a field's values a sibling column holds: `38 % of price`.
+/// Returns the share of a field's values that a sibling column holds: `38 % of price`.
 fn sibling_share(of: &DescribedColumn, table: &Description) -> Option<String> {
     let (base, _) = of.name.rsplit_once("__")?;
     let values = |it: &DescribedColumn| Some(table.rows.saturating_sub(it.nulls?));
@@ -119,37 +121,6 @@ fn sibling_share(of: &DescribedColumn, table: &Description) -> Option<String> {
     };
     let main = table.columns.iter().find(|it| it.name == base)?;
     let siblings = table.columns.iter().filter(is_sibling).map(values);
-    let all = siblings.sum::<Option<u64>>()?.saturating_add(values(main)?);
+    let all = siblings.sum::<Option<u64>>()? + values(main)?;
     Some(format!("{} of {}", share(values(of)?, all), print::safe(base)))
-}
-
-/// A share in percent that says 0 and 100 only when it is so.
-fn share(part: u64, of: u64) -> String {
-    if part == 0 || of == 0 {
-        return "0 %".to_owned();
-    }
-    if part >= of {
-        return "100 %".to_owned();
-    }
-    let percent = u128::from(part).saturating_mul(100) / u128::from(of);
-    format!("{} %", percent.clamp(1, 99))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_share_is_whole_only_when_it_is() {
-        for (part, of, expected) in [
-            (0, 0, "0 %"),
-            (0, 9, "0 %"),
-            (1, 1000, "1 %"),
-            (1, 3, "33 %"),
-            (999, 1000, "99 %"),
-            (9, 9, "100 %"),
-        ] {
-            assert_eq!(share(part, of), expected);
-        }
-    }
 }

@@ -1,6 +1,11 @@
-//! What people see of each command, from its arguments to its exit code.
+//! Tests of whole commands, from the arguments to the exit code.
+
+use std::io::Write;
+use std::path::Path;
 
 use super::*;
+use crate::cli::terminal::FAILED;
+use crate::config::FILE_NAME;
 
 /// Runs a command and returns its exit code and what it printed to `out` and `err`.
 fn lakeward(args: &[&str]) -> (u8, String, String) {
@@ -14,11 +19,11 @@ fn lakeward(args: &[&str]) -> (u8, String, String) {
 }
 
 /// A folder with a config and an empty lake.
-struct Place {
+struct Workspace {
     folder: tempfile::TempDir,
 }
 
-impl Place {
+impl Workspace {
     fn new(config: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join(FILE_NAME), config).unwrap();
@@ -71,7 +76,7 @@ fn wrong_arguments_end_with_2_and_say_so_on_standard_error() {
         (&["replay"][..], "<PATH>..."),
         (&["reply", "x"], "replay"),
         (&["show", "a.b", "--format", "xml"], "table, json, csv"),
-        (&["show", "nodot"], "`nodot` is no table name"),
+        (&["show", "nodot"], "`nodot` is not a table name"),
         (
             &["tables", "--lake", "gs://x"],
             "--lake: this release does not support lakes at gs://: write",
@@ -89,8 +94,8 @@ fn wrong_arguments_end_with_2_and_say_so_on_standard_error() {
 
 #[test]
 fn an_empty_lake_has_no_tables() {
-    let place = Place::new(CONFIG);
-    let lake = place.path("lake");
+    let workspace = Workspace::new(CONFIG);
+    let lake = workspace.path("lake");
     let (code, out, err) = lakeward(&["tables", "--lake", &lake]);
     let missing = format!("error: --lake: there is no directory {lake}\n");
     assert_eq!((code, out.as_str(), err), (WRONG_USE, "", missing));
@@ -111,11 +116,12 @@ fn an_empty_lake_has_no_tables() {
     assert_eq!(std::fs::read_dir(&lake).unwrap().count(), 0, "looking creates nothing");
 }
 
-/// `.DS_Store`, a note, a backup: it is no table and hides none.
+/// A `.DS_Store`, a note, a backup: it is not a table, and hides none.
 #[test]
-fn files_among_the_folders_of_a_lake_are_passed_over() {
-    let place = Place::new(CONFIG);
-    let (config, lake, event) = (place.path(FILE_NAME), place.path("lake"), place.path("e.json"));
+fn files_among_the_folders_of_a_lake_are_skipped() {
+    let workspace = Workspace::new(CONFIG);
+    let (config, lake, event) =
+        (workspace.path(FILE_NAME), workspace.path("lake"), workspace.path("e.json"));
     std::fs::write(&event, click("1")).unwrap();
     let (code, out, _) = lakeward(&["replay", "--config", &config, "--lake", &lake, &event]);
     assert_eq!(code, DONE, "{out}");
@@ -131,12 +137,12 @@ fn files_among_the_folders_of_a_lake_are_passed_over() {
 
 #[test]
 fn check_names_every_problem() {
-    let fine = Place::new(CONFIG);
+    let fine = Workspace::new(CONFIG);
     let path = fine.path(FILE_NAME);
     let (code, out, err) = lakeward(&["check", "--config", &path]);
     assert_eq!((code, err.as_str()), (DONE, ""));
     assert_eq!(out, format!("{path} is fine: 1 route, 0 declared tables\n"));
-    let wrong = Place::new("version = 1\ntabel = 1\n[lake]\nlocation = 2\n");
+    let wrong = Workspace::new("version = 1\ntabel = 1\n[lake]\nlocation = 2\n");
     let path = wrong.path(FILE_NAME);
     let (code, out, err) = lakeward(&["check", "--config", &path]);
     assert_eq!((code, err.as_str()), (WRONG_USE, ""));
@@ -155,8 +161,9 @@ fn check_names_every_problem() {
 
 #[test]
 fn a_broken_file_costs_only_itself() {
-    let place = Place::new(CONFIG);
-    let (config, lake, events) = (place.path(FILE_NAME), place.path("lake"), place.path("events"));
+    let workspace = Workspace::new(CONFIG);
+    let (config, lake, events) =
+        (workspace.path(FILE_NAME), workspace.path("lake"), workspace.path("events"));
     std::fs::create_dir(&events).unwrap();
     for (name, text) in [
         ("1.json", r#"{"Records": [}"#),
@@ -165,33 +172,34 @@ fn a_broken_file_costs_only_itself() {
         ("4.jsonl", &format!("{}\n{{\n{}\n", click("1"), click("2"))),
         ("5.json", &click("3").replace("stream/clicks", "stream/other")),
     ] {
-        std::fs::write(place.path(&format!("events/{name}")), text).unwrap();
+        std::fs::write(workspace.path(&format!("events/{name}")), text).unwrap();
     }
-    let missing = place.path("missing.json");
+    let missing = workspace.path("missing.json");
     let args = ["replay", "--config", &config, "--lake", &lake, &events, &missing];
     let (code, out, err) = lakeward(&args);
     assert_eq!(code, FAILED, "{out}");
     assert!(!out.contains("! "), "{out}");
     let troubles: Vec<&str> = err.lines().collect();
-    let begins = [
-        format!("! {events}/1.json:1: no event: "),
+    let starts = [
+        format!("! {events}/1.json:1: not an event: "),
         format!("! {events}/3.json: "),
-        format!("! {events}/4.jsonl:2: no event: "),
+        format!("! {events}/4.jsonl:2: not an event: "),
         format!("! {events}/5.json: no route for arn:aws:kinesis:eu-west-1:1:stream/other: "),
         format!("! {missing}: can't be read: "),
     ];
-    assert_eq!(troubles.len(), begins.len(), "{err}");
-    for (trouble, begin) in troubles.iter().zip(&begins) {
-        assert!(trouble.starts_with(begin), "{trouble} begins {begin}");
+    assert_eq!(troubles.len(), starts.len(), "{err}");
+    for (trouble, start) in troubles.iter().zip(&starts) {
+        assert!(trouble.starts_with(start), "{trouble} starts with {start}");
     }
     let numbers: Vec<&str> = out.lines().nth(1).unwrap().split_whitespace().collect();
     assert_eq!(numbers, ["web.clicks", "3", "2", "1", "0", "2", "+1"], "{out}");
 }
 
 #[test]
-fn what_was_replayed_is_shown() {
-    let place = Place::new(CONFIG);
-    let (config, lake, event) = (place.path(FILE_NAME), place.path("lake"), place.path("e.json"));
+fn replayed_records_are_shown() {
+    let workspace = Workspace::new(CONFIG);
+    let (config, lake, event) =
+        (workspace.path(FILE_NAME), workspace.path("lake"), workspace.path("e.json"));
     std::fs::write(&event, click("1")).unwrap();
     let replay = || lakeward(&["replay", "--config", &config, "--lake", &lake, &event]);
     let (code, out, err) = replay();
@@ -244,8 +252,8 @@ impl Write for ClosedPipe {
 
 #[test]
 fn a_closed_pipe_ends_quietly() {
-    let place = Place::new(CONFIG);
-    let (config, missing) = (place.path(FILE_NAME), place.path("missing.json"));
+    let workspace = Workspace::new(CONFIG);
+    let (config, missing) = (workspace.path(FILE_NAME), workspace.path("missing.json"));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     for (args, expected) in [
         (vec!["check", "--config", &config], DONE),
@@ -263,9 +271,9 @@ fn a_closed_pipe_ends_quietly() {
         let args: Vec<&str> = std::iter::once("lakeward").chain(args).collect();
         let code = runtime.block_on(run(args.iter().map(OsString::from), &mut terminal));
         assert_eq!(code, expected, "{args:?}");
-        // What a replay can't read is told all the same.
-        let told = String::from_utf8(err).unwrap();
-        assert_eq!(told.contains("missing.json"), expected == FAILED, "{args:?}: {told}");
-        assert_eq!(told.lines().count(), usize::from(expected == FAILED), "{args:?}: {told}");
+        // A file that a replay can't read is reported even then.
+        let errors = String::from_utf8(err).unwrap();
+        assert_eq!(errors.contains("missing.json"), expected == FAILED, "{args:?}: {errors}");
+        assert_eq!(errors.lines().count(), usize::from(expected == FAILED), "{args:?}: {errors}");
     }
 }

@@ -6,7 +6,7 @@ use crate::config::document::{Item, Reader, in_order};
 use crate::config::problem::Problem;
 use crate::config::values::path;
 use crate::pattern::Pattern;
-use crate::route::{Path, Condition};
+use crate::route::{Condition, Path};
 
 /// Reads the conditions of `key`, which is `when` or `filter`.
 pub(super) fn conditions(reader: &mut Reader<'_>, key: &str, item: &Item<'_>) -> Vec<Condition> {

@@ -1,9 +1,8 @@
-//! The log of an invocation: counts, names and times, never anything of a record.
+//! The log of an invocation: counts, names and times, never any part of a record.
 //!
-//! One line covers all of it and carries the totals as metrics; one short line for each route
-//! carries that route's. An invocation that takes several passes, or recovers failed batches, has
-//! these for each pass, and one line about the batches. CloudWatch extracts metrics from the lines:
-//! <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>
+//! One line covers a pass and has its totals as metrics; one short line for each route has the
+//! metrics of that route. An invocation that takes several passes or recovers failed batches has
+//! these lines for each pass, and one line for the batches.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -11,40 +10,44 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 use crate::handler::{InvocationError, Pass, Report, RouteCounts, Times};
-use crate::intake::Processed;
-use crate::recovery::Recovered;
+use crate::intake::InvocationReport;
+use crate::lambda::metric::{Metric, Metrics, number};
+use crate::number::count;
+use crate::recovery::RecoveryReport;
 use crate::store::LandReport;
 use crate::time::Timestamp;
 
-const NAMESPACE: &str = "Lakeward";
-/// Dimensions of what counts for whole invocations: none, and a function's own, for its alarms.
-const WHOLE: &[&[&str]] = &[&[], &["FunctionName"]];
+/// The dimensions of metrics of whole invocations: none, and the function's own, for its alarms.
+const FUNCTION: &[&[&str]] = &[&[], &["FunctionName"]];
+/// The dimension of metrics of one route.
+const ROUTE: &[&[&str]] = &[&["Route"]];
 
-/// What is known of an invocation beside what it did.
+/// An invocation as its log names it.
 #[derive(Debug, Clone)]
 pub(super) struct Invocation<'a> {
     pub(super) function: &'a str,
     pub(super) request_id: &'a str,
     pub(super) config_hash: &'a str,
-    /// How long it took to start, in the first invocation of an environment.
+    /// The time that the function took to start; in the first invocation of an environment.
     pub(super) init: Option<Duration>,
+    /// The time that the invocation took.
     pub(super) whole: Duration,
-    /// When it ended, in milliseconds since 1970.
+    /// The end of the invocation, in milliseconds since 1970.
     pub(super) now: i64,
 }
 
-/// The lines of an invocation.
-pub(super) fn lines(invocation: &Invocation<'_>, processed: &Processed) -> Vec<String> {
-    let Processed { passes, recovered, answer, .. } = processed;
+/// Returns the lines of an invocation.
+pub(super) fn lines(invocation: &Invocation<'_>, report: &InvocationReport) -> Vec<String> {
+    let InvocationReport { passes, recovery, answer, .. } = report;
     let mut invocation = invocation.clone();
     let mut lines = Vec::new();
-    for pass in passes.iter().chain(&recovered.passes) {
+    for pass in passes.iter().chain(&recovery.passes) {
         lines.extend(pass_lines(&invocation, pass));
         // An environment starts once.
         invocation.init = None;
     }
-    if recovered.batches > 0 {
-        lines.push(batches_line(&invocation, recovered).to_string());
+    if recovery.batches > 0 {
+        lines.push(recovery_line(&invocation, recovery).to_string());
     }
     lines.extend(answer.as_ref().err().map(|error| error_line(&invocation, error).to_string()));
     lines
@@ -52,38 +55,37 @@ pub(super) fn lines(invocation: &Invocation<'_>, processed: &Processed) -> Vec<S
 
 fn pass_lines(invocation: &Invocation<'_>, pass: &Pass) -> Vec<String> {
     let Pass { report, times } = pass;
-    let routes = routes_of(report);
-    let of_routes = routes.iter().map(|route| {
+    let routes = active_routes(report);
+    let route_lines = routes.iter().map(|route| {
         let mut line = Map::new();
         line.insert("Route".to_owned(), json!(route));
-        metrics(
-            &mut line,
-            &[&["Route"]],
-            route_metrics(report, times, route, invocation.now),
-            invocation,
-        );
+        let metrics = route_metrics(report, times, route, invocation.now);
+        metrics.write(&mut line, ROUTE, invocation.now);
         Value::Object(line).to_string()
     });
-    std::iter::once(totals_line(invocation, report, times).to_string()).chain(of_routes).collect()
+    let totals = totals_line(invocation, report, times).to_string();
+    std::iter::once(totals).chain(route_lines).collect()
 }
 
-/// What became of failed batches. Lost records are an error, each time that a notice names them.
-fn batches_line(invocation: &Invocation<'_>, done: &Recovered) -> Value {
-    let level = match (done.gaps.is_empty(), done.troubles.is_empty()) {
+/// Returns the line about failed batches. Lost records are an error, each time a notice names them.
+fn recovery_line(invocation: &Invocation<'_>, recovery: &RecoveryReport) -> Value {
+    let level = match (recovery.gaps.is_empty(), recovery.troubles.is_empty()) {
         (false, _) => "ERROR",
         (true, false) => "WARN",
         (true, true) => "INFO",
     };
     let mut line = heading(invocation, level, "recovered batches", None);
-    line.insert("batches".to_owned(), json!(done.batches));
-    line.insert("trouble".to_owned(), json!(done.troubles));
-    let gaps = done.gaps.iter().map(ToString::to_string);
+    line.insert("batches".to_owned(), json!(recovery.batches));
+    line.insert("trouble".to_owned(), json!(recovery.troubles));
+    let gaps = recovery.gaps.iter().map(ToString::to_string);
     line.insert("gaps".to_owned(), json!(gaps.collect::<Vec<_>>()));
-    let gaps = u64::try_from(done.gaps.len()).unwrap_or(u64::MAX);
-    metrics(&mut line, WHOLE, [("Gaps", vec![number(gaps)])].into(), invocation);
+    let mut metrics = Metrics::default();
+    metrics.set(Metric::Gaps, count(recovery.gaps.len()));
+    metrics.write(&mut line, FUNCTION, invocation.now);
     Value::Object(line)
 }
 
+/// Returns the beginning of every line about an invocation.
 fn heading(
     invocation: &Invocation<'_>,
     level: &str,
@@ -110,8 +112,9 @@ fn error_line(invocation: &Invocation<'_>, error: &InvocationError) -> Value {
     let mut line = heading(invocation, "ERROR", "failed an event", None);
     line.insert("kind".to_owned(), json!(error.kind()));
     line.insert("error".to_owned(), json!(error.to_string()));
-    let cold = [("ColdStart", vec![f64::from(u8::from(invocation.init.is_some()))])];
-    metrics(&mut line, WHOLE, cold.into(), invocation);
+    let mut metrics = Metrics::default();
+    metrics.set(Metric::ColdStart, u64::from(invocation.init.is_some()));
+    metrics.write(&mut line, FUNCTION, invocation.now);
     Value::Object(line)
 }
 
@@ -132,25 +135,17 @@ fn totals_line(invocation: &Invocation<'_>, report: &Report, times: &Times) -> V
     line.insert("failed".to_owned(), json!(report.failed));
     line.insert("trouble".to_owned(), json!(report.trouble));
 
-    let mut totals: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
-    for route in routes_of(report) {
-        for (name, values) in route_metrics(report, times, route, invocation.now) {
-            match (totals.get_mut(name), name) {
-                (Some(sum), "CommitMs" | "CommitAttempts") => sum.extend(values),
-                (Some(sum), "LagMs") => sum.extend(values),
-                (Some(sum), _) => {
-                    sum.iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
-                }
-                (None, _) => drop(totals.insert(name, values)),
-            }
-        }
+    let mut totals = Metrics::default();
+    for route in active_routes(report) {
+        totals.add(route_metrics(report, times, route, invocation.now));
     }
-    totals.insert("Records", vec![number(report.records)]);
-    totals.insert("Quarantined", vec![number(report.rejected.values().sum())]);
-    totals.insert("Filtered", vec![number(report.filtered.values().sum())]);
-    totals.insert("Failed", vec![number(report.failed)]);
-    totals.insert("ColdStart", vec![f64::from(u8::from(invocation.init.is_some()))]);
-    metrics(&mut line, WHOLE, totals, invocation);
+    // These count records that no route took as well.
+    totals.set(Metric::Records, report.records);
+    totals.set(Metric::Quarantined, report.rejected.values().sum());
+    totals.set(Metric::Filtered, report.filtered.values().sum());
+    totals.set(Metric::Failed, report.failed);
+    totals.set(Metric::ColdStart, u64::from(invocation.init.is_some()));
+    totals.write(&mut line, FUNCTION, invocation.now);
     Value::Object(line)
 }
 
@@ -179,92 +174,51 @@ fn table_json(
     })
 }
 
-/// Names of the routes that did something.
-fn routes_of(report: &Report) -> BTreeSet<&str> {
+/// Returns the names of the routes that took, filtered or rejected records.
+fn active_routes(report: &Report) -> BTreeSet<&str> {
     let rejected = report.rejected.keys().map(|(route, _)| route);
     let named = report.taken.keys().chain(report.filtered.keys()).chain(report.routes.keys());
     named.chain(rejected).map(String::as_str).filter(|it| !it.is_empty()).collect()
 }
 
-/// The metrics of one route, or of the records that no route took.
-fn route_metrics(
-    report: &Report,
-    times: &Times,
-    route: &str,
-    now: i64,
-) -> BTreeMap<&'static str, Vec<f64>> {
+/// Returns the metrics of one route.
+fn route_metrics(report: &Report, times: &Times, route: &str, now: i64) -> Metrics {
     let none = RouteCounts::default();
     let counts = report.routes.get(route).unwrap_or(&none);
     let landed: Vec<&LandReport> =
         counts.tables.iter().filter_map(|it| report.tables.get(it)).map(|(_, it)| it).collect();
-    let sum = |of: fn(&LandReport) -> u64| number(landed.iter().map(|it| of(it)).sum());
+    let sum = |of: fn(&LandReport) -> u64| landed.iter().map(|it| of(it)).sum();
     let rejected = report.rejected.iter().filter(|((it, _), _)| it == route);
-    let rejected = rejected.map(|(_, count)| *count).sum();
-    let mut metrics = BTreeMap::from([
-        ("Records", vec![number(report.taken.get(route).copied().unwrap_or_default())]),
-        ("Landed", vec![number(counts.landed)]),
-        ("Duplicates", vec![number(counts.duplicates)]),
-        ("Quarantined", vec![number(rejected)]),
-        ("Filtered", vec![number(report.filtered.get(route).copied().unwrap_or_default())]),
-        ("Overflowed", vec![number(counts.overflowed)]),
-        ("Bytes", vec![sum(|it| it.bytes)]),
-        ("Files", vec![sum(|it| it.files)]),
-        ("CommitConflicts", vec![sum(|it| it.conflicts)]),
-        ("IdFilesRead", vec![sum(|it| it.files_read)]),
-    ]);
-    let committed = counts.tables.iter().filter_map(|it| times.land.get(it));
-    let committed: Vec<f64> = committed.copied().map(millis).collect();
-    if !committed.is_empty() {
-        metrics.insert("CommitMs", committed);
-        metrics.insert("CommitAttempts", landed.iter().map(|it| number(it.attempts)).collect());
+    let mut metrics = Metrics::default();
+    for (metric, count) in [
+        (Metric::Records, report.taken.get(route).copied().unwrap_or_default()),
+        (Metric::Landed, counts.landed),
+        (Metric::Duplicates, counts.duplicates),
+        (Metric::Quarantined, rejected.map(|(_, count)| *count).sum()),
+        (Metric::Filtered, report.filtered.get(route).copied().unwrap_or_default()),
+        (Metric::Overflowed, counts.overflowed),
+        (Metric::Bytes, sum(|it| it.bytes)),
+        (Metric::Files, sum(|it| it.files)),
+        (Metric::CommitConflicts, sum(|it| it.conflicts)),
+        (Metric::IdFilesRead, sum(|it| it.files_read)),
+    ] {
+        metrics.set(metric, count);
+    }
+    let commits = counts.tables.iter().filter_map(|it| times.land.get(it));
+    let commits: Vec<f64> = commits.copied().map(millis).collect();
+    if !commits.is_empty() {
+        metrics.set_all(Metric::CommitMs, commits);
+        let attempts = landed.iter().map(|it| number(it.attempts)).collect();
+        metrics.set_all(Metric::CommitAttempts, attempts);
     }
     if let Some(oldest) = counts.oldest {
         let lag = now.saturating_sub(oldest.micros().div_euclid(1000)).max(0);
-        metrics.insert("LagMs", vec![number(lag.unsigned_abs())]);
+        metrics.set(Metric::LagMs, lag.unsigned_abs());
     }
     metrics
 }
 
-/// Adds metrics to a line. A metric has at most a hundred values in one line.
-fn metrics(
-    line: &mut Map<String, Value>,
-    dimensions: &[&[&str]],
-    metrics: BTreeMap<&str, Vec<f64>>,
-    invocation: &Invocation<'_>,
-) {
-    let unit = |name: &str| match name {
-        "Bytes" => "Bytes",
-        _ if name.ends_with("Ms") => "Milliseconds",
-        _ => "Count",
-    };
-    let named: Vec<Value> =
-        metrics.keys().map(|name| json!({"Name": name, "Unit": unit(name)})).collect();
-    line.insert(
-        "_aws".to_owned(),
-        json!({
-            "Timestamp": invocation.now,
-            "CloudWatchMetrics": [
-                {"Namespace": NAMESPACE, "Dimensions": dimensions, "Metrics": named}
-            ],
-        }),
-    );
-    for (name, mut values) in metrics {
-        values.truncate(100);
-        let value = match values.as_slice() {
-            [one] => json!(one),
-            many => json!(many),
-        };
-        line.insert(name.to_owned(), value);
-    }
-}
-
-/// Milliseconds with their tenths.
+/// Returns a duration in milliseconds with one decimal.
 fn millis(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 10_000.0).round() / 10.0
-}
-
-/// A count as JSON's only number; exact up to 2^53.
-#[expect(clippy::cast_precision_loss, reason = "no count of an invocation comes near 2^53")]
-fn number(count: u64) -> f64 {
-    count as f64
 }

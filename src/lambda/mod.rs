@@ -1,4 +1,6 @@
-//! Serving the Lambda Runtime API: one event after the other, each as the raw bytes that came.
+//! Serving the Lambda Runtime API: one event after the other, each as the bytes that Lambda sent.
+
+mod metric;
 
 mod log;
 
@@ -25,16 +27,17 @@ use crate::intake::Intake;
 use crate::lambda::log::{Invocation, lines};
 use crate::store::clock::Clock;
 
-/// Most time for telling Lambda that the function can't start.
-const TELLING: Duration = Duration::from_secs(2);
+/// Time limit of each step of reporting to Lambda that the function can't start.
+const INIT_ERROR_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Serves invocations until the environment ends. What keeps it from starting, a broken config
-/// first of all, is logged and told to the Runtime API at `runtime_api` (`host:port`).
+/// Serves invocations until the environment ends. An error that keeps the function from starting,
+/// such as a broken config, is logged and reported to the Runtime API at `runtime_api`
+/// (`host:port`).
 pub fn serve(runtime_api: &str) -> ExitCode {
     serve_with(runtime_api, |config| Ok(App::open(config)?))
 }
 
-/// The same with the app that `open` makes of the config.
+/// Serves invocations as [`serve`] does, with the app that `open` makes of the config.
 pub fn serve_with(
     runtime_api: &str,
     open: impl FnOnce(Config) -> Result<App, lambda_runtime::Error>,
@@ -47,21 +50,21 @@ pub fn serve_with(
         .with_span_list(false)
         .with_max_level(LevelFilter::INFO)
         .init();
-    set_hook(Box::new(tell_panic));
+    set_hook(Box::new(log_panic));
     let began = Instant::now();
     let (app, runtime) = match start(open) {
         Ok(started) => started,
         Err(error) => {
             tracing::error!(error = error.to_string(), "can't start");
-            if let Err(error) = refuse(runtime_api, error.as_ref()) {
-                tracing::error!(error = error.to_string(), "can't tell Lambda");
+            if let Err(error) = post_init_error(runtime_api, error.as_ref()) {
+                tracing::error!(error = error.to_string(), "can't report this to Lambda");
             }
             return ExitCode::FAILURE;
         }
     };
     let init = Mutex::new(Some(began.elapsed()));
     let function = Function { intake: Intake::new(app), clock: Clock::system(), init };
-    let invoke = |event| Caught(Box::pin(function.invoke(event)));
+    let invoke = |event| PanicGuard(Box::pin(function.invoke(event)));
     match runtime.block_on(lambda_runtime::run(service_fn(invoke))) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -79,8 +82,8 @@ fn start(
     Ok((open(config)?, runtime))
 }
 
-/// Posts an init error, which `lambda_runtime` can't: it has no client before it has a handler.
-fn refuse(runtime_api: &str, error: &(dyn Error + Send + Sync)) -> io::Result<()> {
+/// Posts an init error. `lambda_runtime` can't: it has no client before it has a handler.
+fn post_init_error(runtime_api: &str, error: &(dyn Error + Send + Sync)) -> io::Result<()> {
     let body = serde_json::json!({
         "errorType": "Runtime.InitError",
         "errorMessage": error.to_string(),
@@ -88,8 +91,8 @@ fn refuse(runtime_api: &str, error: &(dyn Error + Send + Sync)) -> io::Result<()
     })
     .to_string();
     let mut stream = TcpStream::connect(runtime_api)?;
-    stream.set_write_timeout(Some(TELLING))?;
-    stream.set_read_timeout(Some(TELLING))?;
+    stream.set_write_timeout(Some(INIT_ERROR_TIMEOUT))?;
+    stream.set_read_timeout(Some(INIT_ERROR_TIMEOUT))?;
     write!(
         stream,
         "POST /2018-06-01/runtime/init/error HTTP/1.1\r\nHost: {runtime_api}\r\n\
@@ -97,7 +100,7 @@ fn refuse(runtime_api: &str, error: &(dyn Error + Send + Sync)) -> io::Result<()
          Lambda-Runtime-Function-Error-Type: Runtime.InitError\r\n\r\n{body}",
         body.len()
     )?;
-    // Whatever the answer is, with its first byte the error has been read.
+    // The first byte of the response shows that the error was read.
     stream.read_exact(&mut [0])
 }
 
@@ -105,7 +108,7 @@ fn refuse(runtime_api: &str, error: &(dyn Error + Send + Sync)) -> io::Result<()
 struct Function {
     intake: Intake,
     clock: Clock,
-    /// How long it took to start, until an invocation has told it.
+    /// The time that it took to start, until an invocation has logged it.
     init: Mutex<Option<Duration>>,
 }
 
@@ -114,7 +117,7 @@ impl Function {
         let began = Instant::now();
         let deadline = Deadline::after(time_left(&self.clock, event.context.deadline));
         let bytes = event.payload.get().as_bytes();
-        let processed = self.intake.handle(bytes, &deadline).await;
+        let report = self.intake.handle(bytes, &deadline).await;
         let invocation = Invocation {
             function: &event.context.env_config.function_name,
             request_id: &event.context.request_id,
@@ -123,12 +126,12 @@ impl Function {
             whole: began.elapsed(),
             now: self.clock.millis(),
         };
-        let mut text = lines(&invocation, &processed).join("\n");
+        let mut text = lines(&invocation, &report).join("\n");
         text.push('\n');
-        // At once, so that lines of others do not fall between. Nobody is left to tell when the log
-        // can't be written, and the answer matters more.
+        // One write, so that other lines do not come between. If it fails, there is nowhere left to
+        // report it, and the answer matters more.
         drop(io::stdout().write_all(text.as_bytes()));
-        let answer = processed.answer.map_err(|error| Diagnostic {
+        let answer = report.answer.map_err(|error| Diagnostic {
             error_type: error.kind().to_owned(),
             error_message: error.to_string(),
         });
@@ -140,31 +143,33 @@ impl Function {
     }
 }
 
-/// A panic's text may quote what it stumbled over, so its place is all that is told.
-fn tell_panic(panic: &PanicHookInfo<'_>) {
+/// Logs the location of a panic, and not its text, which may quote a record.
+fn log_panic(panic: &PanicHookInfo<'_>) {
     let at = panic.location().map(ToString::to_string);
-    tracing::error!(at, "panicked: a fault of Lakeward; please report its place");
+    tracing::error!(at, "panicked: this is a fault of Lakeward; please report its location");
 }
 
-/// An invocation whose panic fails its event. The runtime would do so too, and repeat its text.
-struct Caught<F>(Pin<Box<F>>);
+/// An invocation whose panic fails its event. The runtime would fail it as well, and repeat the
+/// text of the panic.
+struct PanicGuard<F>(Pin<Box<F>>);
 
-impl<T, F: Future<Output = Result<T, Diagnostic>>> Future for Caught<F> {
+impl<T, F: Future<Output = Result<T, Diagnostic>>> Future for PanicGuard<F> {
     type Output = F::Output;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
         let polled = catch_unwind(AssertUnwindSafe(|| self.0.as_mut().poll(context)));
         polled.unwrap_or_else(|_| {
-            let error_message =
-                "a fault of Lakeward, whose place is in the log; what is not durable \
-                                 comes again"
-                    .to_owned();
-            Poll::Ready(Err(Diagnostic { error_type: "Panic".to_owned(), error_message }))
+            let what = "a fault of Lakeward, whose location is in the log; records that are not \
+                        durable are redelivered";
+            Poll::Ready(Err(Diagnostic {
+                error_type: "Panic".to_owned(),
+                error_message: what.to_owned(),
+            }))
         })
     }
 }
 
-/// Time until the invocation is ended, by the wall clock that Lambda's deadline is told in.
+/// Returns the time until Lambda ends the invocation. Lambda gives the deadline by the wall clock.
 fn time_left(clock: &Clock, deadline_ms: u64) -> Duration {
     let deadline = SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(deadline_ms));
     deadline.and_then(|it| it.duration_since(clock.now()).ok()).unwrap_or(Duration::ZERO)

@@ -1,5 +1,5 @@
-//! Is everything there? Counts what has landed, is in quarantine or lost, and compares it with what a
-//! Kinesis stream still holds.
+//! The audit: it counts records that have landed, are in quarantine or are lost, and compares them
+//! with the records that a Kinesis stream still holds.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::arn::Arn;
 use crate::deadline::Deadline;
 use crate::handler::{self, App};
-use crate::recovery::shard::{Problem, Shard, Start, StreamRecord, Streams};
+use crate::recovery::shard::{Shard, ShardError, StartPosition, StreamRecord, Streams};
 use crate::source::{Event, StreamKind, event};
 use crate::store::clock::Clock;
 use crate::store::inspect::Origin;
@@ -15,18 +15,18 @@ use crate::store::{Lake, StoreError};
 use crate::table_name::TableName;
 use crate::time::Timestamp;
 
-/// What is audited.
+/// The options of an audit.
 #[derive(Debug, Default)]
 pub struct AuditOptions {
     /// Kinesis streams to compare with.
     pub streams: Vec<Arn>,
     /// The first day of arrival, in days since 1970.
     pub since: Option<i32>,
-    /// How long ago a record must have arrived to be counted as missing.
+    /// The time that a record may take to land before it counts as missing.
     pub grace: Duration,
 }
 
-/// What is known of one source, shard and day.
+/// The counts of one source, shard and day.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Sums {
     /// Rows in tables.
@@ -37,32 +37,32 @@ pub struct Sums {
     pub resolved: u64,
     /// Ranges of records that no source holds any more.
     pub lost: u64,
-    /// What the stream holds of it, if it was compared.
+    /// The counts of the stream, if it was compared.
     pub stream: Option<StreamSums>,
 }
 
-/// Records that a stream holds.
+/// The counts of the records that a stream holds.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct StreamSums {
-    /// Records, each with all that it holds.
+    /// Delivered records.
     pub held: u64,
-    /// Of these, what would land if it came now.
+    /// The rows of these that would land now.
     pub missing: u64,
-    /// Of these, records that arrived so lately that they need not be there.
+    /// Of the records, those that arrived too recently to count as missing.
     pub recent: u64,
 }
 
-/// What is known of every source, shard and day.
+/// The result of an audit.
 #[derive(Debug, Default)]
 pub struct Audit {
-    /// By source, shard and day of arrival.
+    /// The counts by source, shard and day of arrival.
     pub sums: BTreeMap<Origin, Sums>,
-    /// What kept streams from being compared.
+    /// The reasons why streams could not be compared.
     pub troubles: Vec<String>,
 }
 
-/// Whether streams of this kind can be compared. The stream of a table keeps its records for a day
-/// only.
+/// Returns true if a stream of this kind can be compared. A DynamoDB stream keeps its records for
+/// only a day.
 pub fn is_comparable(stream: &Arn) -> bool {
     match StreamKind::of(stream) {
         Some(StreamKind::Kinesis) => true,
@@ -70,8 +70,8 @@ pub fn is_comparable(stream: &Arn) -> bool {
     }
 }
 
-/// Counts what the lakes of an app hold, and sends the streams through its config. Its lakes should
-/// only pretend to be written to.
+/// Counts the rows in the lakes of an app, and sends the records of the streams through its config.
+/// The lakes should only pretend to be written to.
 ///
 /// # Errors
 /// If the lakes can't be read.
@@ -86,12 +86,13 @@ pub async fn audit(app: &App, options: &AuditOptions) -> Result<Audit, StoreErro
 }
 
 impl Audit {
-    /// Counts what the lakes hold.
+    /// Counts the rows in the lakes.
     async fn count(&mut self, app: &App, options: &AuditOptions) -> Result<(), StoreError> {
         let lakes: Vec<&Lake> = std::iter::once(&app.lake).chain(&app.quarantine).collect();
         for lake in lakes {
             for name in lake.tables().await? {
-                // A table may go between the two reads; and another engine's has no such columns.
+                // A table may be dropped between the two reads, and a table of another engine has
+                // no such columns.
                 let Some(origins) = lake.origins(&name, options.since).await? else { continue };
                 for (origin, rows) in origins {
                     let sums = self.sums.entry(origin).or_default();
@@ -108,7 +109,7 @@ impl Audit {
         Ok(())
     }
 
-    /// Sends what a stream holds through the config.
+    /// Sends the records that a stream holds through the config.
     async fn compare(
         &mut self,
         app: &App,
@@ -118,23 +119,18 @@ impl Audit {
     ) {
         let shards = match streams.shards(stream).await {
             Ok(shards) => shards,
-            Err(problem) => return self.unreadable(stream.as_str(), &problem),
+            Err(error) => return self.add_unreadable(stream.as_str(), &error),
         };
         for name in &shards {
             let shard = Shard { streams, stream, kind: StreamKind::Kinesis, name };
-            if let Err(problem) = self.compare_shard(app, shard, options).await {
-                self.unreadable(&format!("{name} of {stream}"), &problem);
+            if let Err(error) = self.compare_shard(app, shard, options).await {
+                self.add_unreadable(&format!("{name} of {stream}"), &error);
             }
         }
     }
 
-    fn unreadable(&mut self, what: &str, problem: &Problem) {
-        let why = match problem {
-            Problem::Refused(why) => why,
-            Problem::Gone => "there is no such stream or shard",
-            Problem::Trimmed | Problem::Expired => "it changed while it was read; audit it again",
-        };
-        self.troubles.push(format!("can't read {what}: {why}"));
+    fn add_unreadable(&mut self, what: &str, error: &ShardError) {
+        self.troubles.push(format!("can't read {what}: {error}"));
     }
 
     async fn compare_shard(
@@ -142,12 +138,12 @@ impl Audit {
         app: &App,
         shard: Shard<'_>,
         options: &AuditOptions,
-    ) -> Result<(), Problem> {
+    ) -> Result<(), ShardError> {
         let grace = i64::try_from(options.grace.as_micros()).unwrap_or(i64::MAX);
-        let settled = Clock::system().millis().saturating_mul(1000).saturating_sub(grace);
-        let mut iterator = shard.iterator(Start::Oldest).await?;
-        while let Some(at) = iterator {
-            let page = shard.page(at).await?;
+        let recent_from = Clock::system().millis().saturating_mul(1000).saturating_sub(grace);
+        let mut iterator = shard.iterator(StartPosition::Oldest).await?;
+        while let Some(next) = iterator {
+            let page = shard.page(next).await?;
             iterator = page.next.filter(|_| !(page.newest && page.records.is_empty()));
             let mut days: BTreeMap<Option<i32>, Vec<StreamRecord>> = BTreeMap::new();
             for record in page.records {
@@ -155,9 +151,9 @@ impl Audit {
                 if day.zip(options.since).is_some_and(|(day, since)| day < since) {
                     continue;
                 }
-                let sums = self.of_stream(shard, day);
+                let sums = self.stream_sums(shard, day);
                 sums.held += 1;
-                if record.arrived.is_some_and(|it| it.micros() > settled) {
+                if record.arrived.is_some_and(|it| it.micros() > recent_from) {
                     sums.recent += 1;
                     iterator = None;
                     continue;
@@ -166,13 +162,13 @@ impl Audit {
             }
             for (day, records) in days {
                 let missing = self.missing(app, &records).await;
-                self.of_stream(shard, day).missing += missing;
+                self.stream_sums(shard, day).missing += missing;
             }
         }
         Ok(())
     }
 
-    fn of_stream(&mut self, shard: Shard<'_>, day: Option<i32>) -> &mut StreamSums {
+    fn stream_sums(&mut self, shard: Shard<'_>, day: Option<i32>) -> &mut StreamSums {
         let origin = (shard.stream.as_str().to_owned(), Some(shard.name.to_owned()), day);
         self.sums.entry(origin).or_default().stream.get_or_insert_default()
     }

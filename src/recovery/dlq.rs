@@ -1,7 +1,7 @@
-//! Messages of a dead-letter queue, on to where they were meant to go.
+//! Redriving a dead-letter queue: its messages are received, and deleted once they have landed.
 //!
-//! A message keeps its id on the way into a DLQ and says which queue it was sent to, so one that had
-//! landed before is a duplicate, and routes take it as if it came from that queue.
+//! A message keeps its id on the way into a DLQ and names the queue that it was sent to. So a
+//! message that had landed before is a duplicate, and routes take it as if it came from that queue.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
@@ -16,30 +16,30 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Map, Value, json};
 
 use crate::aws;
+use crate::number::count;
 use crate::outcome::Outcome;
+use crate::recovery::notice::DLQ_SOURCE;
 use crate::source::Kind;
 
 /// Seconds for which a received message is hidden from other receivers.
 const VISIBILITY_SECONDS: i32 = 300;
-/// The most messages that one call to SQS takes or returns.
+/// The largest number of messages that one call to SQS takes or returns.
 const MAX_CALL_MESSAGES: i32 = 10;
-/// Messages of one batch. They must land well before they become visible again.
+/// The largest number of messages of a batch. They must land well before they become visible again.
 const MAX_BATCH_MESSAGES: usize = 1_000;
-/// Bytes of its bodies after which a batch takes no more messages.
+/// The number of bytes of bodies after which a batch takes no more messages.
 const MAX_BATCH_BYTES: usize = 4 * 1024 * 1024;
-/// Seconds to wait for messages, so that SQS asks all of its servers.
+/// Seconds that a call waits for messages, so that SQS asks all of its servers.
 const WAIT_SECONDS: i32 = 2;
-/// Longer than a call waits.
+/// Time limit of a call, longer than it waits for messages.
 const CALL_TIMEOUT: Duration = Duration::from_secs(20);
-/// Attribute of a message that came through a DLQ: the queue it was sent to.
-const DLQ_SOURCE: &str = "DeadLetterQueueSourceArn";
 
-/// What became of the messages.
+/// The counts of a redrive of messages.
 #[derive(Debug, Default, Clone, PartialEq, Eq, serde::Serialize)]
-pub struct Counts {
-    /// Messages that were received.
+pub struct DlqCounts {
+    /// Received messages.
     pub received: u64,
-    /// Of these, messages that have landed; they are deleted from the queue.
+    /// Of these, messages that have landed and are deleted from the queue.
     pub landed: u64,
     /// Messages that stay in the queue because today's config drops or filters them.
     pub left_out: u64,
@@ -54,7 +54,7 @@ pub struct Queue {
     url: String,
     /// Its ARN.
     pub arn: String,
-    /// The queue that this is the DLQ of, if there is only one.
+    /// The queue whose DLQ this is, if there is only one.
     only_source: Option<String>,
 }
 
@@ -67,21 +67,21 @@ pub struct DlqRedrive<'q> {
     /// Messages that stay in the queue.
     kept: Vec<Message>,
     batch: Vec<Message>,
-    /// What became of the messages so far.
-    pub counts: Counts,
+    /// The counts of the messages so far.
+    pub counts: DlqCounts,
 }
 
 impl<'q> DlqRedrive<'q> {
-    /// Begins one; a dry run deletes nothing.
+    /// Begins a redrive. A dry run deletes nothing.
     pub fn new(queue: &'q Queue, dry_run: bool) -> Self {
         let (seen, kept, batch) = (HashSet::new(), Vec::new(), Vec::new());
-        Self { queue, dry_run, seen, kept, batch, counts: Counts::default() }
+        Self { queue, dry_run, seen, kept, batch, counts: DlqCounts::default() }
     }
 
-    /// Receives the next messages, as records; none if all have been seen.
+    /// Receives the next messages, as records; none if all have been received.
     ///
     /// # Errors
-    /// Says why SQS gives none.
+    /// Says why SQS returns none.
     pub async fn receive(&mut self) -> Result<Vec<String>, String> {
         self.batch = self.queue.receive(&mut self.seen, &mut self.kept).await?;
         self.counts.received += count(self.batch.len());
@@ -91,13 +91,13 @@ impl<'q> DlqRedrive<'q> {
     /// Deletes the messages of the last batch that have landed, by the outcome of each.
     ///
     /// # Errors
-    /// Says why SQS does not delete them.
+    /// Says why SQS did not delete them.
     pub async fn settle(&mut self, outcomes: &[Outcome]) -> Result<(), String> {
         let left_out = outcomes.iter().filter(|it| **it == Outcome::LeftOut).count();
         self.counts.left_out += count(left_out);
         let mut landed = Vec::new();
-        for (at, message) in std::mem::take(&mut self.batch).into_iter().enumerate() {
-            match outcomes.get(at) {
+        for (index, message) in std::mem::take(&mut self.batch).into_iter().enumerate() {
+            match outcomes.get(index) {
                 Some(Outcome::Landed) => landed.push(message),
                 _ => self.kept.push(message),
             }
@@ -110,8 +110,8 @@ impl<'q> DlqRedrive<'q> {
         self.queue.delete(landed).await
     }
 
-    /// Makes the messages that stay visible to others, and returns what became of all.
-    pub async fn end(mut self) -> Counts {
+    /// Makes the messages that stay visible to other receivers, and returns the counts of all.
+    pub async fn end(mut self) -> DlqCounts {
         self.kept.append(&mut self.batch);
         self.queue.release(self.kept).await;
         self.counts.kept = self.counts.received - self.counts.landed;
@@ -120,7 +120,7 @@ impl<'q> DlqRedrive<'q> {
 }
 
 impl Queue {
-    /// The queue of a URL, an ARN or a name.
+    /// Finds a queue by its URL, its ARN or its name.
     ///
     /// # Errors
     /// Says which call failed, and why.
@@ -157,11 +157,11 @@ impl Queue {
         Ok(Self { client, url, arn, only_source })
     }
 
-    /// The next messages; none when there are no more that have not been seen.
+    /// Receives the next messages that have not been seen; those that have go to `repeated`.
     async fn receive(
         &self,
         seen: &mut HashSet<String>,
-        again: &mut Vec<Message>,
+        repeated: &mut Vec<Message>,
     ) -> Result<Vec<Message>, String> {
         let (mut batch, mut bytes) = (Vec::new(), 0_usize);
         while batch.len() < MAX_BATCH_MESSAGES && bytes < MAX_BATCH_BYTES {
@@ -178,18 +178,18 @@ impl Queue {
                 break;
             }
             for message in messages {
-                bytes = bytes.saturating_add(message.body.as_ref().map_or(0, String::len));
+                bytes += message.body.as_ref().map_or(0, String::len);
                 match seen.insert(message.message_id.clone().unwrap_or_default()) {
                     true => batch.push(message),
-                    // It took so long that SQS delivered a message again.
-                    false => again.push(message),
+                    // The redrive took so long that the message became visible again.
+                    false => repeated.push(message),
                 }
             }
         }
         Ok(batch)
     }
 
-    /// A message as an event source mapping of this queue would deliver it.
+    /// Returns a message as an event source mapping of this queue would deliver it.
     fn record(&self, message: &Message) -> String {
         let own: &HashMap<_, _> = &message.attributes.clone().unwrap_or_default();
         let mut attributes: BTreeMap<&str, &str> =
@@ -214,8 +214,8 @@ impl Queue {
     }
 
     async fn delete(&self, messages: Vec<Message>) -> Result<(), String> {
-        for some in messages.chunks(usize::try_from(MAX_CALL_MESSAGES).unwrap_or(1)) {
-            let entries = some.iter().enumerate().filter_map(|(at, message)| {
+        for chunk in messages.chunks(usize::try_from(MAX_CALL_MESSAGES).unwrap_or(1)) {
+            let entries = chunk.iter().enumerate().filter_map(|(at, message)| {
                 let entry = DeleteMessageBatchRequestEntry::builder().id(at.to_string());
                 entry.set_receipt_handle(message.receipt_handle.clone()).build().ok()
             });
@@ -236,7 +236,8 @@ impl Queue {
         Ok(())
     }
 
-    /// Makes the messages that stay visible to others. If that fails they are a little later.
+    /// Makes messages visible to other receivers. If that fails, they become visible a little
+    /// later.
     async fn release(&self, messages: Vec<Message>) {
         for message in messages {
             let call = self.client.change_message_visibility().queue_url(&self.url);
@@ -246,11 +247,11 @@ impl Queue {
     }
 }
 
-/// The ARN of a queue by its URL, which is in the account and region of another.
+/// Returns the ARN of the queue at `url`, which is in the account and region of the queue `arn`.
 fn arn_beside(arn: &str, url: &str) -> Option<String> {
-    let (place, _) = arn.rsplit_once(':')?;
+    let (account, _) = arn.rsplit_once(':')?;
     let (_, name) = url.rsplit_once('/')?;
-    Some(format!("{place}:{name}"))
+    Some(format!("{account}:{name}"))
 }
 
 fn attribute(value: &MessageAttributeValue) -> Value {
@@ -263,8 +264,4 @@ fn attribute(value: &MessageAttributeValue) -> Value {
     }
     attribute.insert("dataType".to_owned(), json!(value.data_type));
     Value::Object(attribute)
-}
-
-fn count(n: usize) -> u64 {
-    u64::try_from(n).unwrap_or(u64::MAX)
 }

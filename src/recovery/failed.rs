@@ -1,4 +1,4 @@
-//! Landing a failed batch, with its event or by its range.
+//! Landing a failed batch, from its event or from its range.
 
 use crate::deadline::Deadline;
 use crate::handler::{self, App, HandledEvent, InvocationError, Pass};
@@ -8,21 +8,21 @@ use crate::recovery::range;
 use crate::recovery::shard::Streams;
 use crate::source::Event;
 
-/// What became of failed batches.
+/// A report of failed batches, and of what became of them.
 #[derive(Debug, Clone, Default)]
-pub struct Recovered {
-    /// How many batches there were.
+pub struct RecoveryReport {
+    /// The number of batches.
     pub batches: usize,
-    /// What was done with their records.
+    /// The passes that handled their records.
     pub passes: Vec<Pass>,
-    /// Ranges of them that are lost.
+    /// The ranges of them that are lost.
     pub gaps: Vec<Gap>,
-    /// Why some must be tried again.
+    /// The reasons why some must be tried again.
     pub troubles: Vec<String>,
 }
 
-impl Recovered {
-    /// Lands a batch. Returns true if every record of it is durable, or known to be lost.
+impl RecoveryReport {
+    /// Lands a batch. Returns true if every record of it is durable or known to be lost.
     pub async fn land(
         &mut self,
         app: &App,
@@ -53,10 +53,10 @@ impl Recovered {
                     return false;
                 }
                 let Some(gap) = report.gap else { return true };
-                let kept = gap::keep(app, &gap, deadline).await;
-                let durable = kept.is_ok();
+                let noted = gap::note(app, &gap, deadline).await;
+                let durable = noted.is_ok();
                 self.gaps.push(gap);
-                self.troubles.extend(kept.err().map(|error| error.to_string()));
+                self.troubles.extend(noted.err().map(|error| error.to_string()));
                 durable
             }
         }

@@ -1,9 +1,10 @@
-//! Records that are lost: no source holds them any more, and no table got them.
+//! Gaps: ranges of records that are lost, because no source holds them any more and no table has
+//! them.
 
 use crate::deadline::Deadline;
 use crate::handler::App;
 use crate::number::Number;
-use crate::record::{Lineage, Op, Row};
+use crate::record::{Lineage, Row};
 use crate::recovery::notice::Range;
 use crate::store::StoreError;
 use crate::table::declared::Declared;
@@ -11,25 +12,25 @@ use crate::table::layout::{DeclaredColumn, Policy};
 use crate::table_name::TableName;
 use crate::value::Value;
 
-/// The columns beside the lineage.
+/// The columns beside those of the lineage.
 const COLUMNS: [(&str, Declared, &str); 8] = [
     ("first_sequence_number", Declared::String, "the first record that is lost"),
     ("last_sequence_number", Declared::String, "the last record that may be lost"),
-    ("batch_size", Declared::Long, "how many records Lambda had given up, lost or not"),
+    ("batch_size", Declared::Long, "how many records the failed batch had, lost or not"),
     ("last_arrived_at", Declared::String, "when the last record of that batch arrived"),
-    ("condition", Declared::String, "why Lambda had given up"),
+    ("condition", Declared::String, "why Lambda stopped retrying the batch"),
     ("reason", Declared::String, "why they can't be read any more, as a code"),
     ("binary_version", Declared::String, "version of Lakeward that looked for them"),
-    ("config_hash", Declared::String, "SHA-256 of the config that it had"),
+    ("config_hash", Declared::String, "SHA-256 of its config"),
 ];
 
-/// Why records can't be read any more.
+/// The reason why records can't be read any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
     /// They are older than what the stream keeps.
     Trimmed,
-    /// There is no such stream or shard any more.
+    /// The stream or the shard does not exist any more.
     StreamGone,
 }
 
@@ -42,12 +43,12 @@ impl Reason {
     }
 }
 
-/// Records that are lost.
+/// A range of records that are lost.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Gap {
-    /// The first and the last of them, and what else is known.
+    /// The first and the last of them, with their batch.
     pub range: Range,
-    /// Why they can't be read any more.
+    /// The reason why they can't be read any more.
     pub reason: Reason,
 }
 
@@ -62,8 +63,8 @@ impl std::fmt::Display for Gap {
     }
 }
 
-/// Keeps what is known of lost records in `lakeward.gaps`, once.
-pub(super) async fn keep(app: &App, gap: &Gap, deadline: &Deadline) -> Result<(), StoreError> {
+/// Lands a gap as a row of `lakeward.gaps`, once.
+pub(super) async fn note(app: &App, gap: &Gap, deadline: &Deadline) -> Result<(), StoreError> {
     let name = TableName::gaps();
     let columns = COLUMNS.map(|(name, ty, doc)| DeclaredColumn {
         name: name.to_owned(),
@@ -79,9 +80,9 @@ pub(super) async fn keep(app: &App, gap: &Gap, deadline: &Deadline) -> Result<()
 
 fn row(gap: &Gap, config_hash: &str) -> Row {
     let Range { stream, kind: _, shard, first, last, records, from, to, condition } = &gap.range;
-    // As their records would have it, so that they can be compared.
+    // The same as in the rows of these records, so that they can be compared.
     let table = stream.table_and_label();
-    let (source, of) = match &table {
+    let (source, shard_or_label) = match &table {
         Some((table, label)) => (table.as_str(), *label),
         None => (stream.as_str(), shard.as_str()),
     };
@@ -98,19 +99,10 @@ fn row(gap: &Gap, config_hash: &str) -> Row {
     fields.extend(to.map(|it| text("last_arrived_at", &format!("{it}Z"))));
     fields.extend(condition.as_deref().map(|it| text("condition", it)));
     let lineage = Lineage {
-        id: format!("{shard}:{first}-{last}"),
-        source: source.to_owned(),
-        shard: Some(of.to_owned()),
-        key: None,
+        shard: Some(shard_or_label.to_owned()),
         position: Some(crate::source::padded(first)),
-        op: Op::Event,
-        deleted_by: None,
-        event_at: None,
         arrived_at: *from,
-        digest: None,
-        moved: false,
-        id_window: None,
-        before: None,
+        ..Lineage::new(source, format!("{shard}:{first}-{last}"))
     };
     Row { lineage, fields }
 }

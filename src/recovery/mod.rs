@@ -1,7 +1,7 @@
-//! Recovery of records that Lambda or a queue has set aside: failed batches of streams, messages of
-//! dead-letter queues, rows of quarantine; and the audit of what is still missing.
+//! Recovery of records that have not landed: failed batches of streams, messages of dead-letter
+//! queues, rows of quarantine; and the audit that finds records which are still missing.
 //!
-//! A failed batch comes with its event, or only with the range of its shard, which is then read
+//! A failed batch comes with its event, or only with its range of the shard, which is then read
 //! again. Records that no source holds any more are noted in `lakeward.gaps` and in the log.
 
 mod shard;
@@ -18,7 +18,7 @@ pub mod audit;
 pub mod dlq;
 pub mod quarantine;
 
-pub use failed::Recovered;
+pub use failed::RecoveryReport;
 
 pub use gap::Gap;
 pub use notice::FailedBatch;

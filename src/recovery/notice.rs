@@ -1,8 +1,8 @@
-//! Failure notices: what Lambda writes of a batch of a stream whose retries have run out, and how
-//! the function is told of it.
+//! Failure notices, which Lambda sends to an on-failure destination when the retries of a stream's
+//! batch have run out, and notifications of the objects that hold them.
 //!
-//! A bucket as on-failure destination gets the whole event in `payload`, as JSON or as its text; a
-//! queue or a topic gets only where the records are. Both are recognised by their shape:
+//! The notice for a bucket holds the whole event in `payload`, as JSON or as its text; the notice
+//! for a queue or a topic holds only the range of the records. Both are recognised by their shape:
 //! <https://docs.aws.amazon.com/lambda/latest/dg/kinesis-on-failure-destination.html>
 
 use std::borrow::Cow;
@@ -18,30 +18,31 @@ use crate::route::{self, Route};
 use crate::source::{Event, Kind, StreamKind};
 use crate::time::Timestamp;
 
-/// Where Lambda puts failed batches: `aws/lambda/<mapping>/<shard>/<day>/<time>-<uuid>`.
+/// The prefix of the objects in which Lambda stores failed batches:
+/// `aws/lambda/<mapping>/<shard>/<day>/<time>-<uuid>`.
 const PREFIX: &str = "aws/lambda/";
-/// The longest name of a shard and the longest sequence number that is believed, in bytes.
+/// Length in bytes of the longest shard name and sequence number that is accepted.
 const MAX_NAME_BYTES: usize = 128;
-/// Attribute of a message that came through a DLQ: the queue it was sent to.
-const DLQ_SOURCE: &str = "DeadLetterQueueSourceArn";
+/// Attribute of a message that came through a DLQ: the queue it was first sent to.
+pub(super) const DLQ_SOURCE: &str = "DeadLetterQueueSourceArn";
 /// A part of the text of every failure notice.
 const MARK: &[u8] = b"BatchInfo";
 
 /// A batch of a stream whose retries have run out.
 #[derive(Debug)]
 pub enum FailedBatch {
-    /// With its event.
+    /// The batch with its event.
     Event(Vec<u8>),
-    /// Only where its records are.
+    /// Only the range of its records.
     Range(Range),
 }
 
-/// Records of a shard, the first and the last among them.
+/// A range of a shard's records, including the first and the last.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Range {
     /// The stream.
     pub stream: Arn,
-    /// Of which kind it is.
+    /// The kind of the stream.
     pub kind: StreamKind,
     /// The shard.
     pub shard: String,
@@ -49,13 +50,13 @@ pub struct Range {
     pub first: String,
     /// Sequence number of the last record.
     pub last: String,
-    /// How many records the batch had. There may be more in the range, of other batches.
+    /// The number of records of the batch. The range may hold more, of other batches.
     pub records: Option<u64>,
     /// Arrival of the first record.
     pub from: Option<Timestamp>,
     /// Arrival of the last record.
     pub to: Option<Timestamp>,
-    /// Why Lambda stopped retrying: `RetryAttemptsExhausted`, `RecordAgeExceeded`.
+    /// The reason why Lambda stopped retrying: `RetryAttemptsExhausted`, `RecordAgeExceeded`.
     pub condition: Option<String>,
 }
 
@@ -66,9 +67,9 @@ struct Document<'a> {
     #[serde(rename = "requestContext")]
     context: Option<Context>,
     #[serde(rename = "KinesisBatchInfo")]
-    kinesis: Option<Info>,
+    kinesis: Option<BatchInfo>,
     #[serde(rename = "DDBStreamBatchInfo")]
-    dynamodb: Option<Info>,
+    dynamodb: Option<BatchInfo>,
 }
 
 #[derive(Deserialize)]
@@ -78,7 +79,7 @@ struct Context {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Info {
+struct BatchInfo {
     stream_arn: String,
     shard_id: String,
     start_sequence_number: String,
@@ -92,11 +93,11 @@ impl FailedBatch {
     /// Reads a failure notice.
     ///
     /// # Errors
-    /// Says why the text is not one, without anything of its content.
+    /// Says why the text is not one, without any of its content.
     pub fn read(text: &[u8]) -> Result<Self, String> {
         let document: Document<'_> = serde_json::from_slice(text).map_err(|error| {
             format!(
-                "it is not a failure notice of Lambda's (line {}, column {})",
+                "it is not a failure notice of Lambda (line {}, column {})",
                 error.line(),
                 error.column()
             )
@@ -109,12 +110,12 @@ impl FailedBatch {
         }
         let condition = document.context.and_then(|it| it.condition);
         let info = document.kinesis.or(document.dynamodb);
-        let info = info.ok_or("it names neither a failed batch nor where its records are")?;
+        let info = info.ok_or("it holds neither a failed batch nor the range of its records")?;
         range(info, condition).map(FailedBatch::Range)
     }
 }
 
-fn range(info: Info, condition: Option<String>) -> Result<Range, String> {
+fn range(info: BatchInfo, condition: Option<String>) -> Result<Range, String> {
     let stream = info.stream_arn.parse::<Arn>().ok();
     let stream = stream.and_then(|it| StreamKind::of(&it).map(|kind| (it, kind)));
     let short = |text: &str| (1..=MAX_NAME_BYTES).contains(&text.len());
@@ -144,19 +145,19 @@ fn range(info: Info, condition: Option<String>) -> Result<Range, String> {
     }
 }
 
-/// A message of an event that is a failure notice.
+/// A message of an SQS event that is a failure notice.
 #[derive(Debug)]
 pub struct FailureNotice {
     /// Its index in the event.
     pub index: usize,
-    /// The batch, by its range.
+    /// The batch, as the range of its records.
     pub batch: FailedBatch,
 }
 
-/// Returns the messages of an SQS event that are failure notices: nearly always none.
+/// Returns the messages of an SQS event that are failure notices, nearly always none.
 ///
-/// Anyone who may send to a queue could send such a text. So a message is a notice only if no route
-/// takes the queue's messages as data, and if a route takes the stream that it names.
+/// Every sender of a queue could send such a text. So a message is a notice only if no route takes
+/// the queue's messages as data, and if a route takes the stream that it names.
 pub fn notices(event: &Event<'_>, routes: &[Route]) -> Vec<FailureNotice> {
     if event.kind() != Some(Kind::Sqs) {
         return Vec::new();
@@ -171,17 +172,17 @@ pub fn notices(event: &Event<'_>, routes: &[Route]) -> Vec<FailureNotice> {
 fn notice(message: &[u8], routes: &[Route]) -> Option<FailedBatch> {
     let members = json::members(message).ok()?;
     let text = |name: &str| text_of(&members, name);
-    let routed = |arn: &Arn| !route::of_source(routes, arn).is_empty();
-    let moved = members.iter().find(|(name, _)| name == "attributes");
-    let moved = moved.and_then(|(_, it)| text_of(&json::members(it).ok()?, DLQ_SOURCE));
-    let queues = [text("eventSourceARN"), moved];
-    if queues.into_iter().flatten().filter_map(|it| it.parse().ok()).any(|it| routed(&it)) {
+    let is_routed = |arn: &Arn| !route::of_source(routes, arn).is_empty();
+    let first_queue = members.iter().find(|(name, _)| name == "attributes");
+    let first_queue = first_queue.and_then(|(_, it)| text_of(&json::members(it).ok()?, DLQ_SOURCE));
+    let queues = [text("eventSourceARN"), first_queue];
+    if queues.into_iter().flatten().filter_map(|it| it.parse().ok()).any(|it| is_routed(&it)) {
         return None;
     }
-    // Without an id it could not be reported.
+    // A message without an id could not be reported.
     text("messageId").filter(|it| !it.is_empty())?;
     let body = text("body")?;
-    // A topic's notification has the text in it. The event crate's type wants a signature, which
+    // A topic wraps the text in a notification. The event crate's type requires a signature, which
     // FIFO topics leave out.
     #[derive(Deserialize)]
     struct Notification {
@@ -190,7 +191,7 @@ fn notice(message: &[u8], routes: &[Route]) -> Option<FailedBatch> {
     }
     let inner = serde_json::from_str::<Notification>(&body).map(|it| it.message);
     let batch = FailedBatch::read(inner.unwrap_or(body).as_bytes()).ok()?;
-    let is_notice = matches!(&batch, FailedBatch::Range(range) if routed(&range.stream));
+    let is_notice = matches!(&batch, FailedBatch::Range(range) if is_routed(&range.stream));
     is_notice.then_some(batch)
 }
 
@@ -204,9 +205,9 @@ fn text_of(members: &[(Cow<'_, str>, &[u8])], name: &str) -> Option<String> {
 
 /// Returns the locations, `s3://bucket/key`, of the failed batches that an object notification
 /// names: a notification of S3, or an event of EventBridge. `None` for any other event, and if an
-/// object is not where Lambda puts failed batches.
+/// object is not under Lambda's prefix for failed batches.
 pub fn objects(event: &[u8]) -> Option<Vec<String>> {
-    /// `detail` of EventBridge's event of a new object; the event crate has no type for it.
+    /// `detail` of EventBridge's event for a new object; the event crate has no type for it.
     #[derive(Deserialize, Serialize)]
     struct Detail {
         bucket: Bucket,
@@ -220,8 +221,8 @@ pub fn objects(event: &[u8]) -> Option<Vec<String>> {
     struct Object {
         key: String,
     }
-    /// One record of a notification. The event crate's whole record wants what stores that only
-    /// speak S3's language leave out.
+    /// One record of a notification. The event crate's whole record requires fields that some
+    /// S3-compatible stores leave out.
     #[derive(Deserialize)]
     struct Record {
         #[serde(rename = "eventSource")]
@@ -229,9 +230,9 @@ pub fn objects(event: &[u8]) -> Option<Vec<String>> {
         s3: S3Entity,
     }
     if let Ok(bus) = serde_json::from_slice::<EventBridgeEvent<Detail>>(event) {
-        let created = bus.source == "aws.s3" && bus.detail_type == "Object Created";
+        let is_new = bus.source == "aws.s3" && bus.detail_type == "Object Created";
         let Detail { bucket, object } = bus.detail;
-        return created.then(|| location(&bucket.name, &object.key).map(|it| vec![it])).flatten();
+        return is_new.then(|| location(&bucket.name, &object.key).map(|it| vec![it])).flatten();
     }
     let members = json::members(event).ok()?;
     let (_, records) = members.into_iter().find(|(name, _)| name == "Records")?;
@@ -245,11 +246,11 @@ pub fn objects(event: &[u8]) -> Option<Vec<String>> {
 }
 
 fn location(bucket: &str, key: &str) -> Option<String> {
-    let stored = key.starts_with(PREFIX) && !key.split('/').any(|it| it == "..");
-    stored.then(|| format!("s3://{bucket}/{key}"))
+    let is_batch = key.starts_with(PREFIX) && !key.split('/').any(|it| it == "..");
+    is_batch.then(|| format!("s3://{bucket}/{key}"))
 }
 
-/// A key as S3's notifications write it: URL-encoded, a blank as `+`.
+/// Decodes a key of S3's notifications: it is URL-encoded, with a blank as `+`.
 fn decoded(key: &str) -> Option<String> {
     let blanks = key.replace('+', " ");
     let decoded = percent_encoding::percent_decode_str(&blanks).decode_utf8().ok()?;
@@ -275,7 +276,7 @@ mod tests {
         })
     }
 
-    fn pointer() -> serde_json::Value {
+    fn notice_of_range() -> serde_json::Value {
         json!({
             "requestContext": {"requestId": "r", "condition": "RetryAttemptsExhausted"},
             "version": "1.0",
@@ -306,7 +307,7 @@ mod tests {
         check(config, &Overrides::default()).config.unwrap().routes
     }
 
-    /// Indices of an event's failure notices.
+    /// Returns the indices of an event's failure notices.
     fn found(event: &str, routes: &[Route]) -> Vec<usize> {
         let event = Event::read(event.as_bytes()).unwrap();
         notices(&event, routes).iter().map(|it| it.index).collect()
@@ -325,8 +326,9 @@ mod tests {
     }
 
     #[test]
-    fn a_pointer_names_its_range() {
-        let Ok(FailedBatch::Range(range)) = FailedBatch::read(pointer().to_string().as_bytes())
+    fn a_notice_without_payload_names_its_range() {
+        let Ok(FailedBatch::Range(range)) =
+            FailedBatch::read(notice_of_range().to_string().as_bytes())
         else {
             panic!()
         };
@@ -338,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_range_is_named_without_its_content() {
+    fn errors_about_a_range_hold_nothing_of_its_content() {
         for (name, value) in [
             ("streamArn", json!("arn:aws:s3:::canary")),
             ("shardId", json!("canary/../x")),
@@ -346,7 +348,7 @@ mod tests {
             ("startSequenceNumber", json!("LATEST canary")),
             ("endSequenceNumber", json!("")),
         ] {
-            let mut document = pointer();
+            let mut document = notice_of_range();
             document["KinesisBatchInfo"][name] = value;
             let why = FailedBatch::read(document.to_string().as_bytes()).unwrap_err();
             assert!(!why.contains("canary"), "{why}");
@@ -356,10 +358,10 @@ mod tests {
 
     #[test]
     fn only_failure_notices_are_taken_out_of_an_event() {
-        let wrapped = json!({"Type": "Notification", "Message": pointer().to_string()});
+        let wrapped = json!({"Type": "Notification", "Message": notice_of_range().to_string()});
         let event = json!({"Records": [
             sqs(1, "{}"),
-            sqs(2, &pointer().to_string()),
+            sqs(2, &notice_of_range().to_string()),
             sqs(3, &wrapped.to_string()),
             sqs(4, &json!({"KinesisBatchInfo": "of another kind"}).to_string()),
         ]});
@@ -368,22 +370,22 @@ mod tests {
         assert_eq!(found(&event, &routes), [1, 2]);
         let none = json!({"Records": [sqs(1, "{}")]}).to_string();
         assert!(found(&none, &routes).is_empty());
-        // Data of a stream is data.
+        // Records of a stream are always data.
         let kinesis = event.replace("aws:sqs", "aws:kinesis").replace(":sqs:", ":kinesis:");
         assert!(found(&kinesis, &routes).is_empty());
     }
 
     #[test]
-    fn who_may_send_to_a_queue_chooses_no_stream() {
-        let mut other = pointer();
+    fn a_sender_of_a_queue_can_not_choose_a_stream() {
+        let mut other = notice_of_range();
         other["KinesisBatchInfo"]["streamArn"] =
             json!("arn:aws:kinesis:eu-west-1:123456789012:stream/others");
-        let mut moved = sqs(4, &pointer().to_string());
+        let mut moved = sqs(4, &notice_of_range().to_string());
         moved["attributes"] = json!({(DLQ_SOURCE): "arn:aws:sqs:eu-west-1:123456789012:notes"});
         for (message, is_notice) in [
-            (sqs(1, &pointer().to_string()), true),
+            (sqs(1, &notice_of_range().to_string()), true),
             (sqs(2, &other.to_string()), false),
-            (sent_to("notes", sqs(3, &pointer().to_string())), false),
+            (sent_to("notes", sqs(3, &notice_of_range().to_string())), false),
             (moved, false),
         ] {
             let event = json!({"Records": [message]}).to_string();
@@ -392,7 +394,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_lambda_has_stored_is_fetched() {
+    fn only_objects_that_lambda_stored_are_fetched() {
         let bus = |key: &str| {
             json!({
                 "source": "aws.s3",

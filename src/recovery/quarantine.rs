@@ -1,5 +1,5 @@
-//! What is in quarantine, decoded again under today's config. Rows that land are marked in
-//! `lakeward.resolved`.
+//! Redriving quarantine: its records are decoded again with today's config. Those that land are
+//! marked in `lakeward.resolved`.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -11,7 +11,7 @@ use crate::handler::{self, App, Pass};
 use crate::outcome::Outcome;
 use crate::pattern::Pattern;
 use crate::quarantine;
-use crate::record::{Lineage, Op, Row};
+use crate::record::{Lineage, Row};
 use crate::route::{Route, Target};
 use crate::source::{Event, event};
 use crate::store::inspect::ReadRows;
@@ -21,19 +21,19 @@ use crate::table::{Cell, ColumnType, lineage};
 use crate::table_name::TableName;
 use crate::time::Timestamp;
 
-/// Which rows of quarantine are redriven.
+/// A selection of rows of quarantine.
 #[derive(Debug, Default)]
 pub struct Selection {
     /// The table that they were meant for; `None` for any.
     pub table: Option<TableName>,
-    /// Columns, and what their text must match.
+    /// Columns, and the patterns that their text must match.
     pub conditions: Vec<(String, Pattern)>,
 }
 
-/// What became of the rows of quarantine.
+/// The counts of a redrive of quarantine.
 #[derive(Debug, Default, Clone, PartialEq, Eq, serde::Serialize)]
-pub struct Counts {
-    /// Rows of quarantine that were selected.
+pub struct QuarantineCounts {
+    /// Selected rows.
     pub asked: u64,
     /// Of these, rows that had landed before.
     pub resolved_before: u64,
@@ -41,7 +41,7 @@ pub struct Counts {
     pub resolved: u64,
     /// Rows that today's config drops or filters; they are not marked.
     pub left_out: u64,
-    /// Rows that are rejected today as well, or could not be written.
+    /// Rows that today's config rejects, or that could not be written.
     pub unresolved: u64,
     /// Rows that can't be decoded again, because quarantine did not keep their payload.
     pub not_kept: u64,
@@ -50,18 +50,18 @@ pub struct Counts {
 /// A redrive of quarantine.
 #[derive(Debug, Default)]
 pub struct QuarantineRedrive {
-    /// What became of the rows.
-    pub counts: Counts,
-    /// What was done with the records of each source, by its ARN (empty: they name none).
+    /// The counts of its rows.
+    pub counts: QuarantineCounts,
+    /// The passes, each with the ARN of its source (empty: the records name none).
     pub passes: Vec<(String, Pass)>,
-    /// By source: why some of its records stay in quarantine.
+    /// The reasons why some records stay in quarantine, each with their source.
     pub troubles: Vec<(String, String)>,
 }
 
-/// Why quarantine can't be redriven.
+/// An error that keeps quarantine from being redriven.
 #[derive(Debug, thiserror::Error)]
 pub enum QuarantineError {
-    /// The lake has none.
+    /// The lake has no quarantine.
     #[error("the lake has no quarantine")]
     NoTable,
     /// A condition names a column that quarantine does not have.
@@ -69,7 +69,7 @@ pub enum QuarantineError {
     UnknownColumn {
         /// The column.
         column: String,
-        /// Those that it has.
+        /// The columns that it has.
         known: Vec<String>,
     },
     /// The lake can't be read or written.
@@ -80,7 +80,8 @@ pub enum QuarantineError {
 /// Decodes the selected rows again and lands them under the ids that they have.
 ///
 /// # Errors
-/// If quarantine can't be read, or a row that has landed can't be marked.
+/// If quarantine can't be read, a condition names an unknown column, or a row that has landed can't
+/// be marked.
 pub async fn redrive(
     app: &App,
     selection: &Selection,
@@ -89,8 +90,8 @@ pub async fn redrive(
     let lake = app.lake_of(&name);
     let rows = lake.newest(&name, usize::MAX).await?.ok_or(QuarantineError::NoTable)?;
     let columns = columns(&rows);
-    let unknown = |it: &&(String, Pattern)| !columns.contains_key(it.0.as_str());
-    if let Some((column, _)) = selection.conditions.iter().find(unknown) {
+    let is_unknown = |it: &&(String, Pattern)| !columns.contains_key(it.0.as_str());
+    if let Some((column, _)) = selection.conditions.iter().find(is_unknown) {
         let known: BTreeSet<&str> = columns.keys().copied().collect();
         let known = known.into_iter().map(str::to_owned).collect();
         return Err(QuarantineError::UnknownColumn { column: column.clone(), known });
@@ -99,10 +100,10 @@ pub async fn redrive(
     let resolved = resolved(lake).await?;
     let mut redrive = QuarantineRedrive::default();
     let counts = &mut redrive.counts;
-    let mut by_source: BTreeMap<String, Vec<Quarantined<'_>>> = BTreeMap::new();
+    let mut by_source: BTreeMap<String, Vec<QuarantineRow<'_>>> = BTreeMap::new();
     // Oldest first.
-    let all = rows.rows.iter().rev().map(|cells| Quarantined { columns: &columns, cells });
-    for row in all.filter(|it| selection.takes(it, &app.config.routes)) {
+    let all = rows.rows.iter().rev().map(|cells| QuarantineRow { columns: &columns, cells });
+    for row in all.filter(|it| selection.contains(it, &app.config.routes)) {
         counts.asked += 1;
         match row.record() {
             _ if resolved.contains(&row.identity()) => counts.resolved_before += 1,
@@ -123,7 +124,7 @@ impl QuarantineRedrive {
         &mut self,
         app: &App,
         source: &str,
-        batch: &[Quarantined<'_>],
+        batch: &[QuarantineRow<'_>],
     ) -> Result<(), StoreError> {
         let outcomes = match self.land(app, source, batch).await {
             Ok(outcomes) => outcomes,
@@ -154,9 +155,9 @@ impl QuarantineRedrive {
         &mut self,
         app: &App,
         source: &str,
-        batch: &[Quarantined<'_>],
+        batch: &[QuarantineRow<'_>],
     ) -> Result<Vec<Outcome>, String> {
-        let event = Event::of(batch.iter().filter_map(Quarantined::record).collect());
+        let event = Event::of(batch.iter().filter_map(QuarantineRow::record).collect());
         let event = event.map_err(|error| error.to_string())?;
         let handled = handler::handle(app, &event, &Deadline::none()).await;
         let handled = handled.map_err(|error| error.to_string())?;
@@ -165,7 +166,8 @@ impl QuarantineRedrive {
     }
 }
 
-/// Marks rows once they have landed; after a crash in between they are only decoded once more.
+/// Marks rows as resolved. They have landed before: after a crash in between they are decoded once
+/// more, and are duplicates.
 async fn mark(app: &App, marks: Vec<Row>) -> Result<(), StoreError> {
     if marks.is_empty() {
         return Ok(());
@@ -177,7 +179,7 @@ async fn mark(app: &App, marks: Vec<Row>) -> Result<(), StoreError> {
 }
 
 impl Selection {
-    fn takes(&self, row: &Quarantined<'_>, routes: &[Route]) -> bool {
+    fn contains(&self, row: &QuarantineRow<'_>, routes: &[Route]) -> bool {
         self.table.as_ref().is_none_or(|table| row.is_for(table, routes))
             && self
                 .conditions
@@ -187,17 +189,17 @@ impl Selection {
 }
 
 /// A row of quarantine.
-struct Quarantined<'a> {
+struct QuarantineRow<'a> {
     columns: &'a HashMap<&'a str, (usize, &'a ColumnType)>,
     cells: &'a [Cell],
 }
 
-impl Quarantined<'_> {
+impl QuarantineRow<'_> {
     fn cell(&self, column: &str) -> Option<&Cell> {
         self.cells.get(self.columns.get(column)?.0)
     }
 
-    /// A value as `lakeward show` prints it; `None` for null.
+    /// Returns a value as `lakeward show` prints it; `None` for null.
     fn shown(&self, column: &str) -> Option<String> {
         let (at, ty) = self.columns.get(column)?;
         let mut json = String::new();
@@ -216,13 +218,13 @@ impl Quarantined<'_> {
         }
     }
 
-    /// Source and id.
+    /// Returns the source and the id.
     fn identity(&self) -> (String, String) {
         let text = |name: &str| self.text(name).unwrap_or_default().to_owned();
         (text(lineage::SOURCE), text(lineage::ID))
     }
 
-    /// The record as it was delivered; `None` if quarantine keeps no payload.
+    /// Returns the record as it was delivered; `None` if quarantine keeps no payload.
     fn record(&self) -> Option<&[u8]> {
         match (self.text("record"), self.cell("record_binary")) {
             (Some(text), _) => Some(text.as_bytes()),
@@ -231,12 +233,12 @@ impl Quarantined<'_> {
         }
     }
 
-    /// Whether it was meant for a table, as far as can be known: the route that it names fills it.
-    /// If it names none that fills a table today, whether another route of its source does.
+    /// Returns true if the record was meant for a table, as far as can be known: the route that it
+    /// names fills the table, or if that route fills none today, another route of its source does.
     fn is_for(&self, table: &TableName, routes: &[Route]) -> bool {
-        let named = self.text("route").and_then(|name| routes.iter().find(|it| it.name == name));
-        if let Some(named) = named.filter(|it| it.target != Target::Drop) {
-            return named.target.fills(table);
+        let route = self.text("route").and_then(|name| routes.iter().find(|it| it.name == name));
+        if let Some(route) = route.filter(|it| it.target != Target::Drop) {
+            return route.target.fills(table);
         }
         let arns = [self.record().map(source_of).unwrap_or_default(), self.identity().0];
         let of_source = |route: &Route| arns.iter().any(|it| route.source.matches(it));
@@ -247,42 +249,33 @@ impl Quarantined<'_> {
         let (source, id) = self.identity();
         let text = |name: &str| self.text(name).map(str::to_owned);
         Lineage {
-            id,
-            source,
             shard: text(lineage::SHARD),
-            key: None,
             position: text(lineage::POSITION),
-            op: Op::Event,
-            deleted_by: None,
-            event_at: None,
             arrived_at: match self.cell(lineage::ARRIVED_AT) {
                 Some(Cell::Micros(micros)) => Timestamp::from_micros(*micros),
                 _ => None,
             },
-            digest: None,
-            moved: false,
-            id_window: None,
-            before: None,
+            ..Lineage::new(source, id)
         }
     }
 }
 
-/// Index and type of each column, by name.
+/// Returns the index and the type of each column, by name.
 fn columns(rows: &ReadRows) -> HashMap<&str, (usize, &ColumnType)> {
     rows.columns.iter().enumerate().map(|(at, (name, ty))| (name.as_str(), (at, ty))).collect()
 }
 
-/// Source and id of what is marked as resolved.
+/// Reads the source and the id of each record that is marked as resolved.
 async fn resolved(lake: &Lake) -> Result<BTreeSet<(String, String)>, StoreError> {
     let Some(rows) = lake.newest(&TableName::resolved(), usize::MAX).await? else {
         return Ok(BTreeSet::new());
     };
     let columns = columns(&rows);
-    let marks = rows.rows.iter().map(|cells| Quarantined { columns: &columns, cells }.identity());
+    let marks = rows.rows.iter().map(|cells| QuarantineRow { columns: &columns, cells }.identity());
     Ok(marks.collect())
 }
 
-/// The ARN that a record names; empty if it is too broken to tell.
+/// Returns the ARN of a record's source; empty if the record is too broken.
 fn source_of(record: &[u8]) -> String {
     #[derive(Deserialize)]
     struct Sender {

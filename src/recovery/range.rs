@@ -1,29 +1,30 @@
-//! Landing the records of a range again, page by page.
+//! Landing the records of a range, page by page.
 
 use crate::deadline::Deadline;
 use crate::handler::{self, App, Pass};
 use crate::recovery::gap::{Gap, Reason};
 use crate::recovery::notice::Range;
-use crate::recovery::shard::{Page, Problem, Shard, Start, StreamRecord, Streams};
+use crate::recovery::shard::{Page, Shard, ShardError, StartPosition, StreamRecord, Streams};
 use crate::response::by_number;
 use crate::source::{Event, StreamKind, event};
 
-/// Empty pages in a row after which a shard of DynamoDB has nothing more. The API does not say, and
-/// returns an empty page for about each megabyte that does not match.
+/// The number of empty pages in a row after which a DynamoDB shard is taken to have no more
+/// records. The API does not say, and returns an empty page for about each megabyte that does not
+/// match.
 const MAX_EMPTY_PAGES: u32 = 30;
 
-/// What became of a range.
+/// A report of a range, and of what became of its records.
 #[derive(Debug, Default)]
 pub(super) struct RangeReport {
-    /// What was done with its records.
+    /// The passes that handled its records.
     pub passes: Vec<Pass>,
     /// The part of it that is lost.
     pub gap: Option<Gap>,
-    /// Why it must be tried again.
+    /// The reason why it must be tried again.
     pub trouble: Option<String>,
 }
 
-/// Reads a range and lands it. Records of other batches that lie within land once all the same.
+/// Reads a range and lands its records. Records of other batches in it also land once.
 pub(super) async fn land(
     app: &App,
     streams: &Streams,
@@ -51,16 +52,16 @@ async fn read(
     let lost = |reason| Some(Gap { range: range.clone(), reason });
     let mut reader = match Reader::begin(shard, range).await {
         Ok(reader) => reader,
-        Err(Problem::Gone) => {
+        Err(ShardError::Gone) => {
             report.gap = lost(Reason::StreamGone);
             return Ok(());
         }
-        Err(problem) => return Err(unreadable(range, &problem)),
+        Err(error) => return Err(unreadable(range, &error)),
     };
     let mut first: Option<String> = None;
     while let Some(records) = reader.page().await.map_err(|it| unreadable(range, &it))? {
         if deadline.passed() {
-            return Err(format!("there was no time for all of {}", named(range)));
+            return Err(format!("there was no time to read all of {}", named(range)));
         }
         if let (None, Some(record)) = (&first, records.first()) {
             first = Some(record.number.clone());
@@ -78,9 +79,9 @@ async fn read(
             }
         }
     }
-    // A shard that still holds the first records holds the last.
+    // A shard that still holds the first records of a range also holds the last.
     if first.is_some() && !reader.reached {
-        return Err(format!("the shard ended before {} did", named(range)));
+        return Err(format!("the shard ends before the end of {}", named(range)));
     }
     report.gap = match first {
         None => lost(Reason::Trimmed),
@@ -93,44 +94,45 @@ async fn read(
     Ok(())
 }
 
-/// Reading a range.
+/// A reader of a range.
 struct Reader<'a> {
     shard: Shard<'a>,
     range: &'a Range,
     iterator: Option<String>,
     /// The last record that was read.
     last: Option<String>,
-    /// Whether the first record is no longer there.
+    /// Whether the stream no longer holds the first record.
     trimmed: bool,
-    /// Whether a page went as far as the range does.
+    /// Whether a page reached the end of the range.
     reached: bool,
+    /// Empty pages in a row.
     empty: u32,
 }
 
 impl<'a> Reader<'a> {
-    async fn begin(shard: Shard<'a>, range: &'a Range) -> Result<Self, Problem> {
-        let (iterator, trimmed) = match shard.iterator(Start::At(&range.first)).await {
-            Err(Problem::Trimmed) => (shard.iterator(Start::Oldest).await?, true),
+    async fn begin(shard: Shard<'a>, range: &'a Range) -> Result<Self, ShardError> {
+        let (iterator, trimmed) = match shard.iterator(StartPosition::At(&range.first)).await {
+            Err(ShardError::Trimmed) => (shard.iterator(StartPosition::Oldest).await?, true),
             other => (other?, false),
         };
         Ok(Self { shard, range, iterator, last: None, trimmed, reached: false, empty: 0 })
     }
 
-    /// The range's next records; none of a page that has none, `None` at its end.
-    async fn page(&mut self) -> Result<Option<Vec<StreamRecord>>, Problem> {
+    /// Reads the next records of the range, none if a page has none of them; `None` at its end.
+    async fn page(&mut self) -> Result<Option<Vec<StreamRecord>>, ShardError> {
         let Some(iterator) = self.iterator.take() else { return Ok(None) };
         let Page { mut records, next, newest } = match self.shard.page(iterator).await {
-            // It was trimmed meanwhile, or asking took too long.
-            Err(Problem::Trimmed) if !self.trimmed && self.last.is_none() => {
+            // The stream was trimmed meanwhile, or the iterator expired.
+            Err(ShardError::Trimmed) if !self.trimmed && self.last.is_none() => {
                 self.trimmed = true;
-                self.iterator = self.shard.iterator(Start::Oldest).await?;
+                self.iterator = self.shard.iterator(StartPosition::Oldest).await?;
                 return Ok(Some(Vec::new()));
             }
-            Err(Problem::Expired) => {
+            Err(ShardError::Expired) => {
                 let start = match (&self.last, self.trimmed) {
-                    (Some(last), _) => Start::After(last),
-                    (None, true) => Start::Oldest,
-                    (None, false) => Start::At(&self.range.first),
+                    (Some(last), _) => StartPosition::After(last),
+                    (None, true) => StartPosition::Oldest,
+                    (None, false) => StartPosition::At(&self.range.first),
                 };
                 self.iterator = self.shard.iterator(start).await?;
                 return Ok(Some(Vec::new()));
@@ -139,19 +141,19 @@ impl<'a> Reader<'a> {
         };
         let Range { first, last, .. } = self.range;
         self.reached = records.last().is_some_and(|it| by_number(&it.number, last).is_ge());
-        self.empty = if records.is_empty() { self.empty.saturating_add(1) } else { 0 };
-        // Kinesis says when there is nothing newer.
+        self.empty = if records.is_empty() { self.empty + 1 } else { 0 };
+        // Kinesis says if there is nothing newer.
         let too_many = match self.shard.kind {
             StreamKind::DynamoDb => self.empty > MAX_EMPTY_PAGES,
             StreamKind::Kinesis => false,
         };
         if too_many && !self.trimmed && next.is_some() {
             let what = "the records were not reached after many empty pages".to_owned();
-            return Err(Problem::Refused(what));
+            return Err(ShardError::Failed(what));
         }
         let nothing_more = newest && records.is_empty() || too_many;
         self.iterator = next.filter(|_| !self.reached && !nothing_more);
-        // Reading from the oldest on, there may be records from before the range.
+        // A reader that begins with the oldest record may see records from before the range.
         records.retain(|it| by_number(&it.number, first).is_ge());
         records.retain(|it| by_number(&it.number, last).is_le());
         self.last = records.last().map(|it| it.number.clone()).or(self.last.take());
@@ -159,7 +161,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// The sequence number before another. No record has it, but every lost one has at most this.
+/// Returns the sequence number before another. No record has it, but lost ones have at most this.
 fn before(number: &str) -> String {
     let mut digits = number.as_bytes().to_vec();
     for digit in digits.iter_mut().rev() {
@@ -177,14 +179,8 @@ fn named(range: &Range) -> String {
     format!("{stream}, {shard}, from {first} to {last}")
 }
 
-fn unreadable(range: &Range, problem: &Problem) -> String {
-    let why = match problem {
-        Problem::Refused(why) => why,
-        Problem::Gone => "the stream or its shard is gone",
-        Problem::Trimmed => "the stream has dropped its oldest records meanwhile",
-        Problem::Expired => "asking for its records took too long",
-    };
-    format!("can't read {}: {why}", named(range))
+fn unreadable(range: &Range, error: &ShardError) -> String {
+    format!("can't read {}: {error}", named(range))
 }
 
 #[cfg(test)]
@@ -192,7 +188,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_lost_ends_before_what_is_left() {
+    fn a_gap_ends_before_the_first_record_that_is_left() {
         for (number, expected) in [("100", "099"), ("1", "0"), ("4959", "4958")] {
             assert_eq!(before(number), expected);
         }

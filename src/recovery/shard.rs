@@ -1,5 +1,5 @@
-//! Reading a shard again: the records of Kinesis and of DynamoDB streams, page by page, as Lambda
-//! would deliver them.
+//! Reading a shard of a Kinesis or DynamoDB stream, page by page. Its records are returned as
+//! Lambda would deliver them.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -22,12 +22,13 @@ use crate::aws;
 use crate::source::{Kind, StreamKind};
 use crate::time::Timestamp;
 
-/// A page of Kinesis may have 10 MiB.
+/// Time limit of a call. A page of Kinesis may have 10 MiB.
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
-/// Records of a page; DynamoDB returns no more.
+/// The largest number of records of a page; DynamoDB returns no more.
 const MAX_PAGE_RECORDS: i32 = 1_000;
-/// Kinesis answers five reads of a shard in a second, and a mapping reads it as well.
-const BETWEEN_PAGES: Duration = Duration::from_millis(250);
+/// Pause between pages. Kinesis answers five reads of a shard a second, and event source mappings
+/// need some of them.
+const PAUSE_BETWEEN_PAGES: Duration = Duration::from_millis(250);
 
 /// Clients of the streams, made when the first shard is read.
 #[derive(Debug, Default)]
@@ -44,38 +45,42 @@ pub(crate) struct Shard<'a> {
     pub name: &'a str,
 }
 
-/// Where reading begins.
+/// A position in a shard where reading begins.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Start<'a> {
-    /// With this record.
+pub(crate) enum StartPosition<'a> {
+    /// At the record with this sequence number.
     At(&'a str),
-    /// After this record.
+    /// After the record with this sequence number.
     After(&'a str),
-    /// With the oldest that is left.
+    /// At the oldest record that the stream still holds.
     Oldest,
 }
 
-/// Why a shard can't be read.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Problem {
-    /// The stream no longer holds the record to begin with, or never did.
+/// An error that keeps a shard from being read.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum ShardError {
+    /// The stream does not hold the record to begin with, no longer or never.
+    #[error("the stream has dropped its oldest records meanwhile; try again")]
     Trimmed,
-    /// There is no such stream or shard any more.
+    /// The stream or the shard does not exist any more.
+    #[error("the stream or its shard is gone")]
     Gone,
-    /// It took too long to ask for the next page; an iterator is good for minutes.
+    /// The next page was asked for too late: an iterator is valid for minutes.
+    #[error("the next records were asked for too late; try again")]
     Expired,
-    /// Anything else: it may do later.
-    Refused(String),
+    /// Any other error, which may not occur again.
+    #[error("{0}")]
+    Failed(String),
 }
 
-/// A record as Lambda would deliver it.
+/// A record of a stream, as Lambda would deliver it.
 #[derive(Debug)]
 pub(crate) struct StreamRecord {
     /// Its sequence number.
     pub number: String,
     /// Its JSON text.
     pub text: String,
-    /// When it arrived.
+    /// Its arrival.
     pub arrived: Option<Timestamp>,
 }
 
@@ -84,14 +89,15 @@ pub(crate) struct StreamRecord {
 pub(crate) struct Page {
     /// Its records, in order.
     pub records: Vec<StreamRecord>,
-    /// Where the next page begins; `None` at the end of a closed shard.
+    /// The iterator of the next page; `None` at the end of a closed shard.
     pub next: Option<String>,
-    /// Whether there was nothing newer in the shard. DynamoDB does not tell.
+    /// Whether the shard holds nothing newer. DynamoDB does not say.
     pub newest: bool,
 }
 
 impl Streams {
-    /// For where a stream is: another region has no such stream, which is no loss.
+    /// Returns the configuration for the region of a stream. In another region the stream would
+    /// seem to be gone.
     async fn config(&self, stream: &Arn) -> SdkConfig {
         let builder = self.shared().await.to_builder();
         builder.region(Region::new(region(stream).to_owned())).build()
@@ -109,15 +115,15 @@ impl Streams {
         kinesis::Client::new(&self.config(stream).await)
     }
 
-    /// Names of a Kinesis stream's shards, also of closed ones whose records are kept.
-    pub(crate) async fn shards(&self, stream: &Arn) -> Result<Vec<String>, Problem> {
+    /// Lists the shards of a Kinesis stream, including closed ones whose records are kept.
+    pub(crate) async fn shards(&self, stream: &Arn) -> Result<Vec<String>, ShardError> {
         let client = self.kinesis(stream).await;
         let (mut names, mut next) = (Vec::new(), None);
         loop {
-            // A token stands for the stream; both at once are refused.
-            let named = next.is_none().then(|| stream.as_str().to_owned());
-            let page = client.list_shards().set_stream_arn(named).set_next_token(next).send().await;
-            let page = page.map_err(|error| problem("kinesis:ListShards", &error))?;
+            // A token stands for the stream; Kinesis refuses both at once.
+            let arn = next.is_none().then(|| stream.as_str().to_owned());
+            let page = client.list_shards().set_stream_arn(arn).set_next_token(next).send().await;
+            let page = page.map_err(|error| shard_error("kinesis:ListShards", &error))?;
             names.extend(page.shards.unwrap_or_default().into_iter().map(|it| it.shard_id));
             next = page.next_token;
             if next.is_none() {
@@ -128,11 +134,14 @@ impl Streams {
 }
 
 impl Shard<'_> {
-    /// Where to begin; `None` where a closed shard has nothing from there on.
-    pub(crate) async fn iterator(&self, start: Start<'_>) -> Result<Option<String>, Problem> {
+    /// Returns the iterator of a position; `None` if a closed shard has nothing from there on.
+    pub(crate) async fn iterator(
+        &self,
+        start: StartPosition<'_>,
+    ) -> Result<Option<String>, ShardError> {
         let number = match start {
-            Start::At(number) | Start::After(number) => Some(number.to_owned()),
-            Start::Oldest => None,
+            StartPosition::At(number) | StartPosition::After(number) => Some(number.to_owned()),
+            StartPosition::Oldest => None,
         };
         let stream = self.stream.as_str();
         match self.kind {
@@ -140,53 +149,55 @@ impl Shard<'_> {
                 use dynamodb::types::ShardIteratorType as Type;
                 let client = dynamodb::Client::new(&self.streams.config(self.stream).await);
                 let kind = match start {
-                    Start::At(_) => Type::AtSequenceNumber,
-                    Start::After(_) => Type::AfterSequenceNumber,
-                    Start::Oldest => Type::TrimHorizon,
+                    StartPosition::At(_) => Type::AtSequenceNumber,
+                    StartPosition::After(_) => Type::AfterSequenceNumber,
+                    StartPosition::Oldest => Type::TrimHorizon,
                 };
                 let call = client.get_shard_iterator().stream_arn(stream);
                 let call = call.shard_id(self.name).shard_iterator_type(kind);
                 let answer = call.set_sequence_number(number).send().await;
-                let answer = answer.map_err(|it| problem("dynamodb:GetShardIterator", &it))?;
+                let answer = answer.map_err(|it| shard_error("dynamodb:GetShardIterator", &it))?;
                 Ok(answer.shard_iterator)
             }
             StreamKind::Kinesis => {
                 use kinesis::types::ShardIteratorType as Type;
                 let kind = match start {
-                    Start::At(_) => Type::AtSequenceNumber,
-                    Start::After(_) => Type::AfterSequenceNumber,
-                    Start::Oldest => Type::TrimHorizon,
+                    StartPosition::At(_) => Type::AtSequenceNumber,
+                    StartPosition::After(_) => Type::AfterSequenceNumber,
+                    StartPosition::Oldest => Type::TrimHorizon,
                 };
                 let client = self.streams.kinesis(self.stream).await;
                 let call = client.get_shard_iterator().stream_arn(stream);
                 let call = call.shard_id(self.name).shard_iterator_type(kind);
                 let answer = call.set_starting_sequence_number(number).send().await;
-                let answer = answer.map_err(|it| problem("kinesis:GetShardIterator", &it))?;
+                let answer = answer.map_err(|it| shard_error("kinesis:GetShardIterator", &it))?;
                 Ok(answer.shard_iterator)
             }
         }
     }
 
-    /// The page that an iterator stands for.
-    pub(crate) async fn page(&self, iterator: String) -> Result<Page, Problem> {
+    /// Reads the page of an iterator.
+    pub(crate) async fn page(&self, iterator: String) -> Result<Page, ShardError> {
         match self.kind {
             StreamKind::DynamoDb => {
                 let client = dynamodb::Client::new(&self.streams.config(self.stream).await);
                 let call = client.get_records().shard_iterator(iterator).limit(MAX_PAGE_RECORDS);
                 let answer = call.send().await;
-                let answer = answer.map_err(|it| problem("dynamodb:GetRecords", &it))?;
+                let answer = answer.map_err(|it| shard_error("dynamodb:GetRecords", &it))?;
                 let records = answer.records.unwrap_or_default();
-                let records = records.into_iter().map(|it| change(it, self.stream)).collect();
+                let records =
+                    records.into_iter().map(|it| dynamodb_record(it, self.stream)).collect();
                 Ok(Page { records, next: answer.next_shard_iterator, newest: false })
             }
             StreamKind::Kinesis => {
-                tokio::time::sleep(BETWEEN_PAGES).await;
+                tokio::time::sleep(PAUSE_BETWEEN_PAGES).await;
                 let client = self.streams.kinesis(self.stream).await;
                 let call = client.get_records().stream_arn(self.stream.as_str());
                 let answer = call.shard_iterator(iterator).limit(MAX_PAGE_RECORDS).send().await;
-                let answer = answer.map_err(|it| problem("kinesis:GetRecords", &it))?;
+                let answer = answer.map_err(|it| shard_error("kinesis:GetRecords", &it))?;
                 let records = answer.records.into_iter();
-                let records = records.map(|it| event(it, self.stream, self.name)).collect();
+                let records =
+                    records.map(|it| kinesis_record(it, self.stream, self.name)).collect();
                 let newest = answer.millis_behind_latest == Some(0);
                 Ok(Page { records, next: answer.next_shard_iterator, newest })
             }
@@ -194,21 +205,21 @@ impl Shard<'_> {
     }
 }
 
-fn problem<E>(call: &str, error: &SdkError<E, HttpResponse>) -> Problem
+fn shard_error<E>(call: &str, error: &SdkError<E, HttpResponse>) -> ShardError
 where
     E: ProvideErrorMetadata,
 {
     match error.code() {
-        Some("TrimmedDataAccessException" | "InvalidArgumentException") => Problem::Trimmed,
-        Some("ResourceNotFoundException") => Problem::Gone,
-        Some("ExpiredIteratorException") => Problem::Expired,
-        Some(code) => Problem::Refused(format!("{call} answers {code}")),
-        None => Problem::Refused(format!("{call} was {}", aws::error_text(error))),
+        Some("TrimmedDataAccessException" | "InvalidArgumentException") => ShardError::Trimmed,
+        Some("ResourceNotFoundException") => ShardError::Gone,
+        Some("ExpiredIteratorException") => ShardError::Expired,
+        Some(code) => ShardError::Failed(format!("{call} answers {code}")),
+        None => ShardError::Failed(format!("{call} was {}", aws::error_text(error))),
     }
 }
 
-/// A record of Kinesis.
-fn event(record: kinesis::types::Record, stream: &Arn, shard: &str) -> StreamRecord {
+/// Returns a record of a Kinesis stream as Lambda would deliver it.
+fn kinesis_record(record: kinesis::types::Record, stream: &Arn, shard: &str) -> StreamRecord {
     let number = record.sequence_number;
     let arrived = record.approximate_arrival_timestamp.as_ref();
     let text = json!({
@@ -229,8 +240,8 @@ fn event(record: kinesis::types::Record, stream: &Arn, shard: &str) -> StreamRec
     StreamRecord { number, text: text.to_string(), arrived: arrived.and_then(timestamp) }
 }
 
-/// A record of a DynamoDB stream.
-fn change(record: dynamodb::types::Record, stream: &Arn) -> StreamRecord {
+/// Returns a record of a DynamoDB stream as Lambda would deliver it.
+fn dynamodb_record(record: dynamodb::types::Record, stream: &Arn) -> StreamRecord {
     let change = record
         .dynamodb
         .unwrap_or_else(|| dynamodb::types::builders::StreamRecordBuilder::default().build());
@@ -263,13 +274,13 @@ fn change(record: dynamodb::types::Record, stream: &Arn) -> StreamRecord {
     StreamRecord { number, text: outer.to_string(), arrived: arrived.and_then(timestamp) }
 }
 
-/// An item as a stream delivers it.
+/// Returns an item as a stream delivers it.
 fn item(attributes: HashMap<String, AttributeValue>) -> Value {
     Value::Object(attributes.into_iter().map(|(name, it)| (name, attribute(it))).collect())
 }
 
-/// An attribute; an empty object, which is quarantined, if the SDK does not know its type yet.
-/// `serde_dynamo` would panic on it.
+/// Returns an attribute as a stream delivers it; an empty object, which is quarantined, if the SDK
+/// does not know its type. `serde_dynamo` would panic on it.
 fn attribute(value: AttributeValue) -> Value {
     let known = is_known(&value).then(|| serde_dynamo::AttributeValue::from(value));
     known.and_then(|it| serde_json::to_value(it).ok()).unwrap_or_else(|| json!({}))
@@ -283,7 +294,7 @@ fn is_known(value: &AttributeValue) -> bool {
     }
 }
 
-/// Seconds since 1970 with as many decimals as it takes.
+/// Returns the seconds since 1970, with as many decimals as needed.
 fn seconds(time: &DateTime) -> Value {
     let micros = micros(time);
     let (whole, rest) = (micros.div_euclid(1_000_000), micros.rem_euclid(1_000_000));
@@ -292,8 +303,8 @@ fn seconds(time: &DateTime) -> Value {
     serde_json::from_str(text).unwrap_or(Value::Null)
 }
 
-/// The API tells times as floating point numbers of seconds, which leave a microsecond intact and
-/// nothing finer.
+/// Returns the microseconds since 1970. The API returns seconds as floating point numbers, which
+/// are exact to the microsecond and no finer.
 fn micros(time: &DateTime) -> i64 {
     let nanos = i64::from(time.subsec_nanos());
     time.secs().saturating_mul(1_000_000).saturating_add(nanos.saturating_add(500) / 1000)

@@ -62,6 +62,20 @@ pub enum ColumnType {
     Other(String),
 }
 
+impl ColumnType {
+    /// Returns true if Iceberg v2 allows the promotion to `wider` (spec, "Schema Evolution").
+    pub fn widens_to(&self, wider: &ColumnType) -> bool {
+        match (self, wider) {
+            (ColumnType::Int, ColumnType::Long) | (ColumnType::Float, ColumnType::Double) => true,
+            (
+                ColumnType::Decimal { precision: from, scale },
+                ColumnType::Decimal { precision: to, scale: same },
+            ) => from < to && scale == same,
+            _ => false,
+        }
+    }
+}
+
 /// Prints Iceberg's name of the type: `boolean`, `decimal(12,2)`, `list<string>`, …
 impl std::fmt::Display for ColumnType {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use lakeward::config::{self, Config, Overrides};
 use lakeward::deadline::Deadline;
 use lakeward::handler::App;
-use lakeward::intake::{Intake, Processed};
+use lakeward::intake::{Intake, InvocationReport};
 use lakeward::store::files::{Call, Created, Files, Tagged};
 use lakeward::table::Cell;
 use serde_json::{Value, json};
@@ -130,7 +130,7 @@ impl Files for Hanging {
 }
 
 /// Handles an event that has a minute, and fails where it takes longer.
-async fn invoke(files: Arc<dyn Files>, event: &Value) -> Processed {
+async fn invoke(files: Arc<dyn Files>, event: &Value) -> InvocationReport {
     let function = Intake::new(App::on(config(), lake_on(files, "memory://lake"), None));
     let left = Duration::from_secs(60);
     let began = Instant::now();
@@ -139,7 +139,7 @@ async fn invoke(files: Arc<dyn Files>, event: &Value) -> Processed {
     processed
 }
 
-fn answer(processed: &Processed) -> &str {
+fn answer(processed: &InvocationReport) -> &str {
     processed.answer.as_ref().unwrap()
 }
 

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use lakeward::config::{self, Config, Overrides};
 use lakeward::deadline::Deadline;
 use lakeward::handler::App;
-use lakeward::intake::{Intake, Processed};
+use lakeward::intake::{Intake, InvocationReport};
 use lakeward::store::files::{Call, Created, Files, Tagged};
 use lakeward::table::Cell;
 use serde_json::{Value, json};
@@ -131,7 +131,7 @@ impl Stage {
         event: &Value,
         takes: Duration,
         fails_from: usize,
-    ) -> (Processed, usize) {
+    ) -> (InvocationReport, usize) {
         let (memory, calls) = (Arc::clone(&self.memory), AtomicUsize::new(0));
         let files = Arc::new(Slow { memory, calls, takes, fails_from });
         let lake = lake_on(Arc::<Slow>::clone(&files), "memory://lake");
@@ -156,13 +156,13 @@ impl Stage {
 }
 
 /// The identifiers that an answer reports.
-fn reported(processed: &Processed) -> Vec<String> {
+fn reported(processed: &InvocationReport) -> Vec<String> {
     let answer: Value = serde_json::from_str(processed.answer.as_ref().unwrap()).unwrap();
     let failures = answer["batchItemFailures"].as_array().unwrap().iter();
     failures.map(|it| it["itemIdentifier"].as_str().unwrap().to_owned()).collect()
 }
 
-fn records(processed: &Processed) -> Vec<u64> {
+fn records(processed: &InvocationReport) -> Vec<u64> {
     processed.passes.iter().map(|it| it.report.records).collect()
 }
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 const FAULTS: usize = 74;
 const HOLES: usize = 31;
 
-/// Words that may stand for a test in a row, before a reason.
+/// The words before a reason that a row gives instead of a test.
 const REASONS: [&str; 2] = ["does not apply: ", "later: "];
 
 fn root() -> &'static Path {
@@ -77,7 +77,7 @@ fn all_tests() -> BTreeSet<String> {
     tests
 }
 
-/// Returns true if a name in the column of tests exists.
+/// Returns true if a name in the column of tests belongs to a test that exists.
 fn exists(name: &str, tests: &BTreeSet<String>) -> bool {
     if let Some((file, test)) = name.split_once(".py::") {
         let text = std::fs::read_to_string(root().join(file).with_extension("py"));

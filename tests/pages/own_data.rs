@@ -1,5 +1,5 @@
-//! The first steps of a user with data of their own: a config to start from, a file of JSON lines, the
-//! columns to declare, a look ahead, the rows, the query.
+//! The first steps with one's own data: a config to start from, a file of JSON lines, the columns
+//! to declare, a plan, the rows, the query.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -41,7 +41,7 @@ impl Shell {
     }
 }
 
-/// Every file below a folder with its bytes.
+/// Reads every file below a folder.
 fn tree(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut found = BTreeMap::new();
     for path in std::fs::read_dir(folder).unwrap().map(|it| it.unwrap().path()) {
@@ -67,7 +67,7 @@ fn from_nothing_to_a_query() {
     assert!(shell.fine(&["check"]).contains("is fine"));
     assert!(shell.fine(&["replay", "--lake", "sample", "events/"]).contains("shop.orders"));
     let (code, _, err) = shell.run(&["init"]);
-    assert!(code == 2 && err.contains("is there already"), "{err}");
+    assert!(code == 2 && err.contains("exists, so nothing was written"), "{err}");
 
     shell.write("orders.jsonl", LINES);
     let block = shell.fine(&["infer", "orders.jsonl", "--table", "shop.orders"]);
@@ -81,7 +81,7 @@ fn from_nothing_to_a_query() {
         let there = block.lines().any(|it| it.starts_with(&words.join(" ")));
         assert!(there, "{line} in {block}");
     }
-    // The block is pasted in the place of the one that `init` wrote, and nothing may misfit.
+    // The block replaces the one that `init` wrote, and nothing may misfit.
     let config = std::fs::read_to_string(shell.folder.join("lakeward.toml")).unwrap();
     let (before, _) = config.split_once("[table.").unwrap();
     let config = format!(
@@ -116,7 +116,7 @@ fn from_nothing_to_a_query() {
 }
 
 #[test]
-fn a_replay_fails_on_what_it_is_told_to() {
+fn a_replay_fails_on_the_conditions_that_it_is_given() {
     let shell = Shell::new("newcomer-fail-on");
     shell.fine(&["init"]);
     shell.write("bad.jsonl", "{\"orderId\":7}\nno json\n{\"extra\":1}\n{\"extra\":\"x\"}\n");
@@ -172,7 +172,7 @@ fn an_export_of_a_table_lands_as_reads() {
 }
 
 #[test]
-fn a_declared_type_that_is_no_widening_is_an_error_of_plan() {
+fn a_declared_type_that_a_column_can_not_be_widened_to_is_an_error_of_plan() {
     let shell = Shell::new("newcomer-clash");
     let config = |ty: &str| {
         format!(
@@ -191,7 +191,7 @@ fn a_declared_type_that_is_no_widening_is_an_error_of_plan() {
 }
 
 #[test]
-fn a_line_that_is_no_item_costs_only_itself() {
+fn a_line_that_is_not_an_item_costs_only_itself() {
     let shell = Shell::new("newcomer-items");
     let table = "arn:aws:dynamodb:eu-west-1:123456789012:table/app";
     shell.write(
@@ -210,9 +210,9 @@ fn a_line_that_is_no_item_costs_only_itself() {
     for (line, what) in [
         (3, "it has no `Item`"),
         (4, "its item has no attribute `pk`"),
-        (5, "its `Item` is no JSON object"),
-        (6, "it is no JSON object"),
-        (8, "it is the answer of a scan"),
+        (5, "its `Item` is not a JSON object"),
+        (6, "it is not a JSON object"),
+        (8, "it is the response of a scan"),
     ] {
         assert!(err.contains(&format!("! x.jsonl:{line}: {what}")), "{line}: {err}");
     }
@@ -236,7 +236,7 @@ fn files_of_one_name_are_not_one_file() {
         let table = shell.json(&arguments)["tables"]["a.b"].clone();
         (table["landed"].as_u64().unwrap(), table["duplicates"].as_u64().unwrap())
     };
-    assert_eq!(landed(&["."]), (4, 0), "the lake and its metadata are no data");
+    assert_eq!(landed(&["."]), (4, 0), "the lake and its metadata are not data");
     assert_eq!(landed(&["."]), (0, 4));
     assert_eq!(landed(&["day1", "./day2/o.jsonl"]), (0, 4));
     let mut bytes = b"{\"event\":\"".to_vec();
@@ -249,7 +249,7 @@ fn files_of_one_name_are_not_one_file() {
 }
 
 #[test]
-fn quarantine_is_shown_wherever_it_is() {
+fn quarantine_is_shown_in_whichever_lake_it_is() {
     let shell = Shell::new("newcomer-quarantine");
     shell.write(
         "lakeward.toml",

@@ -12,7 +12,7 @@ use crate::support::fixture::fixtures;
 use crate::support::lake::fresh_folder;
 use crate::support::process::{by_id, lakeward, printed, replay, rows, run};
 
-/// The unreadable records, and the reasons.
+/// The records that can't be read, with the reasons.
 const POISON: [(&str, &str); 2] = [
     ("shardId-000000000001:49674582190033445566778899001122334455667789007894374397", "bad_base64"),
     ("351b61e9-dc2b-4cf1-8a03-8b5e407f041e", "no_json"),
@@ -43,7 +43,7 @@ fn expected() -> Value {
     serde_json::from_slice(&fs::read(shop().join("expected.json")).unwrap()).unwrap()
 }
 
-/// A lake of its own for the independent readers to find.
+/// Returns a new lake, which the independent readers find.
 fn lake(name: &str) -> PathBuf {
     fresh_folder(&format!("quickstart-{name}")).join("lake")
 }
@@ -52,7 +52,7 @@ fn code(output: &Output) -> i32 {
     output.status.code().unwrap()
 }
 
-/// The summary's lines by table: each column's number.
+/// Returns the numbers of a summary by table and column.
 fn summary(output: &Output) -> BTreeMap<String, BTreeMap<String, u64>> {
     let text = String::from_utf8(output.stdout.clone()).unwrap();
     let mut lines = text.lines();

@@ -1,6 +1,6 @@
-//! Several processes on one lake, and processes that die: what other tests can only imitate.
+//! Several processes on one lake, and processes that die, which other tests can only imitate.
 //!
-//! What the lakes hold is also counted by the independent readers, from `expected.json`.
+//! The independent readers also count the rows of these lakes, from `expected.json`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -25,13 +25,13 @@ table = "web.clicks"
 "#;
 
 /// A lake of its own, with its config, and room for events beside it.
-struct Place {
+struct Workspace {
     folder: PathBuf,
     config: PathBuf,
     lake: PathBuf,
 }
 
-impl Place {
+impl Workspace {
     fn new(name: &str) -> Self {
         let folder = fresh_folder(&format!("processes-{name}"));
         let config = folder.join("lakeward.toml");
@@ -52,21 +52,21 @@ impl Place {
         start(command.arg(self.file(name, events)))
     }
 
-    /// The same as a release to come.
+    /// Starts a process of the next release that replays events.
     fn replay_as_next(&self, name: &str, events: &[Value]) -> Killed {
         let mut command = next_release();
         command.arg("replay").args([&self.config, &self.lake, &self.file(name, events)]);
         start(&mut command)
     }
 
-    /// The release to come sets a property of every table.
+    /// Sets a property of every table, as the next release.
     fn set(&self, property: &str, value: &str) {
         let mut command = next_release();
         command.arg("set").arg(&self.lake).args([property, value]);
         finish(vec![start(&mut command)]);
     }
 
-    /// The current metadata of the table.
+    /// Reads the current metadata of the table.
     fn metadata(&self) -> Value {
         let folder = self.lake.join("web/clicks/metadata");
         let hint = fs::read_to_string(folder.join("version-hint.text")).unwrap();
@@ -74,7 +74,7 @@ impl Place {
         serde_json::from_str(&text).unwrap()
     }
 
-    /// Every file of the lake.
+    /// Lists every file of the lake.
     fn files(&self) -> BTreeSet<PathBuf> {
         let (mut folders, mut files) = (vec![self.lake.clone()], BTreeSet::new());
         while let Some(folder) = folders.pop() {
@@ -115,8 +115,8 @@ fn finish(processes: Vec<Killed>) {
     }
 }
 
-/// A click whose fields depend on nothing but its number: some fields only some clicks have, and
-/// the amount is now whole, now not, so that processes disagree about the schema.
+/// Returns a click whose fields depend only on its number. Some clicks have other fields, and some
+/// amounts are whole, so processes disagree about the schema.
 fn click(n: u32) -> Value {
     let mut payload = json!({"n": n, "amount": Value::from(n)});
     if n % 3 == 1 {
@@ -127,15 +127,15 @@ fn click(n: u32) -> Value {
 }
 
 /// Fails unless the table holds exactly these clicks, each with its own values.
-fn assert_clicks(place: &Place, numbers: std::ops::Range<u32>) {
-    let found = by_id(rows(&place.lake, "web.clicks"));
+fn assert_clicks(workspace: &Workspace, numbers: std::ops::Range<u32>) {
+    let found = by_id(rows(&workspace.lake, "web.clicks"));
     let ids: BTreeSet<String> = found.keys().cloned().collect();
     assert_eq!(ids, numbers.clone().map(kinesis_id).collect());
     for n in numbers {
         let row = &found[&kinesis_id(n)];
         assert_eq!(row["n"], json!(n), "{row:?}");
         assert_eq!(row[&format!("only_{}", n % 5)], json!(format!("text {n}")), "{row:?}");
-        // Whoever added the column decided between long and double.
+        // The process that added the column decided between long and double.
         let amounts: Vec<f64> =
             ["amount", "amount__double"].iter().filter_map(|it| row.get(*it)?.as_f64()).collect();
         let expected = f64::from(n) + if n % 3 == 1 { 0.25 } else { 0.0 };
@@ -147,7 +147,7 @@ fn assert_clicks(place: &Place, numbers: std::ops::Range<u32>) {
 
 #[test]
 fn eight_processes_replay_overlapping_events_into_one_lake() {
-    let place = Place::new("eight");
+    let workspace = Workspace::new("eight");
     let mut processes = Vec::new();
     for process in 0..8_u32 {
         // Each begins elsewhere and cuts its batches differently; most clicks come several times.
@@ -156,31 +156,31 @@ fn eight_processes_replay_overlapping_events_into_one_lake() {
             .map(|at| from + at * size)
             .map(|from| event((from..from + size + 4).map(click)))
             .collect();
-        processes.push(place.replay(&process.to_string(), &batches));
+        processes.push(workspace.replay(&process.to_string(), &batches));
     }
     finish(processes);
     let last = 7 * 15 + 5 * (11 + 7) + 4;
-    assert_clicks(&place, 0..last);
-    place.expect(last as usize);
+    assert_clicks(&workspace, 0..last);
+    workspace.expect(last as usize);
 }
 
 #[test]
 fn five_processes_create_one_table_at_once() {
     for round in 0..3 {
-        let place = Place::new(&format!("five-{round}"));
+        let workspace = Workspace::new(&format!("five-{round}"));
         let processes = (0..5_u32)
             .map(|process| {
                 let numbers = process * 6..process * 6 + 10;
-                place.replay(&process.to_string(), &[event(numbers.map(click))])
+                workspace.replay(&process.to_string(), &[event(numbers.map(click))])
             })
             .collect();
         finish(processes);
-        assert_clicks(&place, 0..34);
-        place.expect(34);
+        assert_clicks(&workspace, 0..34);
+        workspace.expect(34);
     }
 }
 
-/// The releases that wrote the kept snapshots of a table.
+/// Returns the releases that wrote the kept snapshots of a table.
 fn writers(metadata: &Value) -> BTreeSet<&str> {
     let snapshots = metadata["snapshots"].as_array().unwrap().iter();
     snapshots.map(|it| it["summary"]["lakeward.version"].as_str().unwrap()).collect()
@@ -195,7 +195,7 @@ fn columns(metadata: &Value) -> Vec<&str> {
 
 const THIS: &str = env!("CARGO_PKG_VERSION");
 
-/// Five batches of clicks, cut in a way of their own.
+/// Returns five batches of clicks of one size.
 fn batches(from: u32, size: u32) -> Vec<Value> {
     let starts = (0..5).map(|at| from + at * size);
     starts.map(|from| event((from..from + size + 4).map(click))).collect()
@@ -203,46 +203,47 @@ fn batches(from: u32, size: u32) -> Vec<Value> {
 
 #[test]
 fn two_releases_write_one_table_at_the_same_time_and_in_turns() {
-    let place = Place::new("releases");
+    let workspace = Workspace::new("releases");
     // A deploy: both are at work, on records that overlap.
     let mut processes = Vec::new();
     for process in 0..4_u32 {
         let (from, size) = (process * 15, 11 + process);
-        processes.push(place.replay(&format!("this-{process}"), &batches(from, size)));
-        processes.push(place.replay_as_next(&format!("next-{process}"), &batches(from + 7, size)));
+        processes.push(workspace.replay(&format!("this-{process}"), &batches(from, size)));
+        processes
+            .push(workspace.replay_as_next(&format!("next-{process}"), &batches(from + 7, size)));
     }
     finish(processes);
     let last = 3 * 15 + 7 + 5 * 14 + 4;
-    assert_clicks(&place, 0..last);
-    let metadata = place.metadata();
+    assert_clicks(&workspace, 0..last);
+    let metadata = workspace.metadata();
     assert_eq!(writers(&metadata), BTreeSet::from([THIS, "9.9.9"]));
     assert_eq!(columns(&metadata).iter().filter(|it| **it == "next_release").count(), 1);
     // A rollback and another try.
     for turn in 0..3 {
         let from = last - 6 + turn * 10;
-        finish(vec![place.replay("turn", &[event((from..from + 11).map(click))])]);
-        finish(vec![place.replay_as_next("turn", &[event((from + 5..from + 16).map(click))])]);
+        finish(vec![workspace.replay("turn", &[event((from..from + 11).map(click))])]);
+        finish(vec![workspace.replay_as_next("turn", &[event((from + 5..from + 16).map(click))])]);
     }
     let last = last - 6 + 20 + 16;
-    assert_clicks(&place, 0..last);
-    let metadata = place.metadata();
-    assert_eq!(metadata["properties"]["lakeward.next-release"], "1", "what is unknown is kept");
+    assert_clicks(&workspace, 0..last);
+    let metadata = workspace.metadata();
+    assert_eq!(metadata["properties"]["lakeward.next-release"], "1", "unknown properties are kept");
     assert_eq!(columns(&metadata).iter().filter(|it| **it == "next_release").count(), 1);
     assert_eq!(metadata["properties"]["lakeward.min-writer"], "0.1.0", "no side effect");
-    place.expect(last as usize);
+    workspace.expect(last as usize);
 }
 
 #[test]
 fn a_release_that_is_too_old_for_a_table_leaves_it_alone_until_it_is_lowered() {
-    let place = Place::new("too-old");
-    finish(vec![place.replay("first", &[event((0..5).map(click))])]);
-    place.set("lakeward.min-writer", "9.9.0");
-    let (metadata, files) = (place.metadata(), place.files());
+    let workspace = Workspace::new("too-old");
+    finish(vec![workspace.replay("first", &[event((0..5).map(click))])]);
+    workspace.set("lakeward.min-writer", "9.9.0");
+    let (metadata, files) = (workspace.metadata(), workspace.files());
 
     // Records that are there, and others.
     for clicks in [0..5, 3..9] {
-        let file = place.file("refused", &[event(clicks.map(click))]);
-        let output = run(replay(&place.config, &place.lake).arg(file));
+        let file = workspace.file("refused", &[event(clicks.map(click))]);
+        let output = run(replay(&workspace.config, &workspace.lake).arg(file));
         assert_eq!(output.status.code(), Some(1), "{}", printed(&output));
         // The summary breaks lines where it likes.
         let text = printed(&output);
@@ -252,22 +253,22 @@ fn a_release_that_is_too_old_for_a_table_leaves_it_alone_until_it_is_lowered() {
              {THIS}: use release 9.9.0 or newer; nothing was written"
         );
         assert!(words.join(" ").contains(&sentence), "{text}");
-        assert_eq!(place.metadata(), metadata, "the head is as it was");
-        assert_eq!(place.files(), files);
-        assert_eq!(rows(&place.lake, "web.clicks").len(), 5, "it still reads");
-        let output = run(lakeward().arg("tables").arg("--lake").arg(&place.lake));
+        assert_eq!(workspace.metadata(), metadata, "the head is as it was");
+        assert_eq!(workspace.files(), files);
+        assert_eq!(rows(&workspace.lake, "web.clicks").len(), 5, "it still reads");
+        let output = run(lakeward().arg("tables").arg("--lake").arg(&workspace.lake));
         assert!(output.status.success() && printed(&output).contains("web.clicks"));
     }
 
-    finish(vec![place.replay_as_next("next", &[event((3..12).map(click))])]);
-    assert_clicks(&place, 0..12);
-    place.set("lakeward.min-writer", "0.1.0");
-    finish(vec![place.replay("lowered", &[event((10..15).map(click))])]);
-    assert_clicks(&place, 0..15);
-    place.expect(15);
+    finish(vec![workspace.replay_as_next("next", &[event((3..12).map(click))])]);
+    assert_clicks(&workspace, 0..12);
+    workspace.set("lakeward.min-writer", "0.1.0");
+    finish(vec![workspace.replay("lowered", &[event((10..15).map(click))])]);
+    assert_clicks(&workspace, 0..15);
+    workspace.expect(15);
 }
 
-/// The shop's first hours: all three sources, retries among them.
+/// Returns the events of the shop's first hours: all three sources, with retries.
 fn shop_files() -> Vec<PathBuf> {
     let folder = fixtures().join("shop/events");
     let mut files: Vec<PathBuf> =
@@ -281,7 +282,7 @@ fn shop_config() -> PathBuf {
     fixtures().join("shop/lakeward.toml")
 }
 
-/// All that a lake of the shop holds, by table and id.
+/// Reads all rows of a lake of the shop, by table and id.
 fn shop_tables(lake: &Path) -> BTreeMap<&'static str, BTreeMap<String, Object>> {
     let tables = [
         "billing.invoices",
@@ -324,7 +325,7 @@ fn killed_replays_leave_what_a_clean_one_leaves() {
                 break;
             }
             kills += 1;
-            // Whatever is there can be read, and nothing is there twice.
+            // All rows can be read, and none is there twice.
             let table = moments.choice(["shop.orders_changes", "web.clicks"]).unwrap();
             by_id(rows(&lake, table));
         }

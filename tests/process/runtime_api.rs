@@ -72,7 +72,7 @@ fn events_are_handed_out_in_order_over_one_connection_and_answers_are_kept() {
     assert_eq!(header(&head, "lambda-runtime-invoked-function-arn"), Some(FUNCTION_ARN));
     assert!(header(&head, "lambda-runtime-trace-id").unwrap().starts_with("root=1-"));
     let deadline: u64 = header(&head, "lambda-runtime-deadline-ms").unwrap().parse().unwrap();
-    assert!(deadline > 1_700_000_000_000, "{deadline} is no time in milliseconds");
+    assert!(deadline > 1_700_000_000_000, "{deadline} is not a time in milliseconds");
     assert_eq!(api.wait_answer(&first, Duration::ZERO), None);
 
     let (head, _) = client.post(&format!("invocation/{first}/response"), "{\"ok\":true}");
@@ -105,7 +105,7 @@ fn a_dead_client_gets_no_event() {
     let mut dead = Client::connect(&api);
     dead.write(NEXT);
     drop(dead);
-    // The event waits for a live client, whatever the dead one had asked for.
+    // The event waits for a client that is alive, although the dead one had asked for it.
     let id = api.send(b"{}", MINUTE);
     let mut client = Client::connect(&api);
     assert_eq!(header(&client.next().0, "lambda-runtime-aws-request-id"), Some(id.as_str()));
@@ -140,7 +140,7 @@ fn bodies_come_in_every_form_that_http_has() {
 }
 
 #[test]
-fn what_no_runtime_api_has_is_a_complaint() {
+fn requests_that_the_runtime_api_does_not_know_are_complaints() {
     let api = RuntimeApi::start();
     let mut client = Client::connect(&api);
     let id = api.send(b"{}", MINUTE);

@@ -6,33 +6,33 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Value, json};
 
-use super::{Place, SHARD, click, packed};
+use super::{SHARD, Workspace, click, packed};
 use crate::support::lambda_events::{CHANGES, STREAM, event, kinesis_raw, kinesis_record};
 use crate::support::process::printed;
 
 #[test]
 fn an_audit_compares_records_that_unpack_to_any_number() {
-    let place = Place::new("audit-packed");
+    let workspace = Workspace::new("audit-packed");
     let data = BASE64.encode(packed());
-    place.aws.put(SHARD, (0..3).map(|n| kinesis_raw(n, &data)));
-    let (code, said, complaints) = place.told(&["audit", "--stream", STREAM, "--grace", "0"]);
-    assert_eq!((code, complaints.as_str()), (3, ""), "{said}");
+    workspace.aws.put(SHARD, (0..3).map(|n| kinesis_raw(n, &data)));
+    let (code, said, errors) = workspace.json(&["audit", "--stream", STREAM, "--grace", "0"]);
+    assert_eq!((code, errors.as_str()), (3, ""), "{said}");
     assert_eq!(said["audit"][0]["missing"], 135_000, "{said}");
 }
 
 #[test]
-fn an_audit_counts_what_is_there_and_finds_what_is_missing() {
-    let place = Place::new("audit");
-    place.aws.put(SHARD, (0..12).map(click));
-    place.aws.put(
+fn an_audit_counts_landed_records_and_finds_missing_ones() {
+    let workspace = Workspace::new("audit");
+    workspace.aws.put(SHARD, (0..12).map(click));
+    workspace.aws.put(
         SHARD,
         [kinesis_raw(12, "e2Jyb2tlbg=="), kinesis_record(13, &json!({"hidden": true}))],
     );
     let delivered = (0..5).chain(8..12).map(click).chain([kinesis_raw(12, "e2Jyb2tlbg==")]);
-    fs::write(place.folder.join("events.json"), event(delivered).to_string()).unwrap();
-    assert!(place.lakeward(&["replay", "events.json"]).status.success());
+    fs::write(workspace.folder.join("events.json"), event(delivered).to_string()).unwrap();
+    assert!(workspace.lakeward(&["replay", "events.json"]).status.success());
 
-    let (code, said, _) = place.told(&["audit"]);
+    let (code, said, _) = workspace.json(&["audit"]);
     let line = |said: &Value, names: &[&str]| -> Vec<Value> {
         let lines = said["audit"].as_array().unwrap();
         assert_eq!(lines.len(), 1, "{said}");
@@ -43,19 +43,19 @@ fn an_audit_counts_what_is_there_and_finds_what_is_missing() {
     assert_eq!((code, line(&said, &own)), (0, expected.to_vec()));
 
     let compared = ["landed", "in_stream", "recent", "missing"];
-    let (code, said, _) = place.told(&["audit", "--stream", STREAM, "--grace", "0"]);
+    let (code, said, _) = workspace.json(&["audit", "--stream", STREAM, "--grace", "0"]);
     let expected = [json!(9), json!(14), json!(0), json!(3)];
     assert_eq!((code, line(&said, &compared)), (3, expected.to_vec()));
-    // It has changed nothing, and once all is there nothing is missing.
-    assert_eq!(place.rows("web.clicks").len(), 9);
-    fs::write(place.folder.join("rest.json"), event((5..8).map(click)).to_string()).unwrap();
-    assert!(place.lakeward(&["replay", "rest.json"]).status.success());
-    let (code, said, _) = place.told(&["audit", "--stream", STREAM, "--grace", "0"]);
+    // It has changed nothing, and once all records have landed none is missing.
+    assert_eq!(workspace.rows("web.clicks").len(), 9);
+    fs::write(workspace.folder.join("rest.json"), event((5..8).map(click)).to_string()).unwrap();
+    assert!(workspace.lakeward(&["replay", "rest.json"]).status.success());
+    let (code, said, _) = workspace.json(&["audit", "--stream", STREAM, "--grace", "0"]);
     assert_eq!((code, line(&said, &compared)[3].clone()), (0, json!(0)));
-    let (_, said, _) = place.told(&["audit", "--since", "2026-11-23"]);
+    let (_, said, _) = workspace.json(&["audit", "--since", "2026-11-23"]);
     assert_eq!(line(&said, &["landed", "quarantined"]), [json!(12), json!(1)]);
-    let none = place.told(&["audit", "--since", "2026-11-24"]).1;
+    let none = workspace.json(&["audit", "--since", "2026-11-24"]).1;
     assert_eq!(none["audit"], json!([]));
-    let wrong = place.lakeward(&["audit", "--stream", CHANGES]);
+    let wrong = workspace.lakeward(&["audit", "--stream", CHANGES]);
     assert_eq!(wrong.status.code(), Some(2), "{}", printed(&wrong));
 }

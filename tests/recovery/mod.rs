@@ -1,5 +1,5 @@
-//! Recovery of failed batches and of messages in a dead-letter queue, and the audit, against services in
-//! memory that trim, refuse and give empty pages.
+//! Recovery of failed batches and of messages in a dead-letter queue, and the audit, against
+//! services in memory that trim streams, refuse calls and return empty pages.
 
 mod audit;
 mod dlq;
@@ -42,30 +42,31 @@ table = "office.notes"
 "#;
 
 /// A lake, and the services beside it.
-struct Place {
+struct Workspace {
     folder: PathBuf,
     aws: Aws,
 }
 
-impl Place {
+impl Workspace {
     fn new(name: &str) -> Self {
-        let place = Self { folder: fresh_folder(&format!("recovery-{name}")), aws: Aws::start() };
-        fs::write(place.folder.join("lakeward.toml"), CONFIG).unwrap();
-        place
+        let workspace =
+            Self { folder: fresh_folder(&format!("recovery-{name}")), aws: Aws::start() };
+        fs::write(workspace.folder.join("lakeward.toml"), CONFIG).unwrap();
+        workspace
     }
 
     fn lakeward(&self, arguments: &[&str]) -> Output {
         run(self.aws.asked_by(lakeward()).args(arguments).current_dir(&self.folder))
     }
 
-    /// Runs a command with `--json`, and returns its exit code, what it says and what it complains of.
-    fn told(&self, arguments: &[&str]) -> (i32, Value, String) {
+    /// Runs a command with `--json`, and returns its exit code, its output and its errors.
+    fn json(&self, arguments: &[&str]) -> (i32, Value, String) {
         let output = self.lakeward(&[arguments, &["--json"]].concat());
-        let said = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| {
+        let json = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| {
             panic!("{arguments:?}: {}", printed(&output));
         });
-        let complaints = String::from_utf8(output.stderr).unwrap();
-        (output.status.code().unwrap(), said, complaints)
+        let errors = String::from_utf8(output.stderr).unwrap();
+        (output.status.code().unwrap(), json, errors)
     }
 
     fn start(&self, variables: &[(&str, &str)]) -> Function {
@@ -74,7 +75,7 @@ impl Place {
         Function::start_in(&config, &lake, &variables)
     }
 
-    /// Stores a failure notification.
+    /// Stores a failure notice where Lambda would.
     fn store(&self, name: &str, document: &Value) {
         let folder = self.folder.join("failed/aws/lambda/mapping").join(SHARD);
         fs::create_dir_all(&folder).unwrap();
@@ -102,8 +103,8 @@ fn clicks(numbers: Range<u32>) -> Vec<String> {
     numbers.map(kinesis_id).collect()
 }
 
-/// Returns the failure notification that a queue or a topic gets.
-fn pointer(kind: &str, stream: &str, first: &str, last: &str) -> Value {
+/// Returns the failure notice that Lambda sends to a queue or a topic.
+fn notice(kind: &str, stream: &str, first: &str, last: &str) -> Value {
     json!({
         "requestContext": {
             "requestId": "d95c4fc3-6b1b-4c0a-8f13-3c5f8f1f8f4e",
@@ -126,12 +127,12 @@ fn pointer(kind: &str, stream: &str, first: &str, last: &str) -> Value {
     })
 }
 
-fn of_clicks(first: u32, last: u32) -> Value {
-    pointer("KinesisBatchInfo", STREAM, &kinesis_sequence(first), &kinesis_sequence(last))
+fn notice_of_clicks(first: u32, last: u32) -> Value {
+    notice("KinesisBatchInfo", STREAM, &kinesis_sequence(first), &kinesis_sequence(last))
 }
 
-fn of_orders(first: u32, last: u32) -> Value {
-    pointer("DDBStreamBatchInfo", CHANGES, &change_sequence(first), &change_sequence(last))
+fn notice_of_orders(first: u32, last: u32) -> Value {
+    notice("DDBStreamBatchInfo", CHANGES, &change_sequence(first), &change_sequence(last))
 }
 
 fn message(n: u32, queue: &str, body: &str) -> Value {
@@ -148,7 +149,7 @@ fn message(n: u32, queue: &str, body: &str) -> Value {
     })
 }
 
-/// More than can be held at once, in three records.
+/// Returns the payload of a record; three such records unpack to more than fits into one pass.
 fn packed() -> String {
     (0..45_000).map(|n| format!("{{\"n\":{n}}}\n")).collect()
 }

@@ -1,4 +1,4 @@
-//! `redrive` lands quarantined records and failed batches, once.
+//! Redriving quarantined records and failed batches: each lands later, once.
 
 use std::fs;
 use std::path::PathBuf;
@@ -39,9 +39,9 @@ source = "arn:aws:sqs:*:*:notes"
 table = "office.notes"
 "#;
 
-struct Place(PathBuf);
+struct Workspace(PathBuf);
 
-impl Place {
+impl Workspace {
     fn new(name: &str) -> Self {
         Self(fresh_folder(&format!("redrive-{name}")))
     }
@@ -76,73 +76,76 @@ fn note(n: u32, body: &str) -> Value {
     })
 }
 
-/// Two clicks that the strict config does not take and one that it does, one that is broken, and a
-/// note that no route takes.
-fn quarantined(name: &str) -> Place {
-    let place = Place::new(name);
+/// Quarantines two clicks that the strict config rejects, a broken one, and a note that no route
+/// takes. One click lands.
+fn quarantined(name: &str) -> Workspace {
+    let workspace = Workspace::new(name);
     let clicks = event([
         kinesis_record(1, &json!({"n": 1})),
         kinesis_record(2, &json!({"n": 2, "customer": "c"})),
         kinesis_record(3, &json!({"n": 3})),
         kinesis_raw(4, "e2Jyb2tlbg=="),
     ]);
-    fs::write(place.0.join("clicks.json"), clicks.to_string()).unwrap();
+    fs::write(workspace.0.join("clicks.json"), clicks.to_string()).unwrap();
     let notes = event([note(5, r#"{"kind":"letter"}"#)]);
-    fs::write(place.0.join("notes.json"), notes.to_string()).unwrap();
-    let output = place.lakeward(STRICT, &["replay", "clicks.json", "notes.json"]);
+    fs::write(workspace.0.join("notes.json"), notes.to_string()).unwrap();
+    let output = workspace.lakeward(STRICT, &["replay", "clicks.json", "notes.json"]);
     assert!(output.status.success(), "{}", printed(&output));
-    assert_eq!(place.rows("lakeward.quarantine").len(), 4);
-    place
+    assert_eq!(workspace.rows("lakeward.quarantine").len(), 4);
+    workspace
 }
 
 #[test]
-fn what_is_quarantined_lands_under_its_old_id_once_the_route_takes_it() {
-    let place = quarantined("quarantine");
-    let said = place.redrive(MILD, &["quarantine"]);
+fn quarantined_records_land_under_their_old_ids_once_the_route_takes_them() {
+    let workspace = quarantined("quarantine");
+    let said = workspace.redrive(MILD, &["quarantine"]);
     let counts = json!({
         "asked": 4, "resolved": 3, "resolved_before": 0, "left_out": 0, "unresolved": 1, "not_kept": 0
     });
     assert_eq!(said["redrive"], counts);
-    let clicks = by_id(place.rows("web.clicks"));
+    let clicks = by_id(workspace.rows("web.clicks"));
     let ids: Vec<String> = (1..4).map(kinesis_id).collect();
     assert_eq!(clicks.keys().collect::<Vec<_>>(), ids.iter().collect::<Vec<_>>());
-    assert_eq!(by_id(place.rows("office.notes")).into_keys().collect::<Vec<_>>(), [message_id(5)]);
+    assert_eq!(
+        by_id(workspace.rows("office.notes")).into_keys().collect::<Vec<_>>(),
+        [message_id(5)]
+    );
 
-    // What has landed is marked, and the next time changes nothing.
-    let marks = place.rows("lakeward.resolved");
+    // Landed records are marked, and the next redrive changes nothing.
+    let marks = workspace.rows("lakeward.resolved");
     let mut reasons: Vec<&Value> = marks.iter().map(|it| &it["reason"]).collect();
     reasons.sort_by_key(ToString::to_string);
     assert_eq!(reasons, ["missing_field", "missing_field", "no_route"]);
-    let again = place.redrive(MILD, &["quarantine"]);
+    let again = workspace.redrive(MILD, &["quarantine"]);
     let counts = json!({
         "asked": 4, "resolved": 0, "resolved_before": 3, "left_out": 0, "unresolved": 1, "not_kept": 0
     });
     assert_eq!(again["redrive"], counts);
     for (table, rows) in [("web.clicks", 3), ("lakeward.quarantine", 4), ("lakeward.resolved", 3)] {
-        assert_eq!(by_id(place.rows(table)).len(), rows, "{table}");
+        assert_eq!(by_id(workspace.rows(table)).len(), rows, "{table}");
     }
 }
 
 /// One config takes a record and another rejects it, in turns, as in a deploy and its rollback.
 #[test]
-fn what_is_in_quarantine_and_in_its_table_is_in_each_once_and_counts_as_resolved() {
+fn a_record_in_quarantine_and_in_its_table_is_in_each_once_and_counts_as_resolved() {
     for order in [[MILD, STRICT, MILD, STRICT], [STRICT, MILD, STRICT, MILD]] {
-        let place = Place::new("both");
+        let workspace = Workspace::new("both");
         let click = event([kinesis_record(1, &json!({"n": 1}))]);
-        fs::write(place.0.join("click.json"), click.to_string()).unwrap();
+        fs::write(workspace.0.join("click.json"), click.to_string()).unwrap();
         for config in order {
-            let output = place.lakeward(config, &["replay", "click.json"]);
+            let output = workspace.lakeward(config, &["replay", "click.json"]);
             assert!(output.status.success(), "{}", printed(&output));
         }
         for (resolved, before) in [(1, 0), (0, 1)] {
-            let said = place.redrive(MILD, &["quarantine"]);
+            let said = workspace.redrive(MILD, &["quarantine"]);
             let counts = json!({
                 "asked": 1, "resolved": resolved, "resolved_before": before, "left_out": 0,
                 "unresolved": 0, "not_kept": 0,
             });
             assert_eq!(said["redrive"], counts);
             for table in ["web.clicks", "lakeward.quarantine", "lakeward.resolved"] {
-                let ids: Vec<String> = by_id(place.rows(table)).into_keys().collect();
+                let ids: Vec<String> = by_id(workspace.rows(table)).into_keys().collect();
                 assert_eq!(ids, [kinesis_id(1)], "{table}");
             }
         }
@@ -150,8 +153,8 @@ fn what_is_in_quarantine_and_in_its_table_is_in_each_once_and_counts_as_resolved
 }
 
 #[test]
-fn what_today_s_config_drops_or_filters_is_not_marked_and_can_land_later() {
-    let place = quarantined("dropped");
+fn records_that_today_s_config_drops_or_filters_are_not_marked_and_can_land_later() {
+    let workspace = quarantined("dropped");
     let filter = r#"transform = [{ filter = { customer = "*" } }]"#;
     let table = |name: &str, more: &str| MILD.replace(name, more);
     let drop_notes = table("table = \"office.notes\"", "drop = true");
@@ -162,22 +165,22 @@ fn what_today_s_config_drops_or_filters_is_not_marked_and_can_land_later() {
         (filter_clicks.as_str(), [1, 2, 0, 1]),
         (MILD, [0, 3, 0, 1]),
     ] {
-        let said = place.redrive(config, &["quarantine"])["redrive"].clone();
+        let said = workspace.redrive(config, &["quarantine"])["redrive"].clone();
         let names = ["resolved", "resolved_before", "left_out", "unresolved"];
         assert_eq!(names.map(|it| said[it].as_u64().unwrap()), counts, "{said}");
     }
 }
 
-/// Records that unpack to more than can be held at once are handled one after the other.
+/// Records that unpack to more than fits into one pass are handled one after the other.
 #[test]
 fn packed_records_of_any_number_land_from_where_they_were_stored() {
-    let place = Place::new("packed");
+    let workspace = Workspace::new("packed");
     let lines: String = (0..45_000).map(|n| format!("{{\"n\":{n}}}\n")).collect();
     let packed = BASE64.encode(lines);
     let batch = event((1..4).map(|n| kinesis_raw(n, &packed)));
-    fs::write(place.0.join("given-up"), given_up(batch).to_string()).unwrap();
+    fs::write(workspace.0.join("failed-batch"), failed_batch(batch).to_string()).unwrap();
     for (landed, duplicates) in [(135_000, 0), (0, 135_000)] {
-        let said = place.redrive(MILD, &["failed", "given-up"]);
+        let said = workspace.redrive(MILD, &["failed", "failed-batch"]);
         let table = &said["tables"]["web.clicks"];
         assert_eq!(table["landed"], landed, "{said}");
         assert_eq!(table["duplicates"], duplicates, "{said}");
@@ -185,8 +188,8 @@ fn packed_records_of_any_number_land_from_where_they_were_stored() {
 }
 
 #[test]
-fn only_what_is_asked_for_is_redriven() {
-    let place = quarantined("some");
+fn only_selected_records_are_redriven() {
+    let workspace = quarantined("some");
     let first = format!("_lw_id={}", kinesis_id(1));
     for (arguments, asked, resolved) in [
         (vec!["quarantine", "--dry-run"], 4, 3),
@@ -208,21 +211,21 @@ fn only_what_is_asked_for_is_redriven() {
         (vec!["quarantine", "office.notes"], 1, 1),
         (vec!["quarantine", "web.clicks"], 3, 0),
     ] {
-        let said = place.redrive(MILD, &arguments);
+        let said = workspace.redrive(MILD, &arguments);
         let counts = (&said["redrive"]["asked"], &said["redrive"]["resolved"]);
         assert_eq!(counts, (&json!(asked), &json!(resolved)), "{arguments:?}: {said}");
     }
     for (condition, problem) in
         [("color=red", "quarantine has no column `color`"), ("reason", "--where takes COLUMN=TEXT")]
     {
-        let output = place.lakeward(MILD, &["redrive", "quarantine", "--where", condition]);
+        let output = workspace.lakeward(MILD, &["redrive", "quarantine", "--where", condition]);
         assert_eq!(output.status.code(), Some(2));
         assert!(printed(&output).contains(problem), "{}", printed(&output));
     }
 }
 
-/// Returns the object that Lambda stores for a failed batch of clicks.
-fn given_up(payload: Value) -> Value {
+/// Returns the failure notice that Lambda stores with a batch of clicks.
+fn failed_batch(payload: Value) -> Value {
     let info = json!({
         "shardId": "shardId-000000000000",
         "streamArn": "arn:aws:kinesis:eu-west-1:123456789012:stream/clicks",
@@ -233,35 +236,35 @@ fn given_up(payload: Value) -> Value {
 }
 
 #[test]
-fn what_lambda_has_given_up_lands_from_where_it_was_stored() {
-    let place = Place::new("failed");
-    let folder = place.0.join("failed/aws/lambda/mapping/shardId-000000000000/2026/11/23");
+fn failed_batches_land_from_where_lambda_stored_them() {
+    let workspace = Workspace::new("failed");
+    let folder = workspace.0.join("failed/aws/lambda/mapping/shardId-000000000000/2026/11/23");
     fs::create_dir_all(&folder).unwrap();
     let batch =
         |numbers: std::ops::Range<u32>| event(numbers.map(|n| kinesis_record(n, &json!({"n": n}))));
-    let as_json = given_up(batch(1..4));
-    let as_text = given_up(batch(3..6).to_string().into());
+    let as_json = failed_batch(batch(1..4));
+    let as_text = failed_batch(batch(3..6).to_string().into());
     fs::write(folder.join("a"), as_json.to_string()).unwrap();
     fs::write(folder.join("b"), as_text.to_string()).unwrap();
     for _ in 0..2 {
-        place.redrive(MILD, &["failed", "failed"]);
-        assert_eq!(by_id(place.rows("web.clicks")).len(), 5);
+        workspace.redrive(MILD, &["failed", "failed"]);
+        assert_eq!(by_id(workspace.rows("web.clicks")).len(), 5);
     }
 
-    // An object of another kind is reported, and the others land all the same.
+    // An object that is not a failed batch is reported, and the others land.
     fs::write(folder.join("c"), "canary of someone else").unwrap();
-    let output = place.lakeward(MILD, &["redrive", "failed", "failed"]);
+    let output = workspace.lakeward(MILD, &["redrive", "failed", "failed"]);
     assert_eq!(output.status.code(), Some(1));
     let said = printed(&output);
-    assert!(said.contains("it is not a failure notice of Lambda's"), "{said}");
+    assert!(said.contains("it is not a failure notice of Lambda"), "{said}");
     assert!(!said.contains("canary"), "{said}");
 
-    // One of them, by its name. Where there is none, it is told.
+    // One of them, by its name. A location without objects is reported.
     fs::remove_file(folder.join("c")).unwrap();
-    place.redrive(MILD, &["failed", folder.join("b").to_str().unwrap()]);
-    fs::create_dir(place.0.join("empty")).unwrap();
+    workspace.redrive(MILD, &["failed", folder.join("b").to_str().unwrap()]);
+    fs::create_dir(workspace.0.join("empty")).unwrap();
     for none in ["nowhere", "empty"] {
-        let output = place.lakeward(MILD, &["redrive", "failed", none]);
+        let output = workspace.lakeward(MILD, &["redrive", "failed", none]);
         assert_eq!(output.status.code(), Some(1));
         assert!(printed(&output).contains("there is no object under"), "{}", printed(&output));
     }
@@ -277,32 +280,32 @@ fn shown(command: &str) -> Vec<&'static str> {
 
 #[test]
 fn the_runbook_shows_what_is_printed() {
-    let place = Place::new("runbook");
+    let workspace = Workspace::new("runbook");
     let strict = STRICT.replace("web.clicks", "billing.invoices");
     let three = event([
         kinesis_record(1, &json!({"n": 1})),
         kinesis_record(2, &json!({"n": 2, "customer": "c"})),
         kinesis_record(3, &json!({"n": 3})),
     ]);
-    fs::write(place.0.join("three.json"), three.to_string()).unwrap();
-    assert!(place.lakeward(&strict, &["replay", "three.json"]).status.success());
+    fs::write(workspace.0.join("three.json"), three.to_string()).unwrap();
+    assert!(workspace.lakeward(&strict, &["replay", "three.json"]).status.success());
     let batch = event((4..8).map(|n| kinesis_record(n, &json!({"n": n, "page": "/"}))));
-    fs::write(place.0.join("given-up"), given_up(batch).to_string()).unwrap();
+    fs::write(workspace.0.join("failed-batch"), failed_batch(batch).to_string()).unwrap();
 
     let mild = MILD.replace("web.clicks", "billing.invoices");
     let quarantine = "redrive quarantine billing.invoices --where reason=missing_field";
-    for (config, told, arguments) in [
+    for (config, command, arguments) in [
         (mild.as_str(), quarantine, quarantine),
-        (MILD, "redrive failed s3://", "redrive failed given-up"),
+        (MILD, "redrive failed s3://", "redrive failed failed-batch"),
     ] {
-        let output = place.lakeward(config, &arguments.split(' ').collect::<Vec<_>>());
+        let output = workspace.lakeward(config, &arguments.split(' ').collect::<Vec<_>>());
         assert!(output.status.success(), "{}", printed(&output));
         let said = String::from_utf8(output.stdout).unwrap();
-        // The page leaves out how to look at the table, which stands between two empty lines.
+        // The page leaves out the commands to type next, which are between two empty lines.
         let hint =
             |it: &&str| ["look:", "rows:", "query:", "tables:"].iter().any(|at| it.starts_with(at));
         let mut said: Vec<&str> = said.lines().map(str::trim_end).filter(|it| !hint(it)).collect();
         said.dedup();
-        assert_eq!(said, shown(&format!("lakeward {told}")), "{told}");
+        assert_eq!(said, shown(&format!("lakeward {command}")), "{command}");
     }
 }

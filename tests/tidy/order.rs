@@ -6,20 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::rust::{File, code, tokens, without_tests};
 
 /// Uses that still point the wrong way, as `user -> used`.
-const UPWARD: &[&str] = &[
-    "cli::audit -> cli::print",
-    "cli::audit -> cli::replay",
-    "cli::check -> cli::print",
-    "cli::infer -> cli::print",
-    "cli::infer -> cli::wrap",
-    "cli::plan -> cli::print",
-    "cli::plan -> cli::replay",
-    "cli::plan -> cli::summary",
-    "cli::redrive -> cli::replay",
-    "cli::redrive -> cli::summary",
-    "cli::replay -> cli::summary",
-    "cli::replay -> cli::wrap",
-];
+const UPWARD: &[&str] = &[];
 
 /// A module's path below `crate`.
 type Path = Vec<String>;

@@ -1,4 +1,4 @@
-//! What `infer` prints, and that it holds.
+//! Tests of the block that `infer` prints.
 
 use super::*;
 
@@ -15,7 +15,7 @@ fn inferred(name: &str, text: &str) -> String {
 }
 
 #[test]
-fn the_block_says_what_speaks_for_each_type() {
+fn the_block_gives_the_evidence_for_each_type() {
     let text = r#"{"id":1,"total":19.9,"placedAt":"2026-11-23T10:00:00Z","created_at":1795428000123,"note":null}
 {"id":2,"total":5,"placedAt":"2026-11-23T10:00:01Z","created_at":1795428000124,"secret":"hunter2"}
 "#;

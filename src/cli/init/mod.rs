@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use crate::cli::{DONE, FAILED, Failure, Terminal, WRONG_USE};
+use crate::cli::failure::Failure;
+use crate::cli::terminal::{DONE, FAILED, Terminal, WRONG_USE};
 use crate::config::FILE_NAME;
 
 /// A config to start from.
@@ -10,7 +11,7 @@ const CONFIG: &str = include_str!("lakeward.toml");
 /// An event that its route takes.
 const EVENT: &str = include_str!("sample.json");
 
-/// Writes a config and a sample event into a folder, and changes nothing that is there.
+/// Writes a config and a sample event into a folder. Changes no existing file.
 pub(super) fn run(folder: &Path, terminal: &mut Terminal<'_>) -> Result<u8, Failure> {
     let files = [(folder.join(FILE_NAME), CONFIG), (folder.join("events/sample.json"), EVENT)];
     for (path, _) in &files {
@@ -18,8 +19,7 @@ pub(super) fn run(folder: &Path, terminal: &mut Terminal<'_>) -> Result<u8, Fail
             let path = path.display();
             writeln!(
                 terminal.err,
-                "error: {path} is there already, and nothing was written: name another folder, or \
-                 move the file away"
+                "error: {path} exists, so nothing was written: name another folder, or move the file"
             )?;
             return Ok(WRONG_USE);
         }
@@ -42,11 +42,11 @@ pub(super) fn run(folder: &Path, terminal: &mut Terminal<'_>) -> Result<u8, Fail
     writeln!(terminal.out, "\nnext:    {cd}{program} replay events/")?;
     writeln!(
         terminal.out,
-        "yours:   {program} infer FILE.jsonl     what to declare for your own records"
+        "yours:   {program} infer FILE.jsonl     the columns to declare for your own records"
     )?;
     writeln!(
         terminal.out,
-        "         {program} plan --as ARN FILE.jsonl     what would become of them"
+        "         {program} plan --as ARN FILE.jsonl     what a replay of them would do"
     )?;
     Ok(DONE)
 }
@@ -60,7 +60,7 @@ mod tests {
     fn the_config_is_fine_and_explains_every_section() {
         let checked = check(CONFIG, &Overrides::default());
         assert_eq!((checked.problems, checked.notes), (vec![], vec![]));
-        // Also what is commented out is right once it is not.
+        // The lines that are commented out are valid once the comment marks are removed.
         let all: String = CONFIG
             .lines()
             .map(|it| it.strip_prefix("#  ").unwrap_or(it).to_owned() + "\n")

@@ -1,32 +1,35 @@
-//! `lakeward redrive dlq`: messages of a dead-letter queue, on to where they were meant to go.
+//! `lakeward redrive dlq`: lands the messages of a dead-letter queue, and deletes them.
 
 use serde_json::json;
 
-use crate::cli::args::How;
+use crate::cli::args::RedriveOptions;
+use crate::cli::failure::Failure;
 use crate::cli::print::counted;
-use crate::cli::redrive::failed;
-use crate::cli::{Failure, Summary, Terminal, redrive, replay};
+use crate::cli::redrive::report::{self, RedriveReport};
+use crate::cli::summary::Summary;
+use crate::cli::terminal::Terminal;
+use crate::cli::trouble::Trouble;
 use crate::config::Config;
 use crate::deadline::Deadline;
 use crate::intake::Intake;
 use crate::outcome::Outcome;
-use crate::recovery::dlq::{Counts, DlqRedrive, Queue};
+use crate::recovery::dlq::{DlqCounts, DlqRedrive, Queue};
 use crate::source::Event;
 
-const STAYS: &str = "the messages stay in the queue";
+const STAY: &str = "the messages stay in the queue";
 
 /// Lands the messages and prints what became of them.
 pub(in crate::cli) async fn run(
     config: Config,
     queue: &str,
-    how: &How,
+    options: RedriveOptions,
     terminal: &mut Terminal<'_>,
 ) -> Result<u8, Failure> {
-    let intake = Intake::new(redrive::open(config, how)?);
+    let intake = Intake::new(report::open(config, options)?);
     let queue = Queue::open(queue).await.map_err(Failure::Failed)?;
-    let mut redrive = DlqRedrive::new(&queue, how.dry_run);
+    let mut redrive = DlqRedrive::new(&queue, options.dry_run);
     let mut summary = Summary::default();
-    let ended = loop {
+    let end = loop {
         let records = match redrive.receive().await {
             Ok(records) if records.is_empty() => break Ok(()),
             Ok(records) => records,
@@ -38,8 +41,10 @@ pub(in crate::cli) async fn run(
         }
     };
     let counts = redrive.end().await;
-    let printed = print(&counts, &summary, &intake.app.config, how, terminal);
-    printed.and_then(|code| ended.map(|()| code).map_err(Failure::Failed))
+    let members = vec![("dlq", json!(counts))];
+    let report = RedriveReport { summary, members, lines: lines(&counts, options.dry_run) };
+    let code = report.print(&intake.app.config, options, counts.received > 0, terminal)?;
+    end.map(|()| code).map_err(Failure::Failed)
 }
 
 /// Lands messages, and returns what became of each.
@@ -52,50 +57,33 @@ async fn land(
     let event = match Event::of(records.iter().map(String::as_bytes).collect()) {
         Ok(event) => event,
         Err(error) => {
-            summary.trouble(queue, &error.to_string(), STAYS);
+            summary.add_trouble(Trouble::new(queue, error.to_string(), STAY));
             return Vec::new();
         }
     };
-    let processed = Box::pin(intake.records(&event, &Deadline::none())).await;
-    for pass in &processed.passes {
+    let invocation = Box::pin(intake.records(&event, &Deadline::none())).await;
+    for pass in &invocation.passes {
         summary.add(queue, &pass.report, &intake.app.config.routes);
     }
-    failed::add(&processed.recovered, queue, &intake.app, summary);
-    if let Err(error) = &processed.answer {
-        summary.trouble(queue, &error.to_string(), STAYS);
+    report::add(&invocation.recovery, queue, &intake.app, summary);
+    if let Err(error) = &invocation.answer {
+        summary.add_trouble(Trouble::new(queue, error.to_string(), STAY));
     }
-    processed.records.iter().map(|it| it.outcome).collect()
+    invocation.records.iter().map(|it| it.outcome).collect()
 }
 
-fn print(
-    counts: &Counts,
-    summary: &Summary,
-    config: &Config,
-    how: &How,
-    terminal: &mut Terminal<'_>,
-) -> Result<u8, Failure> {
-    let out = &mut *terminal.out;
-    if how.json {
-        writeln!(out, "{}", redrive::as_json(summary, how, &[("dlq", json!(counts))]))?;
-    } else {
-        if counts.received > 0 {
-            summary.print(&terminal.program, &replay::places(config), how.dry_run, out)?;
-            writeln!(out)?;
-        }
-        writeln!(out, "{} in the queue:", counted(counts.received, "message"))?;
-        let landed =
-            if how.dry_run { "would land and be deleted" } else { "landed, and are deleted" };
-        writeln!(out, "{:9} {landed}", counts.landed)?;
-        let others = counts.kept.saturating_sub(counts.left_out);
-        for (count, why) in
-            [(others, ""), (counts.left_out, ": today's config drops or filters them")]
-        {
-            if count > 0 {
-                writeln!(out, "{count:9} stay in the queue{why}")?;
-            }
+fn lines(counts: &DlqCounts, dry_run: bool) -> Vec<String> {
+    let landed = if dry_run { "would land and be deleted" } else { "landed, and are deleted" };
+    let mut lines = vec![
+        format!("{} in the queue:", counted(counts.received, "message")),
+        format!("{:9} {landed}", counts.landed),
+    ];
+    let others = counts.kept - counts.left_out;
+    for (count, why) in [(others, ""), (counts.left_out, ": today's config drops or filters them")]
+    {
+        if count > 0 {
+            lines.push(format!("{count:9} stay in the queue{why}"));
         }
     }
-    out.flush()?;
-    summary.print_troubles(terminal.err)?;
-    Ok(summary.exit_code())
+    lines
 }

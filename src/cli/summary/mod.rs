@@ -1,34 +1,43 @@
-//! What became of a replay's records, summed over its events.
+//! The summary of a replay: what became of its records, summed over its events.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 use std::path::Path;
 
 use crate::cli::print::{self, counted};
-use crate::cli::{DONE, FAILED, shown};
+use crate::cli::terminal::{DONE, FAILED};
+use crate::cli::trouble::{REPAIR_AND_RETRY, Trouble};
+use crate::config::Config;
 use crate::handler::Report;
 use crate::route::{Route, Target};
 use crate::table::layout::Spread;
 use crate::table_name::TableName;
 
-mod warn;
+mod spread;
 
-/// Most troubles that are printed one by one; a store that is down says the same for each event.
-const MOST_TROUBLES: usize = 20;
+/// The largest number of troubles that are printed; a store that is down causes the same for each
+/// event.
+const MAX_PRINTED_TROUBLES: usize = 20;
 
-/// Where lakes are, as the config has it.
+/// The locations of a config's lakes.
 #[derive(Debug, Clone, Copy)]
-pub struct Places<'a> {
-    /// The lake.
-    pub lake: &'a str,
+pub(super) struct LakeLocations<'a> {
+    lake: &'a str,
     /// The lake that quarantine is in.
-    pub quarantine: &'a str,
+    quarantine: &'a str,
 }
 
-/// What became of a replay's records.
+impl<'a> LakeLocations<'a> {
+    pub(super) fn of(config: &'a Config) -> Self {
+        let quarantine = &config.lake_of(&TableName::quarantine()).location;
+        Self { lake: &config.lake.location, quarantine }
+    }
+}
+
+/// The counts of a replay's records, and what kept them from landing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Summary {
-    tables: BTreeMap<String, Sums>,
+pub(super) struct Summary {
+    tables: BTreeMap<String, TableSums>,
     reasons: BTreeMap<String, u64>,
     records: u64,
     dropped: u64,
@@ -36,75 +45,72 @@ pub struct Summary {
     returned: u64,
     taken: BTreeMap<String, u64>,
     failed: u64,
-    troubles: Vec<String>,
+    troubles: Vec<Trouble>,
 }
 
-/// What became of the records for one table.
+/// The counts of the records for one table.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct Sums {
+struct TableSums {
     rows: u64,
     landed: u64,
     duplicates: u64,
     quarantined: u64,
     files: u64,
-    extra: u64,
     new_columns: BTreeSet<String>,
     spread: BTreeMap<String, Spread>,
 }
 
 impl Summary {
-    /// Adds the report of the event at `place`, sorted and landed by `routes`.
-    pub fn add(&mut self, place: &str, report: &Report, routes: &[Route]) {
-        grow(&mut self.records, report.records);
-        grow(&mut self.dropped, report.dropped);
-        grow(&mut self.failed, report.failed);
-        report.filtered.values().for_each(|it| grow(&mut self.filtered, *it));
+    /// Adds the report of a pass over the event at `location`, sorted and landed by `routes`.
+    pub(super) fn add(&mut self, location: &str, report: &Report, routes: &[Route]) {
+        self.records += report.records;
+        self.dropped += report.dropped;
+        self.failed += report.failed;
+        self.filtered += report.filtered.values().sum::<u64>();
         for (route, count) in &report.taken {
-            grow(self.taken.entry(route.clone()).or_default(), *count);
+            *self.taken.entry(route.clone()).or_default() += count;
         }
         for (table, (rows, landed)) in &report.tables {
             let sums = self.tables.entry(table.clone()).or_default();
-            grow(&mut sums.rows, *rows);
-            grow(&mut sums.landed, landed.landed);
-            grow(&mut sums.duplicates, landed.duplicates);
-            grow(&mut sums.files, landed.files);
-            grow(&mut sums.extra, landed.extra);
+            sums.rows += rows;
+            sums.landed += landed.landed;
+            sums.duplicates += landed.duplicates;
+            sums.files += landed.files;
             sums.new_columns.extend(landed.new_columns.iter().cloned());
-            warn::add(&mut sums.spread, &landed.spread);
+            spread::add(&mut sums.spread, &landed.spread);
         }
         for ((name, reason), count) in &report.rejected {
             let route = routes.iter().find(|it| it.name == *name);
             if route.is_some_and(|it| it.return_rejects) {
-                grow(&mut self.returned, *count);
+                self.returned += count;
                 continue;
             }
-            grow(self.reasons.entry(reason.clone()).or_default(), *count);
+            *self.reasons.entry(reason.clone()).or_default() += count;
             if let Some(Target::Table(table)) = route.map(|it| &it.target) {
                 let sums = self.tables.entry(table.to_string()).or_default();
-                grow(&mut sums.quarantined, *count);
+                sums.quarantined += count;
             }
         }
         for trouble in &report.trouble {
-            let remedy = "put it right and replay again; what has landed does not land again";
-            self.trouble(place, trouble, remedy);
+            self.add_trouble(Trouble::new(location, trouble, REPAIR_AND_RETRY));
         }
     }
 
-    /// Adds something that kept a file, an event or a record from landing.
-    pub fn trouble(&mut self, place: &str, what: &str, remedy: &str) {
-        self.troubles.push(format!("{place}: {what}: {remedy}"));
+    pub(super) fn add_trouble(&mut self, trouble: Trouble) {
+        self.troubles.push(trouble);
     }
 
-    /// 0 when every record landed, was there already, is quarantined or dropped; else 1.
-    pub fn exit_code(&self) -> u8 {
+    /// Returns 0 if every record landed, was there already, is quarantined, dropped or filtered;
+    /// else 1.
+    pub(super) fn exit_code(&self) -> u8 {
         if self.failed == 0 && self.troubles.is_empty() { DONE } else { FAILED }
     }
 
-    /// Prints the table, what needs a second look, and what to type next.
-    pub fn print(
+    /// Prints the table, warnings, and the commands to type next.
+    pub(super) fn print(
         &self,
         program: &str,
-        places: &Places<'_>,
+        locations: LakeLocations<'_>,
         dry_run: bool,
         out: &mut dyn Write,
     ) -> io::Result<()> {
@@ -123,7 +129,7 @@ impl Summary {
         if self.filtered > 0 {
             writeln!(out, "{} left out by filters", counted(self.filtered, "record"))?;
         }
-        warn::print(self.tables.iter().map(|(table, sums)| (table, &sums.spread)), out)?;
+        spread::print(self.tables.iter().map(|(table, sums)| (table, &sums.spread)), out)?;
         if self.returned > 0 {
             let records = counted(self.returned, "record");
             writeln!(
@@ -135,18 +141,18 @@ impl Summary {
         if lost > 0 {
             writeln!(out, "! {} neither landed nor quarantined", counted(lost, "record"))?;
         }
-        let known = |it: &Sums| it.landed == 0 && it.duplicates > 0;
-        if self.failed == 0 && !self.tables.is_empty() && self.tables.values().all(known) {
-            writeln!(out, "nothing new: the lake held all of these records")?;
+        let is_known = |it: &TableSums| it.landed == 0 && it.duplicates > 0;
+        if self.failed == 0 && !self.tables.is_empty() && self.tables.values().all(is_known) {
+            writeln!(out, "nothing new: the lake already held all of these records")?;
         }
         if dry_run {
             return writeln!(out, "\ndry run: nothing was written");
         }
-        self.print_next(program, places, out)
+        self.print_next(program, locations, out)
     }
 
-    /// The same for programs, as one JSON object.
-    pub fn json(&self, dry_run: bool) -> serde_json::Value {
+    /// Returns the summary as a JSON object.
+    pub(super) fn json(&self, dry_run: bool) -> serde_json::Value {
         let tables: serde_json::Map<_, _> = self
             .tables
             .iter()
@@ -158,7 +164,7 @@ impl Summary {
                     "quarantined": sums.quarantined,
                     "files": sums.files,
                     "new_columns": new,
-                    "elsewhere": warn::json(&sums.spread),
+                    "elsewhere": spread::json(&sums.spread),
                 });
                 (table.clone(), value)
             })
@@ -172,46 +178,46 @@ impl Summary {
             "routes": self.taken,
             "reasons": self.reasons,
             "tables": tables,
-            "troubles": self.troubles,
+            "troubles": self.troubles.iter().map(ToString::to_string).collect::<Vec<_>>(),
             "dry_run": dry_run,
         })
     }
 
-    /// Records that each route took.
-    pub fn taken(&self) -> &BTreeMap<String, u64> {
+    /// Returns the number of records that each route took.
+    pub(super) fn taken(&self) -> &BTreeMap<String, u64> {
         &self.taken
     }
 
-    /// Quarantined records.
-    pub fn quarantined(&self) -> u64 {
-        self.reasons.values().fold(0, |sum, it| sum.saturating_add(*it))
+    /// Returns the number of quarantined records.
+    pub(super) fn quarantined(&self) -> u64 {
+        self.reasons.values().sum()
     }
 
-    /// Values in `_lw_extra`.
-    pub fn in_extra(&self) -> u64 {
+    /// Returns the number of values in `_lw_extra`.
+    pub(super) fn in_extra(&self) -> u64 {
+        self.tables.values().flat_map(|it| it.spread.values()).map(|it| it.extra).sum()
+    }
+
+    /// Returns the number of values in sibling columns.
+    pub(super) fn in_siblings(&self) -> u64 {
         let spread = self.tables.values().flat_map(|it| it.spread.values());
-        spread.fold(0, |sum, it| sum.saturating_add(it.extra))
+        spread.flat_map(|it| it.siblings.values()).sum()
     }
 
-    /// Values in sibling columns.
-    pub fn in_siblings(&self) -> u64 {
-        let spread = self.tables.values().flat_map(|it| it.spread.values());
-        spread.flat_map(|it| it.siblings.values()).fold(0, |sum, it| sum.saturating_add(*it))
-    }
-
-    /// Prints what kept files, events and records from landing.
-    pub fn print_troubles(&self, err: &mut dyn Write) -> io::Result<()> {
-        for trouble in self.troubles.iter().take(MOST_TROUBLES) {
+    /// Prints the troubles that kept files, events and records from landing.
+    pub(super) fn print_troubles(&self, err: &mut dyn Write) -> io::Result<()> {
+        for trouble in self.troubles.iter().take(MAX_PRINTED_TROUBLES) {
             writeln!(err, "! {trouble}")?;
         }
-        if let Some(more) = self.troubles.len().checked_sub(MOST_TROUBLES).filter(|it| *it > 0) {
+        let more = self.troubles.len().checked_sub(MAX_PRINTED_TROUBLES);
+        if let Some(more) = more.filter(|it| *it > 0) {
             writeln!(err, "! and {more} more like these")?;
         }
         Ok(())
     }
 
-    /// Prints what became of the records for each table.
-    pub fn print_tables(&self, out: &mut dyn Write) -> io::Result<()> {
+    /// Prints the counts of the records for each table.
+    fn print_tables(&self, out: &mut dyn Write) -> io::Result<()> {
         let header =
             ["table", "read", "landed", "duplicate", "quarantined", "files", "new columns"];
         let quarantine = TableName::quarantine().to_string();
@@ -220,7 +226,7 @@ impl Summary {
             let new = sums.new_columns.len();
             rows.push(vec![
                 table.clone(),
-                sums.rows.saturating_add(sums.quarantined).to_string(),
+                (sums.rows + sums.quarantined).to_string(),
                 sums.landed.to_string(),
                 sums.duplicates.to_string(),
                 sums.quarantined.to_string(),
@@ -244,21 +250,21 @@ impl Summary {
         print::table(out, &header, &rows, &[1, 2, 3, 4, 5])
     }
 
-    /// What to type next, with the lake's real path.
+    /// Prints the commands to type next, with the lake's real path.
     fn print_next(
         &self,
         program: &str,
-        places: &Places<'_>,
+        locations: LakeLocations<'_>,
         out: &mut dyn Write,
     ) -> io::Result<()> {
         let quarantine = TableName::quarantine().to_string();
-        let holds = |it: &Sums| it.landed > 0 || it.duplicates > 0;
+        let has_rows = |it: &TableSums| it.landed > 0 || it.duplicates > 0;
         let filled: Vec<&String> =
-            self.tables.iter().filter(|(_, sums)| holds(sums)).map(|(table, _)| table).collect();
+            self.tables.iter().filter(|(_, it)| has_rows(it)).map(|(table, _)| table).collect();
         if filled.is_empty() {
             return Ok(());
         }
-        let lake = shown(places.lake);
+        let lake = print::location(locations.lake);
         let program = shell(program);
         let option = shell(&lake.display().to_string());
         writeln!(out)?;
@@ -275,23 +281,23 @@ impl Summary {
         }
         writeln!(out, "tables:  {program} tables --lake {option}")?;
         if filled.iter().any(|it| **it == quarantine) {
-            let option = shell(&shown(places.quarantine).display().to_string());
+            let option = shell(&print::location(locations.quarantine).display().to_string());
             writeln!(out, "why:     {program} show {quarantine} --lake {option}")?;
         }
         Ok(())
     }
 }
 
-/// Where a table lies, for a text of SQL.
+/// Returns the path of a table, for a text literal of SQL.
 fn sql_path(lake: &Path, table: &TableName) -> String {
     let path = lake.join(table.namespace()).join(table.table());
     path.display().to_string().replace('\'', "''")
 }
 
-/// A word of a shell's command line, in double quotes where it needs some.
+/// Returns a word of a shell's command line, in double quotes if it needs them.
 fn shell(text: &str) -> String {
-    let plain = |it: char| it.is_ascii_alphanumeric() || "./-_:".contains(it);
-    if !text.is_empty() && text.chars().all(plain) {
+    let is_plain = |it: char| it.is_ascii_alphanumeric() || "./-_:".contains(it);
+    if !text.is_empty() && text.chars().all(is_plain) {
         return text.to_owned();
     }
     let mut out = String::from("\"");
@@ -303,10 +309,6 @@ fn shell(text: &str) -> String {
     }
     out.push('"');
     out
-}
-
-fn grow(sum: &mut u64, by: u64) {
-    *sum = sum.saturating_add(by);
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What a replay prints.
+//! Tests of the output of a replay.
 
 use super::*;
 use crate::config::{Overrides, check};
@@ -45,8 +45,8 @@ fn report(tables: &[(&str, u64, LandReport)], rejected: &[(&str, &str, u64)]) ->
 
 fn printed(summary: &Summary, location: &str) -> String {
     let mut out = Vec::new();
-    let places = Places { lake: location, quarantine: location };
-    summary.print("lakeward", &places, false, &mut out).unwrap();
+    let locations = LakeLocations { lake: location, quarantine: location };
+    summary.print("lakeward", locations, false, &mut out).unwrap();
     String::from_utf8(out).unwrap()
 }
 
@@ -83,8 +83,8 @@ fn sums_events_and_says_what_to_type_next() {
          1 record dropped by routes with drop = true\n\
          ! web.clicks.score: 38 % in score__double → declare score = \"double\"\n\
          ! web.clicks.page: under 1 % in _lw_extra → declare a type that holds them, or see \
-         max_columns and new_columns\n  declare before a table is made; one that exists keeps its \
-         types: query coalesce(x__double, x), or fill a new one\n\
+         max_columns and new_columns\n  declare types before a table is made. A table that exists \
+         keeps its types: query coalesce(x__double, x), or fill a new table\n\
          \n\
          look:    duckdb -c \"from iceberg_scan('lake/web/clicks') limit 5\"\n\
          rows:    lakeward show web.clicks --lake lake\n\
@@ -95,7 +95,7 @@ fn sums_events_and_says_what_to_type_next() {
 }
 
 #[test]
-fn what_is_not_durable_fails_the_replay() {
+fn records_that_are_not_durable_fail_the_replay() {
     let mut summary = Summary::default();
     let mut stuck = report(&[("web.clicks", 3, LandReport::default())], &[("bills", "no_json", 2)]);
     stuck.failed = 5;
@@ -111,8 +111,8 @@ fn what_is_not_durable_fails_the_replay() {
     );
     assert_eq!(
         troubles(&summary),
-        "! a.json:7: can't list x: denied: put it right and replay again; what has landed \
-         does not land again\n"
+        "! a.json:7: can't list x: denied: repair this and run the command again; records that \
+         have landed do not land again\n"
     );
 }
 
@@ -120,7 +120,8 @@ fn what_is_not_durable_fails_the_replay() {
 fn many_troubles_are_cut_short() {
     let mut summary = Summary::default();
     for at in 0..25 {
-        summary.trouble(&format!("{at}.json"), "can't be read", "check its path");
+        let location = format!("{at}.json");
+        summary.add_trouble(Trouble::new(location, "can't be read", "check its path"));
     }
     assert_eq!(printed(&summary, "lake"), "no rows in 0 records\n");
     let text = troubles(&summary);

@@ -4,7 +4,7 @@ use crate::config::problem::Problem;
 use crate::config::routes::DraftRoute;
 use crate::config::tables::DraftTable;
 use crate::name::snake;
-use crate::route::{Path, Selector, Step, Target, Segment};
+use crate::route::{Path, Segment, Selector, Step, Target};
 use crate::table::declared::Declared;
 
 /// Returns the steps of a route with their lines.

@@ -254,7 +254,7 @@ impl Draft {
     /// Widens the column at `index`, where that is legal.
     fn widen(&mut self, index: usize, to: ColumnType) {
         if let Some(column) = self.next.columns.get_mut(index)
-            && is_widening(&column.ty, &to)
+            && column.ty.widens_to(&to)
         {
             column.ty = to.clone();
             self.changes.push(Change::Widen { id: column.id, to });
@@ -271,18 +271,6 @@ fn zoned(ty: ColumnType, zone: bool) -> ColumnType {
             fields.into_iter().map(|(name, ty)| (name, zoned(ty, zone))).collect(),
         ),
         ty => ty,
-    }
-}
-
-/// Returns whether Iceberg v2 allows the promotion (spec, "Schema Evolution").
-fn is_widening(from: &ColumnType, to: &ColumnType) -> bool {
-    match (from, to) {
-        (ColumnType::Int, ColumnType::Long) | (ColumnType::Float, ColumnType::Double) => true,
-        (
-            ColumnType::Decimal { precision: from, scale },
-            ColumnType::Decimal { precision: to, scale: same },
-        ) => from < to && scale == same,
-        _ => false,
     }
 }
 

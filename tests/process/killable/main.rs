@@ -1,7 +1,8 @@
-//! The function, with a failpoint before and after everything that it asks of the store.
+//! The function, with a failpoint before and after each call to the store.
 //!
-//! `KILL_AT="after create metadata#2"` has it end itself with `SIGKILL` at the second pass of that
-//! point, or with `KILL_BY=panic` panic there; `POINTS=FILE` has it write each point that it passes.
+//! With `KILL_AT="after create metadata#2"` it ends itself with `SIGKILL` at the second pass of
+//! that point, or panics there with `KILL_BY=panic`. With `POINTS=FILE` it writes each point that
+//! it passes.
 
 use std::fmt;
 use std::fs::OpenOptions;
@@ -18,7 +19,7 @@ use lakeward::store::Lake;
 use lakeward::store::clock::Clock;
 use lakeward::store::files::{self, Call, Created, Files, Tagged};
 
-#[expect(clippy::disallowed_methods, reason = "a test's means to say what it wants")]
+#[expect(clippy::disallowed_methods, reason = "tests control it by variables")]
 fn main() -> ExitCode {
     let variable = |name: &str| std::env::var(name).ok();
     let runtime_api = variable("AWS_LAMBDA_RUNTIME_API").unwrap_or_default();
@@ -28,16 +29,15 @@ fn main() -> ExitCode {
     });
     let (points, panics) = (variable("POINTS"), variable("KILL_BY").as_deref() == Some("panic"));
     lambda::serve_with(&runtime_api, |config: Config| {
-        let place = config.lake.location.clone();
-        let (files, location) = files::at(&place)?;
-        let files = Killing { files, kill_at, passes: AtomicU32::new(0), panics, points };
+        let (files, location) = files::at(&config.lake.location)?;
+        let files = FailpointFiles { files, kill_at, passes: AtomicU32::new(0), panics, points };
         let clock = Clock::system();
         let lake = Lake::with(Arc::new(files), location, config.lake.config_hash.clone(), clock);
         Ok(App::on(config, lake, None))
     })
 }
 
-struct Killing {
+struct FailpointFiles {
     files: Arc<dyn Files>,
     kill_at: Option<(String, u32)>,
     passes: AtomicU32,
@@ -45,13 +45,13 @@ struct Killing {
     points: Option<String>,
 }
 
-impl fmt::Debug for Killing {
+impl fmt::Debug for FailpointFiles {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Killing")
+        f.write_str("FailpointFiles")
     }
 }
 
-/// Returns the kind of an object of a table.
+/// Returns the role of an object in a table.
 fn object(location: &str) -> &'static str {
     match location.rsplit('/').next().unwrap_or_default() {
         "version-hint.text" => "hint",
@@ -63,20 +63,20 @@ fn object(location: &str) -> &'static str {
     }
 }
 
-impl Killing {
+impl FailpointFiles {
     fn point(&self, when: &str, what: &str, location: &str) {
         let point = format!("{when} {what} {}", object(location));
         if let Some(path) = &self.points
             && let Ok(mut file) = OpenOptions::new().create(true).append(true).open(path)
         {
-            // A point that is not written is one that no test tries, and that is seen there.
+            // If this write fails, tests notice the missing point.
             drop(writeln!(file, "{point}"));
         }
         if let Some((kill_at, pass)) = &self.kill_at
             && *kill_at == point
             && self.passes.fetch_add(1, Ordering::Relaxed) + 1 == *pass
         {
-            #[expect(clippy::panic, reason = "a fault like any other, made on purpose")]
+            #[expect(clippy::panic, reason = "the fault that a test wants")]
             if self.panics {
                 panic!("canary-5f1e7a, as of a payload");
             }
@@ -94,7 +94,7 @@ impl Killing {
     }
 }
 
-impl Files for Killing {
+impl Files for FailpointFiles {
     fn read<'a>(&'a self, location: &'a str) -> Call<'a, Option<Bytes>> {
         Box::pin(self.around("read", location, self.files.read(location)))
     }

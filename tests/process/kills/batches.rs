@@ -1,4 +1,4 @@
-//! Batches to deliver, and the rows that must be there after the last delivery.
+//! The batches that are delivered, and the rows that must be there afterwards.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -33,7 +33,7 @@ table = "jobs.mails"
 /// A batch of one source.
 pub type Batch = Vec<Value>;
 
-/// Batches with numbers of their own, and by table the ids of all that was in them.
+/// A generator of batches whose records have numbers, with the ids of all of them by table.
 pub struct Batches {
     pub rng: Rng,
     next: u32,
@@ -41,12 +41,12 @@ pub struct Batches {
 }
 
 impl Batches {
-    /// Batches whose records are numbered from `first` on.
+    /// Makes a generator of batches whose records are numbered from `first` on.
     pub fn new(seed: u64, first: u32) -> Self {
         Self { rng: Rng::with_seed(seed), next: first, expected: BTreeMap::new() }
     }
 
-    /// The next batch: one in ten records is none, and now and then one has a new field.
+    /// Returns the next batch: one in ten records is broken, and some have a new field.
     pub fn next(&mut self) -> Batch {
         let count = self.rng.u32(1..9);
         let numbers = self.next..self.next + count;

@@ -1,8 +1,8 @@
-//! The real process, killed at every point where it asks something of the store and at any time in
-//! between, by several at once on one lake, while a reader looks.
+//! The real process, killed before and after each call to the store, and at any time in between.
+//! Several of them write to one lake while a reader reads it.
 //!
-//! Batches without an answer are redelivered, whole or cut, and so are some with an answer. Then
-//! every id is there once. `KILLS=500 KILL_SEED=7` and `tests/run kills` do more of it.
+//! Batches without a response are redelivered, whole or cut, and so are some with a response. At
+//! the end every id is there once. `KILLS=500 KILL_SEED=7` and `tests/run kills` make longer runs.
 
 mod batches;
 mod reader;
@@ -27,15 +27,15 @@ use reader::{Polls, Reader};
 const WRITERS: u32 = 2;
 const TIME_LEFT: Duration = Duration::from_secs(60);
 
-/// A lake, and how processes find it.
-pub struct Place {
+/// A lake, with the variables that its processes need.
+pub struct Workspace {
     folder: PathBuf,
     config: PathBuf,
     lake: String,
     variables: Vec<(String, String)>,
 }
 
-impl Place {
+impl Workspace {
     fn local(name: &str) -> Self {
         let folder = fresh_folder(&format!("kills-{name}"));
         let lake = folder.join("lake").to_str().unwrap().to_owned();
@@ -66,9 +66,9 @@ impl Place {
         own.chain(more.iter().copied()).collect()
     }
 
-    fn start(&self, how: &Death) -> Function {
+    fn start(&self, death: &Death) -> Function {
         let lake = self.lake.as_ref();
-        match how {
+        match death {
             Death::At(point, pass) => {
                 let at = format!("{point}#{pass}");
                 let variables = self.variables(&[("KILL_AT", &at)]);
@@ -84,7 +84,7 @@ impl Place {
         self.variables.iter().any(here)
     }
 
-    /// All rows of a table.
+    /// Reads all rows of a table.
     fn rows(&self, table: &str) -> Vec<crate::support::compare::Object> {
         reader::rows(lakeward().envs(self.variables(&[])), &self.lake, table).unwrap()
     }
@@ -93,27 +93,27 @@ impl Place {
 /// The end of a process.
 #[derive(Debug, Clone)]
 enum Death {
-    /// At a pass of a failpoint.
+    /// Killed at a pass of a failpoint.
     At(String, u32),
-    /// So long after it was given a batch.
+    /// Killed this long after it was given a batch.
     After(Duration),
-    /// Not before all is done.
+    /// Not killed before all is done.
     Never,
 }
 
-/// Counts of a campaign.
+/// The counts of a campaign.
 #[derive(Debug, Default)]
 struct Sums {
     by_point: BTreeMap<String, u32>,
     at_random: u32,
     invocations: u32,
-    delivered_again: u32,
+    redelivered: u32,
     answered: u32,
 }
 
 /// One writer's deliveries.
 struct Writer<'a> {
-    place: &'a Place,
+    workspace: &'a Workspace,
     batches: Batches,
     pending: VecDeque<Batch>,
     sums: &'a Mutex<Sums>,
@@ -132,9 +132,9 @@ impl Writer<'_> {
         self.pending.pop_front().unwrap()
     }
 
-    /// Queues a batch without an answer, as it was or in two halves, as Lambda bisects.
-    fn again(&mut self, mut batch: Batch) {
-        self.sums.lock().unwrap().delivered_again += 1;
+    /// Redelivers a batch, as it was or in two halves, as Lambda bisects.
+    fn redeliver(&mut self, mut batch: Batch) {
+        self.sums.lock().unwrap().redelivered += 1;
         let cut = self.rng().usize(0..=batch.len());
         let rest = batch.split_off(cut);
         // The first half first: Lambda keeps the order of a shard and of a group.
@@ -143,9 +143,9 @@ impl Writer<'_> {
         }
     }
 
-    /// A process that takes batches until it dies; some are answered before.
+    /// Runs a process that takes batches until it dies. It answers some of them before.
     fn live(&mut self, death: &Death) {
-        let mut function = self.place.start(death);
+        let mut function = self.workspace.start(death);
         for _ in 0..6 {
             let batch = self.next();
             self.sums.lock().unwrap().invocations += 1;
@@ -158,7 +158,7 @@ impl Writer<'_> {
                 if self.rng().bool() {
                     assert_eq!(function.terminate().code(), None, "it waited for something");
                 }
-                self.again(batch);
+                self.redeliver(batch);
                 break;
             }
             match function.try_invoke(&event, TIME_LEFT) {
@@ -167,7 +167,7 @@ impl Writer<'_> {
                     assert_eq!(answer["batchItemFailures"], json!([]));
                     self.sums.lock().unwrap().answered += 1;
                     if self.rng().u8(0..8) == 0 {
-                        self.again(batch);
+                        self.redeliver(batch);
                     }
                 }
                 Err(status) => {
@@ -176,7 +176,7 @@ impl Writer<'_> {
                     let mut sums = self.sums.lock().unwrap();
                     *sums.by_point.entry(point.clone()).or_default() += 1;
                     drop(sums);
-                    self.again(batch);
+                    self.redeliver(batch);
                     break;
                 }
             }
@@ -194,14 +194,14 @@ impl Writer<'_> {
     }
 }
 
-/// The points that a function passes, and how often, from a first table on.
-fn points(place: &Place) -> Vec<(String, u32)> {
-    let file = place.folder.join("points");
+/// Returns the failpoints that a function passes on a new lake, and how often.
+fn points(workspace: &Workspace) -> Vec<(String, u32)> {
+    let file = workspace.folder.join("points");
     drop(fs::remove_file(&file));
     let mut batches = Batches::new(1, 0);
-    let variables = place.variables(&[("POINTS", file.to_str().unwrap())]);
-    let lake = format!("{}-points", place.lake);
-    let mut function = Function::start_as(killable(), &place.config, lake.as_ref(), &variables);
+    let variables = workspace.variables(&[("POINTS", file.to_str().unwrap())]);
+    let lake = format!("{}-points", workspace.lake);
+    let mut function = Function::start_as(killable(), &workspace.config, lake.as_ref(), &variables);
     for _ in 0..6 {
         drop(function.invoke(&event(batches.next())));
     }
@@ -213,16 +213,16 @@ fn points(place: &Place) -> Vec<(String, u32)> {
     passes.into_iter().collect()
 }
 
-/// Kills as many processes, and checks that nothing is lost and nothing twice.
+/// Kills this many processes, and checks that every record is there once.
 fn campaign(
     name: &str,
-    place: &Place,
+    workspace: &Workspace,
     kills: u32,
     seed: u64,
 ) -> BTreeMap<String, BTreeSet<String>> {
-    let points = points(place);
+    let points = points(workspace);
     assert!(points.len() >= 20, "{points:?}");
-    let (sums, reader) = (Mutex::new(Sums::default()), Reader::start(place));
+    let (sums, reader) = (Mutex::new(Sums::default()), Reader::start(workspace));
     let mut expected: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     std::thread::scope(|scope| {
         let writers: Vec<_> = (0..WRITERS)
@@ -230,7 +230,7 @@ fn campaign(
                 let (sums, points) = (&sums, &points);
                 scope.spawn(move || {
                     let batches = Batches::new(seed + u64::from(writer), writer * 1_000_000);
-                    let mut it = Writer { place, batches, pending: VecDeque::new(), sums };
+                    let mut it = Writer { workspace, batches, pending: VecDeque::new(), sums };
                     for kill in (0..kills).filter(|it| it % WRITERS == writer) {
                         // Each point in turn, and every third time any moment.
                         let (point, passes) =
@@ -260,11 +260,11 @@ fn campaign(
     wrong.extend(duck.iter().flat_map(|it| it.problems.clone()));
     for (table, ids) in &expected {
         // Fails on one that is there twice.
-        let there: BTreeSet<String> = by_id(place.rows(table)).into_keys().collect();
+        let there: BTreeSet<String> = by_id(workspace.rows(table)).into_keys().collect();
         found += there.len();
         let (lost, strange) = (ids.difference(&there).count(), there.difference(ids).count());
         if lost + strange > 0 {
-            wrong.push(format!("{table}: {lost} lost, {strange} that nobody sent"));
+            wrong.push(format!("{table}: {lost} lost, {strange} that were not sent"));
         }
     }
     let sent = expected.values().map(BTreeSet::len).sum();
@@ -281,7 +281,7 @@ fn campaign(
     expected
 }
 
-#[expect(clippy::print_stderr, reason = "what a long run is for")]
+#[expect(clippy::print_stderr, reason = "the result of a long run")]
 fn summary(
     name: &str,
     seed: u64,
@@ -295,7 +295,7 @@ fn summary(
     eprintln!("{:8} at {} failpoints", named, sums.by_point.len());
     eprintln!("{:8} at any time", sums.at_random);
     eprintln!("{:8} invocations, {} answered", sums.invocations, sums.answered);
-    eprintln!("{:8} batches delivered again", sums.delivered_again);
+    eprintln!("{:8} redelivered batches", sums.redelivered);
     eprintln!("{expected:8} rows expected");
     eprintln!("{found:8} rows found, each once");
     for (reader, polls) in readers {
@@ -319,20 +319,21 @@ fn number(name: &str, default: u32) -> u32 {
 
 #[test]
 fn whenever_a_function_on_a_local_lake_is_killed_every_record_lands_once() {
-    let place = Place::local("local");
+    let workspace = Workspace::local("local");
     let expected =
-        campaign("local lake", &place, number("KILLS", 60), number("KILL_SEED", 1).into());
+        campaign("local lake", &workspace, number("KILLS", 60), number("KILL_SEED", 1).into());
     let tables = expected.iter().map(|(table, ids)| (table.clone(), json!({"rows": ids.len()})));
     let tables: serde_json::Map<String, Value> = tables.collect();
-    fs::write(place.folder.join("expected.json"), json!({"tables": tables}).to_string()).unwrap();
-    drop(fs::remove_dir_all(place.folder.join("lake-points")));
+    fs::write(workspace.folder.join("expected.json"), json!({"tables": tables}).to_string())
+        .unwrap();
+    drop(fs::remove_dir_all(workspace.folder.join("lake-points")));
 }
 
 #[test]
 fn whenever_a_function_on_s3_is_killed_every_record_lands_once() {
     let store = S3::start();
-    let place = Place::s3("s3", "s3://bucket/lake", &store.endpoint);
-    campaign("S3 in memory", &place, number("KILLS", 30), number("KILL_SEED", 2).into());
+    let workspace = Workspace::s3("s3", "s3://bucket/lake", &store.endpoint);
+    campaign("S3 in memory", &workspace, number("KILLS", 30), number("KILL_SEED", 2).into());
 }
 
 #[test]
@@ -340,8 +341,8 @@ fn whenever_a_function_on_s3_is_killed_every_record_lands_once() {
 fn whenever_a_function_on_localstack_is_killed_every_record_lands_once() {
     let endpoint = crate::stack::endpoint();
     let lake = crate::stack::bucket_for("kills");
-    let place = Place::s3("localstack", &lake, &endpoint);
-    let expected = campaign("LocalStack", &place, number("KILLS", 60) / 3, 3);
+    let workspace = Workspace::s3("localstack", &lake, &endpoint);
+    let expected = campaign("LocalStack", &workspace, number("KILLS", 60) / 3, 3);
     let tables = expected.iter().map(|(table, ids)| (table.clone(), json!({"rows": ids.len()})));
     let tables: serde_json::Map<String, Value> = tables.collect();
     crate::stack::leave("kills.json", &json!({"lake": lake, "tables": tables}).to_string());

@@ -1,4 +1,4 @@
-//! Readers that look all the while: our own, and in long runs DuckDB.
+//! Readers that read all the time: Lakeward's own, and in long runs DuckDB.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -12,21 +12,21 @@ use lakeward::store::files::local::LocalFiles;
 use lakeward::store::files::overlay::Overlay;
 use lakeward::table::lineage;
 
-use super::Place;
+use super::Workspace;
 use crate::support::compare::Object;
 use crate::support::lake::lake_on;
 use crate::support::process::{lakeward, printed, run};
 
-/// Observations of a reader.
+/// The polls of a reader.
 #[derive(Debug, Default)]
 pub struct Polls {
     pub polls: u32,
-    /// Tables that had to be asked again, because their hint was replaced meanwhile.
+    /// Tables that had to be read again, because their hint was replaced meanwhile.
     pub again: u32,
     pub problems: Vec<String>,
 }
 
-/// A thread that reads every table again and again, and a process that does.
+/// A thread that reads every table again and again, and a process of DuckDB that does the same.
 pub struct Reader {
     done: Arc<AtomicBool>,
     thread: JoinHandle<Polls>,
@@ -34,9 +34,9 @@ pub struct Reader {
 }
 
 impl Reader {
-    pub fn start(place: &Place) -> Self {
+    pub fn start(workspace: &Workspace) -> Self {
         let done = Arc::new(AtomicBool::new(false));
-        let (lake, variables) = (place.lake.clone(), place.variables.clone());
+        let (lake, variables) = (workspace.lake.clone(), workspace.variables.clone());
         let end = Arc::clone(&done);
         let thread = std::thread::spawn(move || {
             let (mut polls, mut seen) = (Polls::default(), BTreeSet::new());
@@ -47,13 +47,15 @@ impl Reader {
                     command
                 };
                 polls.polls += 1;
-                let looked =
-                    if lake.starts_with("s3:") { look(command, &lake) } else { look_here(&lake) };
-                match looked {
-                    Ok(now) => {
-                        let gone = seen.difference(&now).map(|it| format!("{it} has vanished"));
+                let rows = match lake.starts_with("s3:") {
+                    true => read_with_commands(command, &lake),
+                    false => read_local(&lake),
+                };
+                match rows {
+                    Ok(rows) => {
+                        let gone = seen.difference(&rows).map(|it| format!("{it} has vanished"));
                         polls.problems.extend(gone);
-                        seen = now;
+                        seen = rows;
                     }
                     Err(problem) => polls.problems.push(problem),
                 }
@@ -61,11 +63,11 @@ impl Reader {
             }
             polls
         });
-        let duck = std::env::var_os("KILLS").and_then(|_| start_duck(place));
+        let duck = std::env::var_os("KILLS").and_then(|_| start_duck(workspace));
         Self { done, thread, duck }
     }
 
-    /// Returns what our own reader has seen, and what DuckDB has, where it looked.
+    /// Stops both, and returns the polls of Lakeward's reader and those of DuckDB, if it ran.
     pub fn stop(self) -> (Polls, Option<Polls>) {
         self.done.store(true, Ordering::Relaxed);
         let own = self.thread.join().unwrap();
@@ -73,18 +75,18 @@ impl Reader {
     }
 }
 
-/// `tests/readers/poll.py`, where `tests/run readers` has installed what it needs.
-fn start_duck(place: &Place) -> Option<Child> {
+/// Starts `tests/readers/poll.py`, if `tests/run readers` has installed its packages.
+fn start_duck(workspace: &Workspace) -> Option<Child> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let python = root.join("target/tools/readers/bin/python");
     let mut command = Command::new(&python);
-    command.arg(root.join("tests/readers/poll.py")).arg(&place.lake);
-    for (name, value) in &place.variables {
+    command.arg(root.join("tests/readers/poll.py")).arg(&workspace.lake);
+    for (name, value) in &workspace.variables {
         command.env(name.trim_end_matches("_S3"), value);
     }
     command.env("PYTHONDONTWRITEBYTECODE", "1").stdin(Stdio::piped()).stdout(Stdio::piped());
-    // The store in memory speaks too little of S3 for it.
-    let reachable = !place.lake.starts_with("s3:") || place.is_localstack();
+    // The store in memory does not have enough of S3's API for DuckDB.
+    let reachable = !workspace.lake.starts_with("s3:") || workspace.is_localstack();
     (python.exists() && reachable).then(|| command.spawn().unwrap())
 }
 
@@ -98,12 +100,13 @@ fn stop_duck(mut duck: Child) -> Polls {
     Polls { polls: number("polls"), again: number("again"), problems }
 }
 
-/// Returns the ids in a local lake; reading changes nothing, not even hints.
-fn look_here(lake: &str) -> Result<BTreeSet<String>, String> {
-    let told = |error: std::io::Error| error.to_string();
+/// Reads the table, source and id of each row of a lake on this machine. Changes nothing, not even
+/// hints.
+fn read_local(lake: &str) -> Result<BTreeSet<String>, String> {
+    let text = |error: std::io::Error| error.to_string();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(told)?;
-    let location = LocalFiles::location(lake).map_err(told)?;
+    let runtime = runtime.map_err(text)?;
+    let location = LocalFiles::location(lake).map_err(text)?;
     let lake = lake_on(Arc::new(Overlay::over(Arc::new(LocalFiles))), &location);
     let names = [lineage::SOURCE, lineage::ID];
     let mut found = BTreeSet::new();
@@ -121,8 +124,11 @@ fn look_here(lake: &str) -> Result<BTreeSet<String>, String> {
     Ok(found)
 }
 
-/// Returns table, source and id of each row in the lake.
-fn look(command: impl Fn() -> Command, lake: &str) -> Result<BTreeSet<String>, String> {
+/// Reads the table, source and id of each row of a lake with the commands of Lakeward.
+fn read_with_commands(
+    command: impl Fn() -> Command,
+    lake: &str,
+) -> Result<BTreeSet<String>, String> {
     let tables = run(command().args(["tables", "--json", "--lake", lake]));
     if !tables.status.success() {
         // Before anything has landed there is no lake.
@@ -148,7 +154,7 @@ fn look(command: impl Fn() -> Command, lake: &str) -> Result<BTreeSet<String>, S
     Ok(found)
 }
 
-/// All rows of a table, without nulls; none where there is no such table.
+/// Reads all rows of a table, without nulls; none if there is no such table.
 pub fn rows(command: &mut Command, lake: &str, table: &str) -> Result<Vec<Object>, String> {
     let arguments = ["show", table, "--format", "json", "--limit", "1000000", "--lake", lake];
     let output = run(command.args(arguments));

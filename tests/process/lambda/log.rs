@@ -4,15 +4,15 @@ use std::fs;
 
 use serde_json::json;
 
-use super::{ALL_GOOD, Place, click_ids};
+use super::{ALL_GOOD, Workspace, click_ids};
 use crate::support::compare::Object;
 use crate::support::lambda_events::{event, kinesis_raw, kinesis_record};
 use crate::support::process::{CANARY, leak};
 
 #[test]
-fn each_event_is_told_in_one_line_and_metrics_by_route() {
-    let place = Place::new("lines");
-    let mut function = place.start();
+fn each_event_is_logged_in_one_line_and_metrics_by_route() {
+    let workspace = Workspace::new("lines");
+    let mut function = workspace.start();
     let bad_base64 = kinesis_raw(7, &format!("{CANARY}%%"));
     let clicks = |numbers: std::ops::Range<u32>| {
         let payload = |n| json!({"n": n, "type": "page_view", "note": CANARY});
@@ -23,10 +23,10 @@ fn each_event_is_told_in_one_line_and_metrics_by_route() {
     }
     assert!(!function.invoke(&json!({"no": "event"})).error_message().is_empty());
     let logs = function.kill();
-    let of_events: Vec<_> = logs.iter().filter(|it| it.contains_key("request_id")).collect();
-    let [first, second, third] = of_events[..] else { panic!("{of_events:?}") };
-    let of_routes: Vec<_> = logs.iter().filter(|it| it.contains_key("Route")).collect();
-    let [once, twice] = of_routes[..] else { panic!("{of_routes:?}") };
+    let invocations: Vec<_> = logs.iter().filter(|it| it.contains_key("request_id")).collect();
+    let [first, second, third] = invocations[..] else { panic!("{invocations:?}") };
+    let routes: Vec<_> = logs.iter().filter(|it| it.contains_key("Route")).collect();
+    let [once, twice] = routes[..] else { panic!("{routes:?}") };
 
     let counts = |line: &Object| {
         ["Records", "Landed", "Duplicates", "Quarantined", "Filtered", "Overflowed", "Files"]
@@ -42,10 +42,10 @@ fn each_event_is_told_in_one_line_and_metrics_by_route() {
         assert_eq!(counts(line), expected, "{line:?}");
         let metrics = &line["_aws"]["CloudWatchMetrics"][0];
         assert_eq!(metrics["Namespace"], "Lakeward");
-        let of_route = line.contains_key("Route");
-        let dimensions = if of_route { json!([["Route"]]) } else { json!([[], ["FunctionName"]]) };
+        let is_route = line.contains_key("Route");
+        let dimensions = if is_route { json!([["Route"]]) } else { json!([[], ["FunctionName"]]) };
         assert_eq!(metrics["Dimensions"], dimensions);
-        assert_eq!(line.contains_key("FunctionName"), !of_route);
+        assert_eq!(line.contains_key("FunctionName"), !is_route);
         for metric in metrics["Metrics"].as_array().unwrap() {
             assert!(line[metric["Name"].as_str().unwrap()].is_number(), "{metric}: {line:?}");
         }
@@ -63,27 +63,27 @@ fn each_event_is_told_in_one_line_and_metrics_by_route() {
     assert_eq!(second["rejected"], json!({once["Route"].as_str().unwrap(): {"bad_base64": 1}}));
     let table = &first["tables"]["web.clicks"];
     assert_eq!(table["routes"], json!([once["Route"]]));
-    let metadata = fs::read_to_string(place.lake.join("web/clicks/metadata/v3.metadata.json"));
+    let metadata = fs::read_to_string(workspace.lake.join("web/clicks/metadata/v3.metadata.json"));
     let metadata = metadata.unwrap();
     for name in ["commit", "snapshot"] {
         let id = table[name].as_str().unwrap();
         assert!(metadata.contains(id), "{name} {id} is not in {metadata}");
     }
     assert_eq!((&third["kind"], &third["level"]), (&json!("BadEvent"), &json!("ERROR")));
-    place.expect(&[("web.clicks", 6), ("lakeward.quarantine", 1)]);
+    workspace.expect(&[("web.clicks", 6), ("lakeward.quarantine", 1)]);
 }
 
 /// [`Function::kill`] reads each line of the log as one JSON object.
 #[test]
 fn names_with_line_breaks_quotes_and_terminal_codes_break_no_line_of_the_log() {
-    let place = Place::new("hostile-names");
-    let mut function = place.start();
+    let workspace = Workspace::new("hostile-names");
+    let mut function = workspace.start();
     let hostile = ["a\nb", "\u{1b}[31mred", "\"},{\"level\":\"ERROR", "\r", "\u{2028}", "`; --"];
     for (n, name) in (0..).zip(hostile) {
         let mut payload = json!({"note": CANARY});
         payload[name] = json!(1);
         assert_eq!(function.invoke(&event([kinesis_record(n, &payload)])).response(), ALL_GOOD);
-        // Names of records go with the next drift to a column beside, which is told by its name.
+        // The next type makes a sibling column, and the error would quote the name of the field.
         payload[name] = json!({"deep": CANARY});
         let drifted = event([kinesis_record(100 + n, &payload)]);
         assert_eq!(function.invoke(&drifted).response(), ALL_GOOD);
@@ -95,8 +95,8 @@ fn names_with_line_breaks_quotes_and_terminal_codes_break_no_line_of_the_log() {
         assert!(!error.contains(CANARY), "payload in {error}");
     }
     let hostile = hostile.len() as u32;
-    assert_eq!(place.ids("web.clicks"), click_ids((0..hostile).chain(100..100 + hostile)));
-    place.expect(&[("web.clicks", 2 * hostile as usize)]);
+    assert_eq!(workspace.ids("web.clicks"), click_ids((0..hostile).chain(100..100 + hostile)));
+    workspace.expect(&[("web.clicks", 2 * hostile as usize)]);
     let lines = function.kill();
     assert!(lines.len() >= 3 * hostile as usize, "{lines:?}");
 }

@@ -1,4 +1,4 @@
-//! The real binary as Lambda runs it: one process, event after event, and what a crash leaves.
+//! The real binary as Lambda runs it: one process, event after event, and crashes.
 //!
 //! Payloads carry a canary, and each [`Function::kill`] searches what the process printed for it.
 
@@ -45,13 +45,13 @@ table = "jobs.mails"
 "#;
 
 /// A lake of its own, and the config beside it.
-struct Place {
+struct Workspace {
     folder: PathBuf,
     config: PathBuf,
     lake: PathBuf,
 }
 
-impl Place {
+impl Workspace {
     fn new(name: &str) -> Self {
         let folder = fresh_folder(&format!("lambda-{name}"));
         let config = folder.join("lakeward.toml");
@@ -67,7 +67,7 @@ impl Place {
         by_id(rows(&self.lake, table)).into_keys().collect()
     }
 
-    /// Tells the independent readers what they must find.
+    /// Writes the rows that the independent readers must find.
     fn expect(&self, tables: &[(&str, usize)]) {
         let tables: serde_json::Map<String, Value> =
             tables.iter().map(|(name, rows)| ((*name).to_owned(), json!({"rows": rows}))).collect();
@@ -75,7 +75,7 @@ impl Place {
         fs::write(self.folder.join("expected.json"), expected).unwrap();
     }
 
-    /// Puts a file where a table's folder must be: this table can't be written to.
+    /// Writes a file where a table's folder must be, so that the table can't be written to.
     fn block(&self, table: &str) -> PathBuf {
         let path = self.lake.join(table.replace('.', "/"));
         fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -111,15 +111,15 @@ fn parsed(answer: &Answer) -> Value {
 
 #[test]
 fn one_process_serves_event_after_event() {
-    let place = Place::new("event-after-event");
-    let mut function = place.start();
+    let workspace = Workspace::new("event-after-event");
+    let mut function = workspace.start();
     for from in [0, 20, 10, 0] {
         let answer = function.invoke(&clicks(from..from + 20));
         assert_eq!(answer.response(), ALL_GOOD);
     }
     assert_eq!(function.invoke(&event([])).response(), ALL_GOOD);
-    assert_eq!(place.ids("web.clicks"), click_ids(0..40));
-    place.expect(&[("web.clicks", 40)]);
+    assert_eq!(workspace.ids("web.clicks"), click_ids(0..40));
+    workspace.expect(&[("web.clicks", 40)]);
 
     let logs = function.kill();
     let of_events = logs.iter().filter(|it| it.contains_key("request_id"));
@@ -127,9 +127,9 @@ fn one_process_serves_event_after_event() {
 }
 
 #[test]
-fn a_record_that_is_no_row_costs_only_itself() {
-    let place = Place::new("bad-records");
-    let mut function = place.start();
+fn a_record_that_can_not_become_a_row_costs_only_itself() {
+    let workspace = Workspace::new("bad-records");
+    let mut function = workspace.start();
     let two_types = json!({"pk": {"S": "ORDER#2"}, "note": {"S": CANARY, "N": "1"}});
     let answer = function.invoke(&event([order(1), change(2, &two_types), order(3)]));
     assert_eq!(answer.response(), ALL_GOOD);
@@ -140,9 +140,9 @@ fn a_record_that_is_no_row_costs_only_itself() {
     let answer = function.invoke(&event([fifo(1, "a", &format!("{{\"note\": \"{CANARY}"))]));
     assert_eq!(answer.response(), ALL_GOOD);
 
-    assert_eq!(place.ids("shop.orders_changes"), BTreeSet::from([change_id(1), change_id(3)]));
-    assert_eq!(place.ids("web.clicks"), click_ids([1, 3]));
-    let quarantine = by_id(rows(&place.lake, "lakeward.quarantine"));
+    assert_eq!(workspace.ids("shop.orders_changes"), BTreeSet::from([change_id(1), change_id(3)]));
+    assert_eq!(workspace.ids("web.clicks"), click_ids([1, 3]));
+    let quarantine = by_id(rows(&workspace.lake, "lakeward.quarantine"));
     let reasons: Vec<_> = quarantine.iter().map(|(id, row)| (id.clone(), &row["reason"])).collect();
     let mut expected = [
         (change_id(2), &json!("bad_attribute")),
@@ -155,18 +155,18 @@ fn a_record_that_is_no_row_costs_only_itself() {
         assert!(row["record"].as_str().unwrap().contains(CANARY), "not the whole record: {row:?}");
         assert!(!row["detail"].as_str().unwrap().contains(CANARY), "payload in {row:?}");
     }
-    place.expect(&[("shop.orders_changes", 2), ("web.clicks", 2), ("lakeward.quarantine", 3)]);
+    workspace.expect(&[("shop.orders_changes", 2), ("web.clicks", 2), ("lakeward.quarantine", 3)]);
     function.kill();
 }
 
 #[test]
 fn a_fifo_message_that_is_not_stored_holds_back_the_rest_of_its_group() {
-    let place = Place::new("fifo");
-    let mut function = place.start();
+    let workspace = Workspace::new("fifo");
+    let mut function = workspace.start();
     let fine = event([task(1, "a", "mail"), task(2, "b", "mail")]);
     assert_eq!(function.invoke(&fine).response(), ALL_GOOD);
 
-    let in_the_way = place.block("jobs.calls");
+    let in_the_way = workspace.block("jobs.calls");
     let batch = event([
         task(3, "a", "mail"),
         task(4, "b", "call"),
@@ -176,44 +176,44 @@ fn a_fifo_message_that_is_not_stored_holds_back_the_rest_of_its_group() {
     ]);
     assert_eq!(parsed(&function.invoke(&batch)), failures([message_id(4), message_id(6)]));
     let of_others = BTreeSet::from([3, 5, 7].map(message_id));
-    assert!(place.ids("jobs.mails").is_superset(&of_others), "deleted, and not stored");
+    assert!(workspace.ids("jobs.mails").is_superset(&of_others), "deleted, and not stored");
 
     fs::remove_file(in_the_way).unwrap();
     let rest = event([task(4, "b", "call"), task(6, "b", "mail")]);
     assert_eq!(function.invoke(&rest).response(), ALL_GOOD);
-    assert_eq!(place.ids("jobs.calls"), BTreeSet::from([message_id(4)]));
-    assert_eq!(place.ids("jobs.mails"), BTreeSet::from([1, 2, 3, 5, 6, 7].map(message_id)));
-    place.expect(&[("jobs.calls", 1), ("jobs.mails", 6)]);
+    assert_eq!(workspace.ids("jobs.calls"), BTreeSet::from([message_id(4)]));
+    assert_eq!(workspace.ids("jobs.mails"), BTreeSet::from([1, 2, 3, 5, 6, 7].map(message_id)));
+    workspace.expect(&[("jobs.calls", 1), ("jobs.mails", 6)]);
     function.kill();
 }
 
 #[test]
 fn a_store_that_takes_nothing_fails_the_whole_event() {
-    let place = Place::new("store-down");
-    let in_the_way = place.block("web.clicks");
-    let mut function = place.start();
+    let workspace = Workspace::new("store-down");
+    let in_the_way = workspace.block("web.clicks");
+    let mut function = workspace.start();
     let error = function.invoke(&clicks(0..5)).error_message();
-    assert!(error.contains("web/clicks"), "the place is not named: {error}");
+    assert!(error.contains("web/clicks"), "the location is not named: {error}");
     fs::remove_file(in_the_way).unwrap();
     assert_eq!(function.invoke(&clicks(0..5)).response(), ALL_GOOD);
-    assert_eq!(place.ids("web.clicks"), click_ids(0..5));
-    place.expect(&[("web.clicks", 5)]);
+    assert_eq!(workspace.ids("web.clicks"), click_ids(0..5));
+    workspace.expect(&[("web.clicks", 5)]);
     function.kill();
 }
 
 #[test]
-fn what_is_no_event_of_ours_fails_alone_and_says_why() {
-    let place = Place::new("no-event-of-ours");
-    let mut function = place.start();
+fn an_event_of_another_source_fails_alone_and_says_why() {
+    let workspace = Workspace::new("no-event-of-ours");
+    let mut function = workspace.start();
     let other = "arn:aws:kinesis:eu-west-1:123456789012:stream/unheard-of";
     let mut unknown = kinesis_record(1, &json!({"note": CANARY}));
     unknown["eventSourceARN"] = json!(other);
-    let mut of_nobody = kinesis_record(1, &json!({"note": CANARY}));
-    of_nobody["eventSource"] = json!("aws:kafka");
-    of_nobody["eventSourceARN"] = json!("arn:aws:kafka:eu-west-1:123456789012:cluster/c/1");
+    let mut foreign = kinesis_record(1, &json!({"note": CANARY}));
+    foreign["eventSource"] = json!("aws:kafka");
+    foreign["eventSourceARN"] = json!("arn:aws:kafka:eu-west-1:123456789012:cluster/c/1");
     for (event, says) in [
         (event([unknown]), other),
-        (event([of_nobody]), "kafka"),
+        (event([foreign]), "kafka"),
         (json!({"key1": CANARY, "key2": "value2", "key3": "value3"}), "Records"),
         (json!({"Records": CANARY}), "Records"),
         (json!({"Records": null}), "Records"),
@@ -226,35 +226,36 @@ fn what_is_no_event_of_ours_fails_alone_and_says_why() {
         assert!(!error.contains(CANARY), "payload in {error}");
     }
     assert_eq!(function.invoke(&clicks([1])).response(), ALL_GOOD);
-    assert_eq!(place.ids("web.clicks"), click_ids([1]));
-    place.expect(&[("web.clicks", 1)]);
+    assert_eq!(workspace.ids("web.clicks"), click_ids([1]));
+    workspace.expect(&[("web.clicks", 1)]);
     function.kill();
 }
 
-/// A fault of ours, such as a place beyond the end of a list, here in the store. Its text holds the
-/// canary.
+/// A fault of Lakeward, such as an index beyond the end of a list, here in the store. Its text
+/// holds the canary.
 #[test]
 fn a_panic_fails_its_event_alone_and_quotes_nothing() {
     for point in ["before write data file", "before create metadata", "after create metadata"] {
-        let place = Place::new("panic");
+        let workspace = Workspace::new("panic");
         let at = format!("{point}#1");
         let variables = [("KILL_AT", at.as_str()), ("KILL_BY", "panic")];
-        let mut function = Function::start_as(killable(), &place.config, &place.lake, &variables);
+        let mut function =
+            Function::start_as(killable(), &workspace.config, &workspace.lake, &variables);
         let error = function.invoke(&clicks(0..5)).error_message();
         assert!(error.contains("a fault of Lakeward") && !error.contains(CANARY), "{error}");
         assert_eq!(function.invoke(&clicks(0..8)).response(), ALL_GOOD, "{point}");
-        assert_eq!(place.ids("web.clicks"), click_ids(0..8), "{point}");
-        place.expect(&[("web.clicks", 8)]);
+        assert_eq!(workspace.ids("web.clicks"), click_ids(0..8), "{point}");
+        workspace.expect(&[("web.clicks", 8)]);
         let logs = function.kill();
-        let told = logs.iter().filter(|it| it.contains_key("at"));
-        assert_eq!(told.count(), 1, "{logs:?}");
+        let panics = logs.iter().filter(|it| it.contains_key("at"));
+        assert_eq!(panics.count(), 1, "{logs:?}");
     }
 }
 
 #[test]
 fn a_tumbling_window_gets_its_state_back() {
-    let place = Place::new("window");
-    let mut function = place.start();
+    let workspace = Workspace::new("window");
+    let mut function = workspace.start();
     let state = json!({"sum": 1.5, "by": {"a": [1, null]}});
     let mut batch = clicks(0..3);
     batch["window"] = json!({"start": "2026-11-23T10:00:00Z", "end": "2026-11-23T10:02:00Z"});
@@ -268,40 +269,40 @@ fn a_tumbling_window_gets_its_state_back() {
     batch["Records"] = json!([]);
     batch["isFinalInvokeForWindow"] = json!(true);
     assert_eq!(parsed(&function.invoke(&batch)), expected);
-    assert_eq!(place.ids("web.clicks"), click_ids(0..3));
-    place.expect(&[("web.clicks", 3)]);
+    assert_eq!(workspace.ids("web.clicks"), click_ids(0..3));
+    workspace.expect(&[("web.clicks", 3)]);
     function.kill();
 }
 
 #[test]
 fn a_crash_costs_no_record_and_doubles_none() {
-    let place = Place::new("crash");
-    // Between two invocations, as if the answer had been lost.
-    let mut function = place.start();
+    let workspace = Workspace::new("crash");
+    // Between two invocations, as if the response had been lost.
+    let mut function = workspace.start();
     assert_eq!(function.invoke(&clicks(0..10)).response(), ALL_GOOD);
     function.kill();
-    assert_eq!(place.ids("web.clicks"), click_ids(0..10));
+    assert_eq!(workspace.ids("web.clicks"), click_ids(0..10));
 
-    // In the middle of invocations, at moments that differ. Each time Lambda delivers again, cut
-    // elsewhere.
+    // In the middle of invocations, at different moments. Each time Lambda redelivers the records
+    // in other batches.
     let mut moments = fastrand::Rng::with_seed(7);
     for from in (0..60).step_by(5) {
-        let mut function = place.start();
+        let mut function = workspace.start();
         function.hand_over(&clicks(from..from + 20));
         std::thread::sleep(Duration::from_millis(moments.u64(0..60)));
         function.kill();
-        by_id(rows(&place.lake, "web.clicks"));
+        by_id(rows(&workspace.lake, "web.clicks"));
     }
 
-    let mut function = place.start();
+    let mut function = workspace.start();
     assert_eq!(function.invoke(&clicks(0..75)).response(), ALL_GOOD);
-    assert_eq!(place.ids("web.clicks"), click_ids(0..75));
-    place.expect(&[("web.clicks", 75)]);
+    assert_eq!(workspace.ids("web.clicks"), click_ids(0..75));
+    workspace.expect(&[("web.clicks", 75)]);
     function.kill();
 }
 
-/// Fails when the answer calls something durable that the table does not hold.
-fn assert_true(answer: &Answer, place: &Path, numbers: std::ops::Range<u32>) {
+/// Fails if the response calls a record durable that the table does not hold.
+fn assert_true(answer: &Answer, workspace: &Path, numbers: std::ops::Range<u32>) {
     let Answer::Response(text) = answer else { return };
     let answer: Value = serde_json::from_str(text).unwrap();
     let reported = answer["batchItemFailures"].as_array().unwrap();
@@ -310,26 +311,26 @@ fn assert_true(answer: &Answer, place: &Path, numbers: std::ops::Range<u32>) {
     let reached = |n: &u32| Some(kinesis_sequence(*n)) != checkpoint;
     let durable = click_ids(numbers.clone().take_while(reached));
     assert!(durable.len() < numbers.len() || checkpoint.is_none(), "{text} names no record");
-    let there: BTreeSet<String> = by_id(rows(place, "web.clicks")).into_keys().collect();
+    let there: BTreeSet<String> = by_id(rows(workspace, "web.clicks")).into_keys().collect();
     let missing: Vec<_> = durable.difference(&there).collect();
     assert!(missing.is_empty(), "called durable in {text}, but not there: {missing:?}");
 }
 
 #[test]
-fn what_is_not_durable_in_time_is_never_called_so() {
-    let place = Place::new("timeout");
-    let mut function = place.start();
+fn records_that_are_not_durable_in_time_are_reported() {
+    let workspace = Workspace::new("timeout");
+    let mut function = workspace.start();
     for (at, millis) in (0..).zip([50, 0, 250, 260, 280, 320, 400, 600]) {
         let numbers = at * 10..at * 10 + 40;
         let batch = clicks(numbers.clone());
         let answer = function.invoke_within(&batch, Duration::from_millis(millis));
-        assert_true(&answer, &place.lake, numbers);
+        assert_true(&answer, &workspace.lake, numbers);
         if millis == 50 {
             assert_ne!(answer, Answer::Response(ALL_GOOD.to_owned()), "no new work in the reserve");
         }
     }
     assert_eq!(function.invoke(&clicks(0..110)).response(), ALL_GOOD);
-    assert_eq!(place.ids("web.clicks"), click_ids(0..110));
-    place.expect(&[("web.clicks", 110)]);
+    assert_eq!(workspace.ids("web.clicks"), click_ids(0..110));
+    workspace.expect(&[("web.clicks", 110)]);
     function.kill();
 }

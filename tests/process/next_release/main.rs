@@ -1,7 +1,7 @@
-//! A release to come, for tests of what it and this one do to the same table.
+//! The next release, for tests in which it and this release write to the same table.
 //!
-//! It writes as release 9.9.9, and gives every table that it finds a property and a column that
-//! this release has never heard of.
+//! It writes as release 9.9.9, and adds a property and a column to every table, which this release
+//! does not know.
 //!
 //! ```text
 //! next_release replay CONFIG LAKE FILE…      replays events, one a line
@@ -27,9 +27,9 @@ use lakeward::store::head::{Head as _, Swap, commit_property};
 use lakeward::store::{Lake, Release};
 use lakeward::table_name::TableName;
 
-/// A property that only this release knows.
+/// A property that only the next release knows.
 const PROPERTY: &str = "lakeward.next-release";
-/// A column that only this release knows.
+/// A column that only the next release knows.
 const COLUMN: &str = "next_release";
 
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
@@ -47,7 +47,7 @@ fn main() -> Result<()> {
             };
             runtime.block_on(change_all(&Lake::open(settings(lake)?)?, &change))
         }
-        _ => Err("see the head of its source".into()),
+        _ => Err("see the first lines of its source".into()),
     }
 }
 
@@ -65,7 +65,7 @@ async fn replay(config: &str, lake: &str, files: &[&str]) -> Result<()> {
     let app = App::on(config, lake, None);
     for file in files {
         for event in std::fs::read_to_string(file)?.lines() {
-            change_all(&app.lake, &novelties).await?;
+            change_all(&app.lake, &add_novelties).await?;
             let event = Event::read(event.as_bytes())?;
             let handled = Box::pin(handle(&app, &event, &Deadline::none())).await?;
             if let Some(trouble) = handled.trouble() {
@@ -73,15 +73,15 @@ async fn replay(config: &str, lake: &str, files: &[&str]) -> Result<()> {
             }
         }
     }
-    change_all(&app.lake, &novelties).await
+    change_all(&app.lake, &add_novelties).await
 }
 
-/// A change of a table; `None` where nothing is to change.
+/// A change of a table; it returns `None` if there is nothing to change.
 type Change<'a> =
     &'a dyn Fn(&TableMetadata, TableMetadataBuilder) -> Result<Option<TableMetadataBuilder>>;
 
-/// The property and the column, where a table lacks them.
-fn novelties(
+/// Adds the property and the column, if a table lacks them.
+fn add_novelties(
     metadata: &TableMetadata,
     builder: TableMetadataBuilder,
 ) -> Result<Option<TableMetadataBuilder>> {
@@ -104,7 +104,7 @@ async fn change_all(lake: &Lake, change: Change<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Returns `false` when another writer was faster.
+/// Changes a table. Returns false if another commit was faster.
 async fn change_one(lake: &Lake, table: &TableName, change: Change<'_>) -> Result<bool> {
     let location = format!("{}/{}/{}", lake.location(), table.namespace(), table.table());
     let head = VersionFiles::new(Arc::new(LocalFiles), Clock::system(), &location);

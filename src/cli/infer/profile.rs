@@ -1,4 +1,4 @@
-//! What was seen of a field, and the type that all of it fits.
+//! The profile of a field, and the type that all of its values fit.
 
 use std::collections::BTreeMap;
 
@@ -7,30 +7,32 @@ use crate::table::declared::Declared;
 use crate::time::{self, Timestamp};
 use crate::value::{Set, Value};
 
-/// Most members of an object that becomes a struct.
-const MOST_MEMBERS: usize = 20;
-/// Most digits after the point of a number that becomes a decimal.
-const MOST_DIGITS: u32 = 9;
-/// Digits of the smallest decimal that is suggested: room for what comes next year.
-const ROOM: u32 = 12;
+/// The largest number of members of an object that becomes a struct.
+const MAX_MEMBERS: usize = 20;
+/// The largest number of digits after the point of a number that becomes a decimal.
+const MAX_FRACTION_DIGITS: u32 = 9;
+/// The precision of the smallest decimal that is suggested, with room for larger numbers to come.
+const MIN_PRECISION: u32 = 12;
+/// The precision of Iceberg's largest decimal.
+const MAX_PRECISION: u32 = 38;
 
-/// Everything seen of one field.
+/// The counts of a field's values.
 #[derive(Debug, Default)]
-pub(super) struct Seen {
+pub(super) struct FieldProfile {
     /// Values that are not null.
     pub values: u64,
     bools: u64,
-    texts: Texts,
-    numbers: Numbers,
+    texts: TextCounts,
+    numbers: NumberCounts,
     binaries: u64,
     lists: u64,
-    items: Option<Box<Seen>>,
+    items: Option<Box<FieldProfile>>,
     maps: u64,
-    members: BTreeMap<String, Seen>,
+    members: BTreeMap<String, FieldProfile>,
 }
 
 #[derive(Debug, Default)]
-struct Texts {
+struct TextCounts {
     count: u64,
     times: u64,
     dates: u64,
@@ -38,69 +40,70 @@ struct Texts {
 }
 
 #[derive(Debug, Default)]
-struct Numbers {
+struct NumberCounts {
     count: u64,
     longs: u64,
     doubles: u64,
-    /// Those with at most [`MOST_DIGITS`] after the point, and the most of these digits.
+    /// Numbers with at most [`MAX_FRACTION_DIGITS`] after the point, and the most of these digits.
     short: u64,
     fraction: u32,
-    /// Most digits before the point.
+    /// The most digits before the point.
     whole: u32,
-    /// Those that would be a time between 2001 and 2100 in each unit: s, ms, µs, ns.
+    /// Numbers that would be a time between 2001 and 2100 in each unit: s, ms, µs, ns.
     times: [u64; 4],
 }
 
-/// A type and why.
+/// A type, and the reason for it.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Guess {
     pub ty: String,
     pub why: String,
 }
 
-impl Seen {
-    pub(super) fn see(&mut self, value: &Value) {
+impl FieldProfile {
+    /// Adds a value; null counts for nothing.
+    pub(super) fn add(&mut self, value: &Value) {
         if *value == Value::Null {
             return;
         }
-        grow(&mut self.values);
+        self.values += 1;
         match value {
             Value::Null => {}
-            Value::Bool(_) => grow(&mut self.bools),
-            Value::Text(text) => self.texts.see(text),
-            Value::Number(number) => self.numbers.see(number),
-            Value::Binary(_) => grow(&mut self.binaries),
-            Value::List(items) => self.list(items.iter()),
+            Value::Bool(_) => self.bools += 1,
+            Value::Text(text) => self.texts.add(text),
+            Value::Number(number) => self.numbers.add(number),
+            Value::Binary(_) => self.binaries += 1,
+            Value::List(items) => self.add_list(items.iter()),
             Value::Set(Set::Text(items)) => {
                 let items: Vec<Value> = items.iter().cloned().map(Value::Text).collect();
-                self.list(items.iter());
+                self.add_list(items.iter());
             }
             Value::Set(Set::Number(items)) => {
                 let items: Vec<Value> = items.iter().cloned().map(Value::Number).collect();
-                self.list(items.iter());
+                self.add_list(items.iter());
             }
             Value::Set(Set::Binary(items)) => {
                 let items: Vec<Value> = items.iter().cloned().map(Value::Binary).collect();
-                self.list(items.iter());
+                self.add_list(items.iter());
             }
             Value::Map(fields) => {
-                grow(&mut self.maps);
+                self.maps += 1;
                 for (name, value) in fields {
-                    if self.members.contains_key(name) || self.members.len() <= MOST_MEMBERS {
-                        self.members.entry(name.clone()).or_default().see(value);
+                    if self.members.contains_key(name) || self.members.len() <= MAX_MEMBERS {
+                        self.members.entry(name.clone()).or_default().add(value);
                     }
                 }
             }
         }
     }
 
-    fn list<'v>(&mut self, items: impl Iterator<Item = &'v Value>) {
-        grow(&mut self.lists);
-        let seen = self.items.get_or_insert_default();
-        items.for_each(|it| seen.see(it));
+    fn add_list<'v>(&mut self, items: impl Iterator<Item = &'v Value>) {
+        self.lists += 1;
+        let profile = self.items.get_or_insert_default();
+        items.for_each(|it| profile.add(it));
     }
 
-    /// The type that all values fit; `None` where there is none.
+    /// Returns the type that all values fit; `None` if there are no values.
     pub(super) fn guess(&self) -> Option<Guess> {
         let guess = |ty: &str, why: String| Some(Guess { ty: ty.to_owned(), why });
         let all = |count: u64| count == self.values;
@@ -111,7 +114,7 @@ impl Seen {
         if all(self.bools) {
             guess("bool", values)
         } else if all(self.texts.count) {
-            let Texts { times, dates, uuids, .. } = self.texts;
+            let TextCounts { times, dates, uuids, .. } = self.texts;
             if all(times) {
                 guess("timestamp(rfc3339)", format!("{values}, all times with an offset"))
             } else if all(dates) {
@@ -143,17 +146,17 @@ impl Seen {
         }
     }
 
-    /// The struct that all objects fit: few members, in nearly every object.
+    /// Returns the struct that all objects fit: few members, each in at least half of the objects.
     fn structure(&self) -> Option<String> {
-        let often = |it: &Seen| it.values.saturating_mul(2) >= self.maps;
+        let is_frequent = |it: &FieldProfile| it.values * 2 >= self.maps;
         if self.members.is_empty()
-            || self.members.len() > MOST_MEMBERS
-            || !self.members.values().all(often)
+            || self.members.len() > MAX_MEMBERS
+            || !self.members.values().all(is_frequent)
         {
             return None;
         }
-        let fields = self.members.iter().map(|(name, seen)| {
-            let guess = seen.guess()?;
+        let fields = self.members.iter().map(|(name, profile)| {
+            let guess = profile.guess()?;
             // The grammar decides which names can stand in a struct.
             let ty = format!("struct<{name}: {}>", guess.ty);
             let fits = matches!(ty.parse(), Ok(Declared::Struct(_))) && guess.ty != "json";
@@ -172,11 +175,11 @@ impl Seen {
             (self.lists, "lists"),
             (self.maps, "objects"),
         ];
-        let there = kinds.iter().filter(|(count, _)| *count > 0);
-        there.map(|(count, kind)| format!("{count} {kind}")).collect::<Vec<_>>().join(", ")
+        let present = kinds.iter().filter(|(count, _)| *count > 0);
+        present.map(|(count, kind)| format!("{count} {kind}")).collect::<Vec<_>>().join(", ")
     }
 
-    /// A type of time that the numbers may be meant as.
+    /// Returns the type of time that all numbers may be meant as.
     pub(super) fn maybe_time(&self) -> Option<&'static str> {
         let units = ["timestamp(s)", "timestamp(ms)", "timestamp(us)", "timestamp(ns)"];
         let found = units.into_iter().zip(self.numbers.times).find(|(_, it)| *it == self.values);
@@ -184,36 +187,35 @@ impl Seen {
     }
 }
 
-impl Texts {
-    fn see(&mut self, text: &str) {
-        grow(&mut self.count);
-        let add = |count: &mut u64, it: bool| *count = count.saturating_add(u64::from(it));
-        add(&mut self.times, Timestamp::from_rfc3339(text).is_some());
-        add(&mut self.dates, time::date(text).is_some());
-        add(&mut self.uuids, Declared::Uuid.fit(&Value::Text(text.to_owned())).is_some());
+impl TextCounts {
+    fn add(&mut self, text: &str) {
+        self.count += 1;
+        self.times += u64::from(Timestamp::from_rfc3339(text).is_some());
+        self.dates += u64::from(time::date(text).is_some());
+        let uuid = Declared::Uuid.fit(&Value::Text(text.to_owned()));
+        self.uuids += u64::from(uuid.is_some());
     }
 }
 
-impl Numbers {
-    fn see(&mut self, number: &Number) {
+impl NumberCounts {
+    fn add(&mut self, number: &Number) {
         // 2001-09-09 and 2100-01-01 in seconds.
         const YEARS: std::ops::Range<i64> = 1_000_000_000..4_102_444_800;
-        grow(&mut self.count);
-        let add = |count: &mut u64, it: bool| *count = count.saturating_add(u64::from(it));
-        add(&mut self.longs, number.as_i64().is_some());
-        add(&mut self.doubles, number.as_f64().is_some());
-        let places = (0..=MOST_DIGITS).find(|it| number.scaled(i64::from(*it)).is_some());
-        if let Some(places) = places {
-            grow(&mut self.short);
-            self.fraction = self.fraction.max(places);
-            let digits = number.scaled(i64::from(places)).map_or(0, digits);
-            self.whole = self.whole.max(digits.saturating_sub(places));
+        self.count += 1;
+        self.longs += u64::from(number.as_i64().is_some());
+        self.doubles += u64::from(number.as_f64().is_some());
+        let scale = (0..=MAX_FRACTION_DIGITS).find(|it| number.scaled(i64::from(*it)).is_some());
+        if let Some(scale) = scale {
+            self.short += 1;
+            self.fraction = self.fraction.max(scale);
+            let digits = number.scaled(i64::from(scale)).map_or(0, digits);
+            self.whole = self.whole.max(digits.saturating_sub(scale));
         }
         let mut unit = 1_i64;
         for count in &mut self.times {
             let seconds = number.as_i64().map(|it| it.div_euclid(unit));
-            add(count, seconds.is_some_and(|it| YEARS.contains(&it)));
-            unit = unit.saturating_mul(1_000);
+            *count += u64::from(seconds.is_some_and(|it| YEARS.contains(&it)));
+            unit *= 1_000;
         }
     }
 
@@ -222,10 +224,10 @@ impl Numbers {
         if self.longs == self.count {
             return guess("long".to_owned(), format!("{values}, whole"));
         }
-        if self.short == self.count && self.whole.saturating_add(self.fraction) <= 38 {
+        if self.short == self.count && self.whole + self.fraction <= MAX_PRECISION {
             let cents = if self.fraction == 0 { 0 } else { self.fraction.max(2) };
-            let scale = if self.whole.saturating_add(cents) > 38 { self.fraction } else { cents };
-            let precision = self.whole.saturating_add(scale).saturating_add(2).clamp(ROOM, 38);
+            let scale = if self.whole + cents > MAX_PRECISION { self.fraction } else { cents };
+            let precision = (self.whole + scale + 2).clamp(MIN_PRECISION, MAX_PRECISION);
             let why = match self.fraction {
                 0 => format!("{values}, whole, some beyond 64 bits"),
                 1 => format!("{values}, 1 fraction digit"),
@@ -234,26 +236,22 @@ impl Numbers {
             return guess(format!("decimal({precision},{scale})"), why);
         }
         if self.doubles == self.count {
-            return guess("double".to_owned(), format!("{values}, up to many fraction digits"));
+            return guess("double".to_owned(), format!("{values}, with many fraction digits"));
         }
-        guess("json".to_owned(), format!("{values}, some beyond every type of number"))
+        guess("json".to_owned(), format!("{values}, some beyond every number type"))
     }
 }
 
 fn digits(unscaled: i128) -> u32 {
-    unscaled.unsigned_abs().checked_ilog10().map_or(1, |it| it.saturating_add(1))
+    unscaled.unsigned_abs().checked_ilog10().map_or(1, |it| it + 1)
 }
 
-fn grow(sum: &mut u64) {
-    *sum = sum.saturating_add(1);
-}
-
-/// `1,204 values`
+/// Returns a number with its noun: `1,204 values`.
 fn counted(number: u64, what: &str) -> String {
     let plain = number.to_string();
     let mut out = String::new();
     for (at, digit) in plain.chars().enumerate() {
-        if at > 0 && plain.len().saturating_sub(at).is_multiple_of(3) {
+        if at > 0 && (plain.len() - at).is_multiple_of(3) {
             out.push(',');
         }
         out.push(digit);
@@ -268,11 +266,11 @@ mod tests {
     use crate::json;
 
     fn guess(values: &[&str]) -> String {
-        let mut seen = Seen::default();
+        let mut profile = FieldProfile::default();
         for value in values {
-            seen.see(&Value::from_json(json::parse(value.as_bytes()).unwrap()));
+            profile.add(&Value::from_json(json::parse(value.as_bytes()).unwrap()));
         }
-        seen.guess().map_or_else(|| "nothing".to_owned(), |it| format!("{} | {}", it.ty, it.why))
+        profile.guess().map_or_else(|| "nothing".to_owned(), |it| format!("{} | {}", it.ty, it.why))
     }
 
     #[test]
@@ -280,7 +278,7 @@ mod tests {
         for (values, expected) in [
             (&["1", "-2"][..], "long | 2 values, whole"),
             (&["1", "19.9", "12345.67"], "decimal(12,2) | 3 values, 2 fraction digits"),
-            (&["0.1234567891"], "double | 1 value, up to many fraction digits"),
+            (&["0.1234567891"], "double | 1 value, with many fraction digits"),
             (&["18446744073709551615"], "decimal(22,0) | 1 value, whole, some beyond 64 bits"),
             (&["true"], "bool | 1 value"),
             (&["\"x\"", "null"], "string | 1 value"),
@@ -307,10 +305,10 @@ mod tests {
 
     #[test]
     fn numbers_may_be_times() {
-        let mut seen = Seen::default();
-        seen.see(&Value::Number(Number::parse("1795428000123").unwrap()));
-        assert_eq!(seen.maybe_time(), Some("timestamp(ms)"));
-        seen.see(&Value::Number(Number::parse("5").unwrap()));
-        assert_eq!(seen.maybe_time(), None);
+        let mut profile = FieldProfile::default();
+        profile.add(&Value::Number(Number::parse("1795428000123").unwrap()));
+        assert_eq!(profile.maybe_time(), Some("timestamp(ms)"));
+        profile.add(&Value::Number(Number::parse("5").unwrap()));
+        assert_eq!(profile.maybe_time(), None);
     }
 }
