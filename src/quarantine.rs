@@ -4,19 +4,19 @@
 
 use crate::digest::sha256_hex;
 use crate::record::{Lineage, Origin, Reject, Row};
-use crate::table::declared::Declared;
+use crate::table::declared::DeclaredType;
 use crate::table::layout::{DeclaredColumn, Policy};
 use crate::value::Value;
 
 /// The columns beside the lineage.
-const COLUMNS: [(&str, Declared, &str); 7] = [
-    ("record", Declared::String, "the record as Lambda delivered it, byte for byte"),
-    ("record_binary", Declared::Binary, "the record, if it is not UTF-8"),
-    ("reason", Declared::String, "why it is not a row, as a code"),
-    ("detail", Declared::String, "why it is not a row, as a sentence without its content"),
-    ("route", Declared::String, "the route that should have taken it"),
-    ("binary_version", Declared::String, "version of Lakeward that rejected it"),
-    ("config_hash", Declared::String, "SHA-256 of the config that rejected it"),
+const COLUMNS: [(&str, DeclaredType, &str); 7] = [
+    ("record", DeclaredType::String, "the record as Lambda delivered it, byte for byte"),
+    ("record_binary", DeclaredType::Binary, "the record, if it is not UTF-8"),
+    ("reason", DeclaredType::String, "why it is not a row, as a code"),
+    ("detail", DeclaredType::String, "why it is not a row, as a sentence without its content"),
+    ("route", DeclaredType::String, "the route that should have taken it"),
+    ("binary_version", DeclaredType::String, "version of Lakeward that rejected it"),
+    ("config_hash", DeclaredType::String, "SHA-256 of the config that rejected it"),
 ];
 
 /// Returns the policy of the quarantine table.
@@ -30,10 +30,10 @@ pub fn policy() -> Policy {
 }
 
 /// The columns of the table of resolved records, beside the lineage.
-const RESOLVED: [(&str, Declared, &str); 3] = [
-    ("reason", Declared::String, "why it was in quarantine"),
-    ("binary_version", Declared::String, "version of Lakeward that resolved it"),
-    ("config_hash", Declared::String, "SHA-256 of the config that resolved it"),
+const RESOLVED: [(&str, DeclaredType, &str); 3] = [
+    ("reason", DeclaredType::String, "why it was in quarantine"),
+    ("binary_version", DeclaredType::String, "version of Lakeward that resolved it"),
+    ("config_hash", DeclaredType::String, "SHA-256 of the config that resolved it"),
 ];
 
 /// Returns the policy of the table of resolved records.

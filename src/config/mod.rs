@@ -86,7 +86,7 @@ pub struct Quarantine {
 
 /// The result of a check.
 #[derive(Debug, Clone)]
-pub struct Checked {
+pub struct CheckReport {
     /// The config, or `None` if there are problems.
     pub config: Option<Config>,
     /// Mistakes that must be corrected, in line order.
@@ -95,13 +95,13 @@ pub struct Checked {
     pub notes: Vec<Problem>,
 }
 
-impl Checked {
+impl CheckReport {
     fn failed(problems: Vec<Problem>) -> Self {
         Self { config: None, problems, notes: Vec::new() }
     }
 
     fn into_config(self, path: &Path) -> Result<Config, ConfigError> {
-        let Checked { config, problems, notes: _ } = self;
+        let CheckReport { config, problems, notes: _ } = self;
         config.ok_or_else(|| ConfigError { path: path.to_owned(), problems })
     }
 }
@@ -153,31 +153,31 @@ impl Config {
         let location = ConfigLocation::in_lambda();
         let checked = match location.read().await {
             Ok(text) => check(&text, &Overrides::from_environment()),
-            Err(problem) => Checked::failed(vec![problem]),
+            Err(problem) => CheckReport::failed(vec![problem]),
         };
         checked.into_config(location.path())
     }
 }
 
 /// Reads and checks the file at `path`; the environment's `LAKEWARD_LAKE__…` override it.
-pub fn load(path: &Path) -> Checked {
+pub fn load(path: &Path) -> CheckReport {
     match location::read_file(path) {
         Ok(text) => check(&text, &Overrides::from_environment()),
-        Err(problem) => Checked::failed(vec![problem]),
+        Err(problem) => CheckReport::failed(vec![problem]),
     }
 }
 
 /// Reads and checks the text of a config, of which `overrides` override keys.
-pub fn check(text: &str, overrides: &Overrides) -> Checked {
+pub fn check(text: &str, overrides: &Overrides) -> CheckReport {
     let (draft, mut problems) = draft::read(text, overrides);
     problems.extend(checks::problems(&draft));
     problems.sort_by_key(|it| it.line);
     if !problems.is_empty() {
-        return Checked::failed(problems);
+        return CheckReport::failed(problems);
     }
     let mut notes = checks::notes(&draft);
     notes.sort_by_key(|it| it.line);
-    Checked { config: Some(config(draft, &hash(text))), problems, notes }
+    CheckReport { config: Some(config(draft, &hash(text))), problems, notes }
 }
 
 /// Checks that a lake can be at `location`, as for `location` of `[lake]`.

@@ -8,7 +8,7 @@ use crate::config::document::{Item, Reader, in_order};
 use crate::config::keys::{COLUMN, TABLE};
 use crate::config::problem::Problem;
 use crate::config::values::{Scope, numbers, scope};
-use crate::table::declared::{BadType, Declared};
+use crate::table::declared::{BadType, DeclaredType};
 use crate::table::layout::{DeclaredColumn, Misfits, NewColumns, Policy};
 
 /// A section whose name is valid, and its position.
@@ -116,7 +116,7 @@ fn column(reader: &mut Reader<'_>, name: &str, item: &Item<'_>) -> Option<Declar
     Some(DeclaredColumn { name: name.to_owned(), ty: ty?, doc })
 }
 
-fn column_type(column: &str, text: &str) -> Result<Declared, Problem> {
+fn column_type(column: &str, text: &str) -> Result<DeclaredType, Problem> {
     text.parse().map_err(|error: BadType| {
         Problem::new(
             format!("the type of column `{column}` is not valid: {error}"),

@@ -3,7 +3,7 @@
 use super::*;
 use crate::pattern::Pattern;
 use crate::route::Target;
-use crate::table::declared::Declared;
+use crate::table::declared::DeclaredType;
 
 fn lines(problems: &[Problem]) -> Vec<String> {
     problems.iter().map(|it| it.at(Path::new("f"))).collect()
@@ -84,7 +84,7 @@ fn every_key_is_read() {
     assert!(config.routes[2].return_rejects);
     assert_eq!(config.routes[2].event_at.as_ref().unwrap().to_string(), "issued");
     let columns = &config.tables[&"billing.invoices".parse().unwrap()].columns;
-    assert_eq!((columns[0].name.as_str(), &columns[0].ty), ("zeta", &Declared::Rfc3339));
+    assert_eq!((columns[0].name.as_str(), &columns[0].ty), ("zeta", &DeclaredType::Rfc3339));
     assert_eq!((columns[1].name.as_str(), columns[1].doc.as_deref()), ("amount", Some("with tax")));
 }
 

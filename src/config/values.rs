@@ -4,7 +4,7 @@ use crate::config::DEFAULT_LOCATION;
 use crate::config::keys::nearest;
 use crate::config::problem::Problem;
 use crate::route::{BadPath, Path, Selector, Template};
-use crate::table::declared::Declared;
+use crate::table::declared::DeclaredType;
 use crate::table::layout::Numbers;
 use crate::table_name::{BadTableName, TableName};
 
@@ -36,8 +36,8 @@ pub(super) fn numbers(text: &str) -> Result<Numbers, Problem> {
             [("auto", Numbers::Auto), ("double", Numbers::Double), ("string", Numbers::Text)];
         return one_of("numbers", text, &known);
     }
-    match text.parse::<Declared>() {
-        Ok(Declared::Decimal { precision, scale }) => Ok(Numbers::Decimal { precision, scale }),
+    match text.parse::<DeclaredType>() {
+        Ok(DeclaredType::Decimal { precision, scale }) => Ok(Numbers::Decimal { precision, scale }),
         Ok(_) | Err(_) => Err(Problem::new(
             format!("unknown value \"{text}\" for `numbers`"),
             "write, for example, numbers = \"decimal(38,9)\", for 38 digits (the maximum) of which \

@@ -7,21 +7,21 @@ use crate::number::Number;
 use crate::record::{Lineage, Row};
 use crate::recovery::notice::Range;
 use crate::store::StoreError;
-use crate::table::declared::Declared;
+use crate::table::declared::DeclaredType;
 use crate::table::layout::{DeclaredColumn, Policy};
 use crate::table_name::TableName;
 use crate::value::Value;
 
 /// The columns beside those of the lineage.
-const COLUMNS: [(&str, Declared, &str); 8] = [
-    ("first_sequence_number", Declared::String, "the first record that is lost"),
-    ("last_sequence_number", Declared::String, "the last record that may be lost"),
-    ("batch_size", Declared::Long, "how many records the failed batch had, lost or not"),
-    ("last_arrived_at", Declared::String, "when the last record of that batch arrived"),
-    ("condition", Declared::String, "why Lambda stopped retrying the batch"),
-    ("reason", Declared::String, "why they can't be read any more, as a code"),
-    ("binary_version", Declared::String, "version of Lakeward that looked for them"),
-    ("config_hash", Declared::String, "SHA-256 of its config"),
+const COLUMNS: [(&str, DeclaredType, &str); 8] = [
+    ("first_sequence_number", DeclaredType::String, "the first record that is lost"),
+    ("last_sequence_number", DeclaredType::String, "the last record that may be lost"),
+    ("batch_size", DeclaredType::Long, "how many records the failed batch had, lost or not"),
+    ("last_arrived_at", DeclaredType::String, "when the last record of that batch arrived"),
+    ("condition", DeclaredType::String, "why Lambda stopped retrying the batch"),
+    ("reason", DeclaredType::String, "why they can't be read any more, as a code"),
+    ("binary_version", DeclaredType::String, "version of Lakeward that looked for them"),
+    ("config_hash", DeclaredType::String, "SHA-256 of its config"),
 ];
 
 /// The reason why records can't be read any more.

@@ -4,7 +4,7 @@ use crate::name;
 use crate::record::Record;
 use crate::route::path::Path;
 use crate::table::Cell;
-use crate::table::declared::Declared;
+use crate::table::declared::DeclaredType;
 use crate::table::layout::{DeclaredColumn, Policy};
 use crate::time::Timestamp;
 use crate::value::{Fields, Value};
@@ -30,9 +30,9 @@ pub fn event_time(
     time(value, declared)
 }
 
-fn time(value: &Value, declared: Option<&Declared>) -> Option<Timestamp> {
+fn time(value: &Value, declared: Option<&DeclaredType>) -> Option<Timestamp> {
     match declared {
-        Some(ty @ (Declared::Epoch(_) | Declared::Rfc3339 | Declared::Date)) => {
+        Some(ty @ (DeclaredType::Epoch(_) | DeclaredType::Rfc3339 | DeclaredType::Date)) => {
             match ty.fit(value)? {
                 Cell::Micros(micros) => Timestamp::from_micros(micros),
                 Cell::Date(days) => {
@@ -49,7 +49,7 @@ fn time(value: &Value, declared: Option<&Declared>) -> Option<Timestamp> {
 }
 
 /// Returns the declared type at `path`: of the column, and within a declared struct of its field.
-fn declared<'a>(path: &Path, policy: &'a Policy) -> Option<&'a Declared> {
+fn declared<'a>(path: &Path, policy: &'a Policy) -> Option<&'a DeclaredType> {
     let (first, rest) = path.parts().split_first()?;
     let column = policy.columns.iter().find(|it| it.name == *first).or_else(|| {
         let short = name::short(first, policy.names);
@@ -57,7 +57,9 @@ fn declared<'a>(path: &Path, policy: &'a Policy) -> Option<&'a Declared> {
         policy.columns.iter().find(same)
     })?;
     rest.iter().try_fold(&column.ty, |ty, part| match ty {
-        Declared::Struct(fields) => fields.iter().find(|(name, _)| name == part).map(|it| &it.1),
+        DeclaredType::Struct(fields) => {
+            fields.iter().find(|(name, _)| name == part).map(|it| &it.1)
+        }
         _ => None,
     })
 }

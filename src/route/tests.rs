@@ -3,7 +3,7 @@
 use super::*;
 use crate::number::Number;
 use crate::record::{Op, Payload};
-use crate::table::declared::Declared;
+use crate::table::declared::DeclaredType;
 use crate::table::layout::{DeclaredColumn, Policy};
 use crate::time::Timestamp;
 use crate::value::{Fields, Value};
@@ -181,7 +181,7 @@ fn event_time_is_read_by_the_declared_type_and_never_guessed() {
         assert_eq!(time_at(path, &policy, &fields), expected, "{path} {column:?} {value:?}");
     }
     let policy = Policy {
-        columns: vec![DeclaredColumn { name: "d".to_owned(), ty: Declared::Date, doc: None }],
+        columns: vec![DeclaredColumn { name: "d".to_owned(), ty: DeclaredType::Date, doc: None }],
         ..Policy::default()
     };
     assert_eq!(
@@ -195,7 +195,7 @@ fn event_time_may_lie_in_a_declared_struct() {
     let policy = Policy {
         columns: vec![DeclaredColumn {
             name: "detail".to_owned(),
-            ty: Declared::Struct(vec![("at".to_owned(), Declared::Date)]),
+            ty: DeclaredType::Struct(vec![("at".to_owned(), DeclaredType::Date)]),
             doc: None,
         }],
         ..Policy::default()

@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashSet};
 
 use crate::record::{Reject, Row};
-use crate::table::declared::Declared;
+use crate::table::declared::DeclaredType;
 use crate::table::layout::{Layout, Misfits, NewColumns, Policy};
 use crate::table::owner::Home;
 use crate::table::resolve::{Spot, originals, resolve, values};
@@ -64,7 +64,7 @@ pub(super) fn misfits(
     rejects
 }
 
-fn misfit_reject(name: &str, ty: &Declared) -> Reject {
+fn misfit_reject(name: &str, ty: &DeclaredType) -> Reject {
     let ty = ty.column_type();
     let detail = format!("its value for column `{}` is not a valid {ty}", printable(name));
     Reject::new("misfit", detail)

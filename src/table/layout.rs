@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::name::Names;
 use crate::table::ColumnType;
-use crate::table::declared::Declared;
+use crate::table::declared::DeclaredType;
 
 /// A column of the head's current schema.
 #[derive(Debug, Clone, PartialEq)]
@@ -231,7 +231,7 @@ pub struct DeclaredColumn {
     /// The column name, or the original name of a field, from which it follows.
     pub name: String,
     /// The declared type.
-    pub ty: Declared,
+    pub ty: DeclaredType,
     /// The doc of the column; by default the original name.
     pub doc: Option<String>,
 }

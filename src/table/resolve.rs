@@ -7,7 +7,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use crate::name::{self, Names};
 use crate::record::Row;
-use crate::table::declared::Declared;
+use crate::table::declared::DeclaredType;
 use crate::table::layout::{Column, DeclaredColumn, Layout, Numbers, Owner, Policy, Role};
 use crate::table::owner::{Home, Index};
 use crate::table::{Cell, ColumnType, fit};
@@ -37,9 +37,9 @@ pub(super) struct Target<'a> {
     /// The name that the names of its siblings begin with.
     base: String,
     /// Its declared type.
-    declared: Option<&'a Declared>,
+    declared: Option<&'a DeclaredType>,
     /// Its declared type, where its own column is of that type.
-    as_declared: Option<&'a Declared>,
+    as_declared: Option<&'a DeclaredType>,
     /// Whether its own column is a string that holds JSON text.
     json: bool,
     /// Whether its own column takes numbers as text.
@@ -208,7 +208,7 @@ pub(super) fn resolve<'r, 'a>(
 
 impl<'a> Target<'a> {
     fn of_slot(slot: &Slot<'a>, original: &str, index: &Index<'_>, layout: &Layout) -> Self {
-        let declared_json = slot.declared.ty == Declared::Json;
+        let declared_json = slot.declared.ty == DeclaredType::Json;
         let json = slot.owner.map_or(declared_json, |it| it.role == Role::MainJson);
         let stored = slot.home.column().and_then(|it| layout.columns.get(it));
         let as_declared = stored.is_some_and(|it| {
@@ -258,7 +258,7 @@ impl<'a> Target<'a> {
 
     /// Returns the declared type, where a value fits neither it nor the column, which may be wider
     /// by now.
-    pub(super) fn misfit(&self, value: &Value, columns: &[Column]) -> Option<&Declared> {
+    pub(super) fn misfit(&self, value: &Value, columns: &[Column]) -> Option<&DeclaredType> {
         let declared = self.declared.filter(|it| it.fit(value).is_none())?;
         let stored = find(self.main, columns).filter(|_| self.as_declared.is_none());
         let fits = stored.is_some_and(|(_, it)| fit::cell(value, &it.ty, self.json).is_some());

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use lakeward::store::files::local::LocalFiles;
 use lakeward::store::files::overlay::Overlay;
-use lakeward::store::files::{Created, Files, Tagged};
+use lakeward::store::files::{Creation, Files, TaggedObject};
 
 use crate::support::lake::fresh_folder;
 use crate::support::store::Memory;
@@ -33,8 +33,8 @@ fn an_object_is_made_once() {
         let object = format!("{at}/a/v1");
         assert_eq!(files.read(&object).await.unwrap(), None);
         assert!(!files.exists(&object).await.unwrap());
-        assert_eq!(files.create(&object, bytes("first")).await.unwrap(), Created::Done);
-        assert_eq!(files.create(&object, bytes("second")).await.unwrap(), Created::Exists);
+        assert_eq!(files.create(&object, bytes("first")).await.unwrap(), Creation::Done);
+        assert_eq!(files.create(&object, bytes("second")).await.unwrap(), Creation::Exists);
         assert!(files.exists(&object).await.unwrap());
         assert_eq!(files.read(&object).await.unwrap(), Some(bytes("first")));
     });
@@ -53,7 +53,7 @@ fn only_who_knows_what_is_there_replaces_it() {
         assert!(files.replace(&hint, Some(&first), bytes("3")).await.unwrap());
         assert!(!files.replace(&hint, Some(&first), bytes("4")).await.unwrap());
         let last = files.read_tagged(&hint).await.unwrap();
-        let Tagged { bytes: found, tag } = last.unwrap();
+        let TaggedObject { bytes: found, tag } = last.unwrap();
         assert_eq!(found, bytes("3"));
         assert_ne!(tag, first);
         assert_eq!(files.list(&format!("{at}/a")).await.unwrap(), ["hint"], "nothing is left over");
@@ -85,7 +85,7 @@ fn an_overlay_hides_what_is_under_it_and_changes_nothing() {
         LocalFiles.write(&one, bytes("under")).await.unwrap();
         let overlay = Overlay::over(Arc::new(LocalFiles));
         assert!(overlay.exists(&one).await.unwrap());
-        assert_eq!(overlay.create(&one, bytes("over")).await.unwrap(), Created::Exists);
+        assert_eq!(overlay.create(&one, bytes("over")).await.unwrap(), Creation::Exists);
         assert_eq!(overlay.read(&one).await.unwrap(), Some(bytes("under")));
         let there = overlay.read_tagged(&one).await.unwrap().unwrap();
         assert!(overlay.replace(&one, Some(&there.tag), bytes("over")).await.unwrap());

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use lakeward::record::Row;
-use lakeward::store::files::{Call, Created, Files, Tagged};
+use lakeward::store::files::{Call, Creation, Files, TaggedObject};
 
 use super::{AT, TABLE_AT, assert_hint_is_head, counts, newest, run};
 use crate::support::lake::{fields, lake_on, land, number, read, row};
@@ -36,11 +36,11 @@ impl Files for Lagging {
         self.inner.write(location, bytes)
     }
 
-    fn create<'a>(&'a self, location: &'a str, bytes: Bytes) -> Call<'a, Created> {
+    fn create<'a>(&'a self, location: &'a str, bytes: Bytes) -> Call<'a, Creation> {
         self.inner.create(location, bytes)
     }
 
-    fn read_tagged<'a>(&'a self, location: &'a str) -> Call<'a, Option<Tagged>> {
+    fn read_tagged<'a>(&'a self, location: &'a str) -> Call<'a, Option<TaggedObject>> {
         self.inner.read_tagged(location)
     }
 

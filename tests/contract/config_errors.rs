@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use lakeward::config::{Checked, Overrides, Problem, check};
+use lakeward::config::{CheckReport, Overrides, Problem, check};
 use proptest::prelude::*;
 use proptest::sample::Index;
 
@@ -26,7 +26,7 @@ fn config(folder: &Path) -> String {
 
 /// Returns the lines that `lakeward check` prints.
 fn messages(text: &str) -> String {
-    let Checked { problems, notes, .. } = check(text, &Overrides::default());
+    let CheckReport { problems, notes, .. } = check(text, &Overrides::default());
     let mut lines = String::new();
     for (kind, list) in [("error", &problems), ("note", &notes)] {
         for it in list {
@@ -135,7 +135,7 @@ proptest! {
             while !text.is_char_boundary(to) { to += 1; }
             text.replace_range(from..to, &with);
         }
-        let Checked { config, problems, notes } = check(&text, &Overrides::default());
+        let CheckReport { config, problems, notes } = check(&text, &Overrides::default());
         prop_assert_eq!(config.is_some(), problems.is_empty());
         for Problem { line, what, remedy } in problems.iter().chain(&notes) {
             prop_assert!(!what.is_empty() && !remedy.is_empty());

@@ -13,7 +13,7 @@ use lakeward::config::{self, Config, Overrides};
 use lakeward::deadline::Deadline;
 use lakeward::handler::App;
 use lakeward::intake::{Intake, InvocationReport};
-use lakeward::store::files::{Call, Created, Files, Tagged};
+use lakeward::store::files::{Call, Creation, Files, TaggedObject};
 use lakeward::table::Cell;
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -107,11 +107,11 @@ impl Files for Hanging {
         Box::pin(self.way(self.memory.write(location, bytes)))
     }
 
-    fn create<'a>(&'a self, location: &'a str, bytes: Bytes) -> Call<'a, Created> {
+    fn create<'a>(&'a self, location: &'a str, bytes: Bytes) -> Call<'a, Creation> {
         Box::pin(self.way(self.memory.create(location, bytes)))
     }
 
-    fn read_tagged<'a>(&'a self, location: &'a str) -> Call<'a, Option<Tagged>> {
+    fn read_tagged<'a>(&'a self, location: &'a str) -> Call<'a, Option<TaggedObject>> {
         Box::pin(self.way(self.memory.read_tagged(location)))
     }
 

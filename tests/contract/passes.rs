@@ -12,7 +12,7 @@ use lakeward::config::{self, Config, Overrides};
 use lakeward::deadline::Deadline;
 use lakeward::handler::App;
 use lakeward::intake::{Intake, InvocationReport};
-use lakeward::store::files::{Call, Created, Files, Tagged};
+use lakeward::store::files::{Call, Creation, Files, TaggedObject};
 use lakeward::table::Cell;
 use serde_json::{Value, json};
 
@@ -92,11 +92,11 @@ impl Files for Slow {
         Box::pin(self.after(self.memory.write(location, bytes)))
     }
 
-    fn create<'a>(&'a self, location: &'a str, bytes: Bytes) -> Call<'a, Created> {
+    fn create<'a>(&'a self, location: &'a str, bytes: Bytes) -> Call<'a, Creation> {
         Box::pin(self.after(self.memory.create(location, bytes)))
     }
 
-    fn read_tagged<'a>(&'a self, location: &'a str) -> Call<'a, Option<Tagged>> {
+    fn read_tagged<'a>(&'a self, location: &'a str) -> Call<'a, Option<TaggedObject>> {
         Box::pin(self.after(self.memory.read_tagged(location)))
     }
 

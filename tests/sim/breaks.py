@@ -74,7 +74,7 @@ BREAKS = {
         (
             VERSIONS,
             "match self.files.create(&location, text.clone()).await {",
-            "match self.files.write(&location, text.clone()).await.map(|()| Created::Done) {",
+            "match self.files.write(&location, text.clone()).await.map(|()| Creation::Done) {",
         )
     ],
     "move the hint back": [
@@ -113,7 +113,7 @@ BREAKS = {
         )
     ],
     "take a 412 for one's own": [
-        (VERSIONS, "Ok(Created::Exists) => true,", "Ok(Created::Exists) => return Swap::Swapped,")
+        (VERSIONS, "Ok(Creation::Exists) => true,", "Ok(Creation::Exists) => return Swap::Swapped,")
     ],
     "retry a lost swap blindly": [
         (

@@ -112,7 +112,7 @@ impl Function {
         let deadline = Deadline::after(self.timeout);
         let process = Arc::clone(&intake);
         let mut running: Running = Box::pin(async move {
-            let processed = Caught(Box::pin(process.handle(&event, &deadline))).await;
+            let processed = PanicGuard(Box::pin(process.handle(&event, &deadline))).await;
             processed.map(|it| it.answer.ok())
         });
         let end = tokio::time::sleep(self.timeout);
@@ -164,9 +164,9 @@ async fn wake(world: Arc<World>, environment: Arc<Environment>, running: Running
 }
 
 /// A future whose panic is an error, as in the real function.
-struct Caught<F>(Pin<Box<F>>);
+struct PanicGuard<F>(Pin<Box<F>>);
 
-impl<F: Future> Future for Caught<F> {
+impl<F: Future> Future for PanicGuard<F> {
     type Output = Result<F::Output, String>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {

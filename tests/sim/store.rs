@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use lakeward::store::files::{Call, Created, Files, Tagged};
+use lakeward::store::files::{Call, Creation, Files, TaggedObject};
 
 use super::function::{Environment, Stop};
 use super::world::World;
@@ -129,14 +129,14 @@ impl Files for Faulty {
         })
     }
 
-    fn create<'a>(&'a self, location: &'a str, bytes: Bytes) -> Call<'a, Created> {
+    fn create<'a>(&'a self, location: &'a str, bytes: Bytes) -> Call<'a, Creation> {
         Box::pin(async move {
             self.way("create", location).await;
             if self.world.strikes("create: refused") {
                 return Err(refused());
             }
             if self.world.strikes("create: not done, told it was there") {
-                return Ok(Created::Exists);
+                return Ok(Creation::Exists);
             }
             if self.world.strikes("create: refused, done later") {
                 let at = location.to_owned();
@@ -157,7 +157,7 @@ impl Files for Faulty {
             let created = self.memory.create(location, bytes).await?;
             self.way("created", location).await;
             if self.world.strikes("create: done, told it was there") {
-                return Ok(Created::Exists);
+                return Ok(Creation::Exists);
             }
             if hangs || self.world.strikes("create: done, answer lost") {
                 return Err(lost());
@@ -166,7 +166,7 @@ impl Files for Faulty {
         })
     }
 
-    fn read_tagged<'a>(&'a self, location: &'a str) -> Call<'a, Option<Tagged>> {
+    fn read_tagged<'a>(&'a self, location: &'a str) -> Call<'a, Option<TaggedObject>> {
         Box::pin(async move {
             self.reading("read_tagged", location).await?;
             self.memory.read_tagged(location).await

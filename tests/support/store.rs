@@ -5,7 +5,7 @@ use std::io;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use lakeward::store::files::{Call, Created, Files, Tagged};
+use lakeward::store::files::{Call, Creation, Files, TaggedObject};
 
 /// Files in memory: quick enough for thousands of commits.
 #[derive(Debug, Default)]
@@ -64,21 +64,21 @@ impl Files for Memory {
         })
     }
 
-    fn create<'a>(&'a self, location: &'a str, bytes: Bytes) -> Call<'a, Created> {
+    fn create<'a>(&'a self, location: &'a str, bytes: Bytes) -> Call<'a, Creation> {
         Box::pin(async move {
             let mut objects = self.objects.lock().unwrap();
             if objects.contains_key(location) {
-                return Ok(Created::Exists);
+                return Ok(Creation::Exists);
             }
             objects.insert(location.to_owned(), bytes);
-            Ok(Created::Done)
+            Ok(Creation::Done)
         })
     }
 
-    fn read_tagged<'a>(&'a self, location: &'a str) -> Call<'a, Option<Tagged>> {
-        Box::pin(
-            async move { Ok(self.get(location).map(|it| Tagged { tag: tag(&it), bytes: it })) },
-        )
+    fn read_tagged<'a>(&'a self, location: &'a str) -> Call<'a, Option<TaggedObject>> {
+        Box::pin(async move {
+            Ok(self.get(location).map(|it| TaggedObject { tag: tag(&it), bytes: it }))
+        })
     }
 
     fn replace<'a>(
@@ -211,18 +211,18 @@ impl Files for Scripted {
         })
     }
 
-    fn create<'a>(&'a self, location: &'a str, bytes: Bytes) -> Call<'a, Created> {
+    fn create<'a>(&'a self, location: &'a str, bytes: Bytes) -> Call<'a, Creation> {
         Box::pin(async move {
             self.others().await;
             match self.fault(Step::Create, location) {
                 Fault::Refuse => Err(refused()),
-                Fault::ExistsThoughNot => Ok(Created::Exists),
+                Fault::ExistsThoughNot => Ok(Creation::Exists),
                 fault => {
                     let created = self.inner.create(location, bytes).await?;
                     self.others().await;
                     match fault {
                         Fault::LoseAnswer => Err(lost()),
-                        Fault::ExistsThoughDone => Ok(Created::Exists),
+                        Fault::ExistsThoughDone => Ok(Creation::Exists),
                         _ => Ok(created),
                     }
                 }
@@ -230,7 +230,7 @@ impl Files for Scripted {
         })
     }
 
-    fn read_tagged<'a>(&'a self, location: &'a str) -> Call<'a, Option<Tagged>> {
+    fn read_tagged<'a>(&'a self, location: &'a str) -> Call<'a, Option<TaggedObject>> {
         Box::pin(async move {
             self.others().await;
             self.inner.read_tagged(location).await

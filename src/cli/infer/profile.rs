@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::number::Number;
-use crate::table::declared::Declared;
+use crate::table::declared::DeclaredType;
 use crate::time::{self, Timestamp};
 use crate::value::{Set, Value};
 
@@ -159,7 +159,7 @@ impl FieldProfile {
             let guess = profile.guess()?;
             // The grammar decides which names can stand in a struct.
             let ty = format!("struct<{name}: {}>", guess.ty);
-            let fits = matches!(ty.parse(), Ok(Declared::Struct(_))) && guess.ty != "json";
+            let fits = matches!(ty.parse(), Ok(DeclaredType::Struct(_))) && guess.ty != "json";
             fits.then(|| format!("{name}: {}", guess.ty))
         });
         let fields: Option<Vec<String>> = fields.collect();
@@ -192,7 +192,7 @@ impl TextCounts {
         self.count += 1;
         self.times += u64::from(Timestamp::from_rfc3339(text).is_some());
         self.dates += u64::from(time::date(text).is_some());
-        let uuid = Declared::Uuid.fit(&Value::Text(text.to_owned()));
+        let uuid = DeclaredType::Uuid.fit(&Value::Text(text.to_owned()));
         self.uuids += u64::from(uuid.is_some());
     }
 }

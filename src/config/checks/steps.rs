@@ -5,7 +5,7 @@ use crate::config::routes::DraftRoute;
 use crate::config::tables::DraftTable;
 use crate::name::snake;
 use crate::route::{Path, Segment, Selector, Step, Target};
-use crate::table::declared::Declared;
+use crate::table::declared::DeclaredType;
 
 /// Returns the steps of a route with their lines.
 fn steps(draft: &DraftRoute) -> impl Iterator<Item = (&Step, usize)> {
@@ -109,7 +109,7 @@ pub(super) fn hashed_columns(draft: &DraftRoute, table: &DraftTable, found: &mut
                     || matches!(it.segments(), [Segment::Member(one)] if snake(one) == column.name)
             });
             if let Some(field) = hashed
-                && !matches!(column.ty, Declared::String | Declared::Json)
+                && !matches!(column.ty, DeclaredType::String | DeclaredType::Json)
             {
                 let name = &column.name;
                 let what = format!("the step on line {step_line} hashes column `{name}`");

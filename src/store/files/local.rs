@@ -12,7 +12,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use uuid::Uuid;
 
-use crate::store::files::{Call, Created, Files, Tagged};
+use crate::store::files::{Call, Creation, Files, TaggedObject};
 
 const SCHEME: &str = "file://";
 
@@ -103,11 +103,11 @@ fn missing_is_none<T>(result: io::Result<T>) -> io::Result<Option<T>> {
 
 /// Names a finished file `target` unless that name is taken: by a hard link, or on file systems
 /// without links (exFAT, some network mounts) by a rename that does not replace.
-fn publish(finished: &Path, target: &Path) -> io::Result<Created> {
+fn publish(finished: &Path, target: &Path) -> io::Result<Creation> {
     let linked = fs::hard_link(finished, target);
     let outcome = match linked {
-        Ok(()) => Ok(Created::Done),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(Created::Exists),
+        Ok(()) => Ok(Creation::Done),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(Creation::Exists),
         Err(_) => rename_without_replacing(finished, target),
     };
     // After a link the first name is removed; after a rename it is gone. A leftover is harmless.
@@ -118,11 +118,11 @@ fn publish(finished: &Path, target: &Path) -> io::Result<Created> {
     outcome
 }
 
-fn rename_without_replacing(finished: &Path, target: &Path) -> io::Result<Created> {
+fn rename_without_replacing(finished: &Path, target: &Path) -> io::Result<Creation> {
     use rustix::fs::{CWD, RenameFlags, renameat_with};
     match renameat_with(CWD, finished, CWD, target, RenameFlags::NOREPLACE) {
-        Ok(()) => Ok(Created::Done),
-        Err(rustix::io::Errno::EXIST) => Ok(Created::Exists),
+        Ok(()) => Ok(Creation::Done),
+        Err(rustix::io::Errno::EXIST) => Ok(Creation::Exists),
         Err(errno) => Err(io::Error::other(format!(
             "this file system can neither link a file nor rename it without replacing another \
              ({errno}): put the lake on a different file system"
@@ -130,7 +130,7 @@ fn rename_without_replacing(finished: &Path, target: &Path) -> io::Result<Create
     }
 }
 
-fn create(location: &str, bytes: &[u8]) -> io::Result<Created> {
+fn create(location: &str, bytes: &[u8]) -> io::Result<Creation> {
     let target = path(location);
     let folder = parent(&target)?;
     make_folder(folder)?;
@@ -181,14 +181,14 @@ impl Files for LocalFiles {
         })
     }
 
-    fn create<'a>(&'a self, location: &'a str, bytes: Bytes) -> Call<'a, Created> {
+    fn create<'a>(&'a self, location: &'a str, bytes: Bytes) -> Call<'a, Creation> {
         Box::pin(async move { create(location, &bytes) })
     }
 
-    fn read_tagged<'a>(&'a self, location: &'a str) -> Call<'a, Option<Tagged>> {
+    fn read_tagged<'a>(&'a self, location: &'a str) -> Call<'a, Option<TaggedObject>> {
         Box::pin(async move {
             Ok(missing_is_none(fs::read(path(location)))?
-                .map(|it| Tagged { tag: tag(&it), bytes: Bytes::from(it) }))
+                .map(|it| TaggedObject { tag: tag(&it), bytes: Bytes::from(it) }))
         })
     }
 
@@ -230,17 +230,17 @@ mod tests {
             write_synced(&finished, n.to_string().as_bytes()).unwrap();
             (n, rename_without_replacing(&finished, &target).unwrap())
         };
-        let outcomes: Vec<(u32, Created)> = std::thread::scope(|scope| {
+        let outcomes: Vec<(u32, Creation)> = std::thread::scope(|scope| {
             let racing: Vec<_> = (0..16).map(|n| scope.spawn(move || attempt(n))).collect();
             racing.into_iter().map(|it| it.join().unwrap()).collect()
         });
         let winners: Vec<u32> =
-            outcomes.iter().filter(|it| it.1 == Created::Done).map(|it| it.0).collect();
+            outcomes.iter().filter(|it| it.1 == Creation::Done).map(|it| it.0).collect();
         let [winner] = winners[..] else { panic!("{winners:?} have won") };
         assert_eq!(fs::read_to_string(&target).unwrap(), winner.to_string());
         // The losers' files are still theirs.
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 16);
-        assert_eq!(attempt(99).1, Created::Exists);
+        assert_eq!(attempt(99).1, Creation::Exists);
         assert_eq!(fs::read_to_string(&target).unwrap(), winner.to_string());
     }
 
@@ -249,8 +249,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("metadata/v1.metadata.json");
         let location = path.to_str().unwrap();
-        assert_eq!(create(location, b"first").unwrap(), Created::Done);
-        assert_eq!(create(location, b"second").unwrap(), Created::Exists);
+        assert_eq!(create(location, b"first").unwrap(), Creation::Done);
+        assert_eq!(create(location, b"second").unwrap(), Creation::Exists);
         assert_eq!(fs::read(&path).unwrap(), b"first");
         let names = fs::read_dir(path.parent().unwrap()).unwrap();
         assert_eq!(names.count(), 1, "a temporary file is left behind");

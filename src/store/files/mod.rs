@@ -18,7 +18,7 @@ pub type Call<'a, T> = Pin<Box<dyn Future<Output = io::Result<T>> + Send + 'a>>;
 /// The answer to a conditional write. Neither answer is final: the object may exist because an
 /// earlier try of the same write made it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Created {
+pub enum Creation {
     /// This call made the object.
     Done,
     /// The object existed already.
@@ -27,7 +27,7 @@ pub enum Created {
 
 /// The content of an object that may be replaced.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Tagged {
+pub struct TaggedObject {
     /// Its bytes.
     pub bytes: Bytes,
     /// The tag that a replacement must find unchanged.
@@ -49,10 +49,10 @@ pub trait Files: fmt::Debug + Send + Sync {
     fn write<'a>(&'a self, location: &'a str, bytes: Bytes) -> Call<'a, ()>;
 
     /// Writes an object only if it does not exist; readers see all of it or nothing.
-    fn create<'a>(&'a self, location: &'a str, bytes: Bytes) -> Call<'a, Created>;
+    fn create<'a>(&'a self, location: &'a str, bytes: Bytes) -> Call<'a, Creation>;
 
     /// Reads an object with the tag that is needed to replace it.
-    fn read_tagged<'a>(&'a self, location: &'a str) -> Call<'a, Option<Tagged>>;
+    fn read_tagged<'a>(&'a self, location: &'a str) -> Call<'a, Option<TaggedObject>>;
 
     /// Replaces an object whose tag is still `expected` (`None`: that does not exist yet). Returns
     /// `false` when it has changed.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 
 use crate::digest::sha256_hex;
-use crate::store::files::{Call, Created, Files, Tagged};
+use crate::store::files::{Call, Creation, Files, TaggedObject};
 
 /// Files in memory over other files: reads fall through, writes do not. The real commit runs on it,
 /// so a dry run does exactly what a run would do.
@@ -58,20 +58,20 @@ impl Files for Overlay {
         })
     }
 
-    fn create<'a>(&'a self, location: &'a str, bytes: Bytes) -> Call<'a, Created> {
+    fn create<'a>(&'a self, location: &'a str, bytes: Bytes) -> Call<'a, Creation> {
         Box::pin(async move {
             if self.exists(location).await? {
-                return Ok(Created::Exists);
+                return Ok(Creation::Exists);
             }
             self.put(location, bytes);
-            Ok(Created::Done)
+            Ok(Creation::Done)
         })
     }
 
-    fn read_tagged<'a>(&'a self, location: &'a str) -> Call<'a, Option<Tagged>> {
+    fn read_tagged<'a>(&'a self, location: &'a str) -> Call<'a, Option<TaggedObject>> {
         Box::pin(async move {
             let bytes = self.read(location).await?;
-            Ok(bytes.map(|bytes| Tagged { tag: sha256_hex(&bytes), bytes }))
+            Ok(bytes.map(|bytes| TaggedObject { tag: sha256_hex(&bytes), bytes }))
         })
     }
 

@@ -10,7 +10,7 @@ use iceberg::spec::{SnapshotLog, TableMetadata};
 
 use crate::store::clock::Clock;
 use crate::store::error::StoreError;
-use crate::store::files::{Created, Files};
+use crate::store::files::{Creation, Files};
 use crate::store::head::{COMMIT_PROPERTY, Head, HeadCall, HeadVersion, MAX_HEAD_AGE, Swap};
 
 /// Number of times that one swap is sent before its outcome counts as unknown.
@@ -174,8 +174,8 @@ impl VersionFiles {
         let mut last_error = None;
         for _ in 0..MAX_SENDS {
             let answered = match self.files.create(&location, text.clone()).await {
-                Ok(Created::Done) => return Swap::Swapped,
-                Ok(Created::Exists) => true,
+                Ok(Creation::Done) => return Swap::Swapped,
+                Ok(Creation::Exists) => true,
                 Err(error) => {
                     last_error = Some(error);
                     false

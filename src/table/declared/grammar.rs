@@ -1,7 +1,7 @@
 //! Parses `list<struct<id: long, at: timestamp(ms)>>`, and suggests a type for any other text.
 
 use crate::number::MAX_PRECISION;
-use crate::table::declared::{BadType, Declared, field_name};
+use crate::table::declared::{BadType, DeclaredType, field_name};
 use crate::time::TimeUnit;
 
 /// Deepest nesting of lists and structs; deeper data is better declared as `json`.
@@ -46,7 +46,7 @@ const FOREIGN_NAMES: [(&str, &str); 31] = [
     ("jsonb", "json"),
 ];
 
-impl std::str::FromStr for Declared {
+impl std::str::FromStr for DeclaredType {
     type Err = BadType;
 
     fn from_str(text: &str) -> Result<Self, BadType> {
@@ -66,7 +66,7 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    fn ty(&mut self, depth: usize) -> Result<Declared, BadType> {
+    fn ty(&mut self, depth: usize) -> Result<DeclaredType, BadType> {
         if depth > MAX_NESTING {
             return Err(BadType(format!(
                 "lists and structs are nested deeper than {MAX_NESTING}; declare the inner ones \
@@ -75,30 +75,30 @@ impl<'a> Reader<'a> {
         }
         let word = self.word();
         match word {
-            "string" => Ok(Declared::String),
-            "bool" => Ok(Declared::Bool),
-            "int" => Ok(Declared::Int),
-            "long" => Ok(Declared::Long),
-            "float" => Ok(Declared::Float),
-            "double" => Ok(Declared::Double),
-            "date" => Ok(Declared::Date),
-            "binary" => Ok(Declared::Binary),
-            "uuid" => Ok(Declared::Uuid),
-            "json" => Ok(Declared::Json),
+            "string" => Ok(DeclaredType::String),
+            "bool" => Ok(DeclaredType::Bool),
+            "int" => Ok(DeclaredType::Int),
+            "long" => Ok(DeclaredType::Long),
+            "float" => Ok(DeclaredType::Float),
+            "double" => Ok(DeclaredType::Double),
+            "date" => Ok(DeclaredType::Date),
+            "binary" => Ok(DeclaredType::Binary),
+            "uuid" => Ok(DeclaredType::Uuid),
+            "json" => Ok(DeclaredType::Json),
             "decimal" => self.decimal(),
             "timestamp" => self.timestamp(),
             "list" => {
                 self.expect('<', "a list names its element: list<string>")?;
                 let element = self.ty(depth + 1)?;
                 self.expect('>', "a list ends with `>`: list<string>")?;
-                Ok(Declared::List(Box::new(element)))
+                Ok(DeclaredType::List(Box::new(element)))
             }
             "struct" => self.fields(depth),
             _ => Err(unknown(word)),
         }
     }
 
-    fn decimal(&mut self) -> Result<Declared, BadType> {
+    fn decimal(&mut self) -> Result<DeclaredType, BadType> {
         const SHAPE: &str = "a decimal names the number of its digits, and how many of them follow \
                              the point: decimal(12,2)";
         self.expect('(', SHAPE)?;
@@ -108,7 +108,7 @@ impl<'a> Reader<'a> {
         self.expect(')', SHAPE)?;
         match (precision, scale) {
             (Some(precision @ 1..=MAX_PRECISION), Some(scale)) if scale <= precision => {
-                Ok(Declared::Decimal { precision, scale })
+                Ok(DeclaredType::Decimal { precision, scale })
             }
             (Some(_), Some(_)) => Err(BadType(format!(
                 "a decimal has 1 to {MAX_PRECISION} digits, and at most all of them follow the \
@@ -118,26 +118,26 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn timestamp(&mut self) -> Result<Declared, BadType> {
+    fn timestamp(&mut self) -> Result<DeclaredType, BadType> {
         const SHAPE: &str = "a timestamp names its form: timestamp(s), timestamp(ms), \
                              timestamp(us), timestamp(ns) or timestamp(rfc3339)";
         self.expect('(', SHAPE)?;
         let ty = match self.word() {
-            "s" => Declared::Epoch(TimeUnit::Seconds),
-            "ms" => Declared::Epoch(TimeUnit::Millis),
-            "us" => Declared::Epoch(TimeUnit::Micros),
-            "ns" => Declared::Epoch(TimeUnit::Nanos),
-            "rfc3339" => Declared::Rfc3339,
+            "s" => DeclaredType::Epoch(TimeUnit::Seconds),
+            "ms" => DeclaredType::Epoch(TimeUnit::Millis),
+            "us" => DeclaredType::Epoch(TimeUnit::Micros),
+            "ns" => DeclaredType::Epoch(TimeUnit::Nanos),
+            "rfc3339" => DeclaredType::Rfc3339,
             _ => return Err(BadType(SHAPE.to_owned())),
         };
         self.expect(')', SHAPE)?;
         Ok(ty)
     }
 
-    fn fields(&mut self, depth: usize) -> Result<Declared, BadType> {
+    fn fields(&mut self, depth: usize) -> Result<DeclaredType, BadType> {
         const SHAPE: &str = "a struct names its fields: struct<id: long, name: string>";
         self.expect('<', SHAPE)?;
-        let mut fields: Vec<(String, Declared)> = Vec::new();
+        let mut fields: Vec<(String, DeclaredType)> = Vec::new();
         loop {
             let name = self.word();
             if name.is_empty() || name.starts_with(|it: char| it.is_ascii_digit()) {
@@ -157,7 +157,7 @@ impl<'a> Reader<'a> {
             }
         }
         self.expect('>', SHAPE)?;
-        Ok(Declared::Struct(fields))
+        Ok(DeclaredType::Struct(fields))
     }
 
     fn blanks(&mut self) {

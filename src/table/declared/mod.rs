@@ -16,7 +16,7 @@ use crate::value::{Fields, Set, Value};
 
 /// A type that a config declares.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Declared {
+pub enum DeclaredType {
     /// `string`
     String,
     /// `bool`
@@ -47,9 +47,9 @@ pub enum Declared {
     /// `uuid`, checked, and stored as a lower-case string
     Uuid,
     /// `list<…>`
-    List(Box<Declared>),
+    List(Box<DeclaredType>),
     /// `struct<a: long, b: string>`
-    Struct(Vec<(String, Declared)>),
+    Struct(Vec<(String, DeclaredType)>),
     /// `json`: any value as JSON text
     Json,
 }
@@ -59,22 +59,22 @@ pub enum Declared {
 #[error("{0}")]
 pub struct BadType(pub String);
 
-impl Declared {
+impl DeclaredType {
     /// Returns the column type that stores it.
     pub fn column_type(&self) -> ColumnType {
         match self {
-            Declared::String | Declared::Uuid | Declared::Json => ColumnType::String,
-            Declared::Bool => ColumnType::Bool,
-            Declared::Int => ColumnType::Int,
-            Declared::Long => ColumnType::Long,
-            Declared::Float => ColumnType::Float,
-            Declared::Double => ColumnType::Double,
-            &Declared::Decimal { precision, scale } => ColumnType::Decimal { precision, scale },
-            Declared::Date => ColumnType::Date,
-            Declared::Epoch(_) | Declared::Rfc3339 => ColumnType::Timestamp,
-            Declared::Binary => ColumnType::Binary,
-            Declared::List(element) => ColumnType::List(Box::new(element.column_type())),
-            Declared::Struct(fields) => ColumnType::Struct(
+            DeclaredType::String | DeclaredType::Uuid | DeclaredType::Json => ColumnType::String,
+            DeclaredType::Bool => ColumnType::Bool,
+            DeclaredType::Int => ColumnType::Int,
+            DeclaredType::Long => ColumnType::Long,
+            DeclaredType::Float => ColumnType::Float,
+            DeclaredType::Double => ColumnType::Double,
+            &DeclaredType::Decimal { precision, scale } => ColumnType::Decimal { precision, scale },
+            DeclaredType::Date => ColumnType::Date,
+            DeclaredType::Epoch(_) | DeclaredType::Rfc3339 => ColumnType::Timestamp,
+            DeclaredType::Binary => ColumnType::Binary,
+            DeclaredType::List(element) => ColumnType::List(Box::new(element.column_type())),
+            DeclaredType::Struct(fields) => ColumnType::Struct(
                 fields.iter().map(|(name, ty)| (field_name(name), ty.column_type())).collect(),
             ),
         }
@@ -86,30 +86,30 @@ impl Declared {
     pub fn fit(&self, value: &Value) -> Option<Cell> {
         match (self, value) {
             (_, Value::Null) => Some(Cell::Null),
-            (Declared::Json, value) => Some(Cell::Text(json_text(value))),
-            (Declared::Bool, &Value::Bool(it)) => Some(Cell::Bool(it)),
-            (Declared::List(element), Value::List(items)) => {
+            (DeclaredType::Json, value) => Some(Cell::Text(json_text(value))),
+            (DeclaredType::Bool, &Value::Bool(it)) => Some(Cell::Bool(it)),
+            (DeclaredType::List(element), Value::List(items)) => {
                 Some(Cell::List(items.iter().map(|it| element.fit(it)).collect::<Option<_>>()?))
             }
-            (Declared::List(element), Value::Set(set)) => element.fit_set(set),
-            (Declared::Struct(fields), Value::Map(map)) => fit_struct(fields, map),
+            (DeclaredType::List(element), Value::Set(set)) => element.fit_set(set),
+            (DeclaredType::Struct(fields), Value::Map(map)) => fit_struct(fields, map),
             (_, Value::Number(number)) => self.fit_number(number),
             (_, Value::Text(text)) => self.fit_text(text),
-            (Declared::Binary, Value::Binary(bytes)) => Some(Cell::Binary(bytes.clone())),
+            (DeclaredType::Binary, Value::Binary(bytes)) => Some(Cell::Binary(bytes.clone())),
             _ => None,
         }
     }
 
     fn fit_number(&self, number: &Number) -> Option<Cell> {
         match self {
-            Declared::Int => Some(Cell::Int(i32::try_from(number.as_i64()?).ok()?)),
-            Declared::Long => Some(Cell::Long(number.as_i64()?)),
-            Declared::Float => Some(Cell::Float(number.as_f32()?)),
-            Declared::Double => Some(Cell::Double(number.as_f64()?)),
-            &Declared::Decimal { precision, scale } => {
+            DeclaredType::Int => Some(Cell::Int(i32::try_from(number.as_i64()?).ok()?)),
+            DeclaredType::Long => Some(Cell::Long(number.as_i64()?)),
+            DeclaredType::Float => Some(Cell::Float(number.as_f32()?)),
+            DeclaredType::Double => Some(Cell::Double(number.as_f64()?)),
+            &DeclaredType::Decimal { precision, scale } => {
                 Some(Cell::Decimal(number.as_decimal(precision, scale)?))
             }
-            &Declared::Epoch(unit) => {
+            &DeclaredType::Epoch(unit) => {
                 Some(Cell::Micros(Timestamp::from_number(number, unit)?.micros()))
             }
             _ => None,
@@ -118,13 +118,13 @@ impl Declared {
 
     fn fit_text(&self, text: &str) -> Option<Cell> {
         match self {
-            Declared::String => Some(Cell::Text(text.to_owned())),
-            Declared::Date => Some(Cell::Date(time::date(text)?)),
-            Declared::Epoch(_) => self.fit_number(&Number::parse(text).ok()?),
-            Declared::Rfc3339 => Some(Cell::Micros(Timestamp::from_rfc3339(text)?.micros())),
-            Declared::Binary => Some(Cell::Binary(BASE64.decode(text).ok()?)),
+            DeclaredType::String => Some(Cell::Text(text.to_owned())),
+            DeclaredType::Date => Some(Cell::Date(time::date(text)?)),
+            DeclaredType::Epoch(_) => self.fit_number(&Number::parse(text).ok()?),
+            DeclaredType::Rfc3339 => Some(Cell::Micros(Timestamp::from_rfc3339(text)?.micros())),
+            DeclaredType::Binary => Some(Cell::Binary(BASE64.decode(text).ok()?)),
             // 36 characters: the hyphenated form, not the others that the crate reads.
-            Declared::Uuid if text.len() == 36 => {
+            DeclaredType::Uuid if text.len() == 36 => {
                 Some(Cell::Text(uuid::Uuid::try_parse(text).ok()?.hyphenated().to_string()))
             }
             _ => None,
@@ -178,7 +178,7 @@ pub(in crate::table) fn match_keys<'a>(
     keys.is_empty().then_some(found)
 }
 
-fn fit_struct(fields: &[(String, Declared)], map: &Fields) -> Option<Cell> {
+fn fit_struct(fields: &[(String, DeclaredType)], map: &Fields) -> Option<Cell> {
     let names: Vec<String> = fields.iter().map(|(name, _)| field_name(name)).collect();
     let values = match_keys(names.iter().map(String::as_str), map)?;
     let cells = fields.iter().zip(values).map(|((_, ty), value)| match value {

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn declared(text: &str) -> Declared {
+fn declared(text: &str) -> DeclaredType {
     text.parse().unwrap_or_else(|error| panic!("{text}: {error}"))
 }
 
@@ -74,13 +74,13 @@ fn an_invalid_type_gets_a_suggestion() {
         ("string string", "unexpected `string` after"),
         ("list<string>>", "unexpected `>` after"),
     ] {
-        let error = ty.parse::<Declared>().unwrap_err().to_string();
+        let error = ty.parse::<DeclaredType>().unwrap_err().to_string();
         assert!(error.contains(help), "{ty}: {error}");
     }
     let deep = format!("{}int{}", "list<".repeat(17), ">".repeat(17));
-    assert!(deep.parse::<Declared>().unwrap_err().to_string().contains("deeper than 16"));
+    assert!(deep.parse::<DeclaredType>().unwrap_err().to_string().contains("deeper than 16"));
     let very_deep = "list<".repeat(1_000_000);
-    assert!(very_deep.parse::<Declared>().is_err());
+    assert!(very_deep.parse::<DeclaredType>().is_err());
 }
 
 #[test]
@@ -190,7 +190,7 @@ fn json_takes_anything() {
 proptest! {
     #[test]
     fn any_text_is_a_type_or_an_error(text in "[a-z<>(),: 0-9]{0,30}|.{0,10}") {
-        if let Ok(ty) = text.parse::<Declared>() {
+        if let Ok(ty) = text.parse::<DeclaredType>() {
             prop_assert!(!matches!(ty.column_type(), ColumnType::Other(_)));
         }
     }

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use crate::json;
 use crate::name;
 use crate::record::Row;
-use crate::table::declared::Declared;
+use crate::table::declared::DeclaredType;
 use crate::table::infer::Sample;
 use crate::table::layout::{Change, Column, Layout, NewColumns, Owner, Policy, Role, Spread};
 use crate::table::owner::{Home, Index, free_name};
@@ -150,7 +150,7 @@ impl Draft {
                 Home::Absent => {
                     let field = slot.field(originals, &newcomers);
                     let original = field.unwrap_or(&slot.declared.name).to_owned();
-                    let json = slot.declared.ty == Declared::Json;
+                    let json = slot.declared.ty == DeclaredType::Json;
                     let role = if json { Role::MainJson } else { Role::Main };
                     let doc = slot.declared.doc.clone().unwrap_or_else(|| original.clone());
                     self.taken.insert(slot.column.to_lowercase());

@@ -17,7 +17,7 @@ use lakeward::handler::App;
 use lakeward::lambda;
 use lakeward::store::Lake;
 use lakeward::store::clock::Clock;
-use lakeward::store::files::{self, Call, Created, Files, Tagged};
+use lakeward::store::files::{self, Call, Creation, Files, TaggedObject};
 
 #[expect(clippy::disallowed_methods, reason = "tests control it by variables")]
 fn main() -> ExitCode {
@@ -107,11 +107,11 @@ impl Files for FailpointFiles {
         Box::pin(self.around("write", location, self.files.write(location, bytes)))
     }
 
-    fn create<'a>(&'a self, location: &'a str, bytes: Bytes) -> Call<'a, Created> {
+    fn create<'a>(&'a self, location: &'a str, bytes: Bytes) -> Call<'a, Creation> {
         Box::pin(self.around("create", location, self.files.create(location, bytes)))
     }
 
-    fn read_tagged<'a>(&'a self, location: &'a str) -> Call<'a, Option<Tagged>> {
+    fn read_tagged<'a>(&'a self, location: &'a str) -> Call<'a, Option<TaggedObject>> {
         Box::pin(self.around("read", location, self.files.read_tagged(location)))
     }
 

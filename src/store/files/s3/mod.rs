@@ -21,7 +21,7 @@ use bytes::Bytes;
 use tokio::sync::OnceCell;
 
 use crate::aws;
-use crate::store::files::{Call, Created, Files, Tagged};
+use crate::store::files::{Call, Creation, Files, TaggedObject};
 
 const SCHEME: &str = "s3://";
 /// Time limit of connecting.
@@ -126,7 +126,7 @@ impl S3Files {
         Ok(self.get(location, version).await?.map(|it| it.bytes))
     }
 
-    async fn get(&self, location: &str, version: Option<&str>) -> io::Result<Option<Tagged>> {
+    async fn get(&self, location: &str, version: Option<&str>) -> io::Result<Option<TaggedObject>> {
         let path = ObjectPath::of(location)?;
         let client = self.client().await;
         let mut tries = 0_u32;
@@ -143,7 +143,7 @@ impl S3Files {
             };
             let tag = tag("s3:GetObject", answer.e_tag)?;
             match answer.body.collect().await {
-                Ok(body) => return Ok(Some(Tagged { bytes: body.into_bytes(), tag })),
+                Ok(body) => return Ok(Some(TaggedObject { bytes: body.into_bytes(), tag })),
                 Err(_) if tries < MAX_BODIES => {}
                 Err(error) => {
                     let what = format!("s3:GetObject: its body breaks off: {error}");
@@ -229,16 +229,16 @@ impl Files for S3Files {
         })
     }
 
-    fn create<'a>(&'a self, location: &'a str, bytes: Bytes) -> Call<'a, Created> {
+    fn create<'a>(&'a self, location: &'a str, bytes: Bytes) -> Call<'a, Creation> {
         Box::pin(async move {
             match self.put_if(location, None, &bytes).await? {
-                Answer::Done => Ok(Created::Done),
-                Answer::Refused => Ok(Created::Exists),
+                Answer::Done => Ok(Creation::Done),
+                Answer::Refused => Ok(Creation::Exists),
             }
         })
     }
 
-    fn read_tagged<'a>(&'a self, location: &'a str) -> Call<'a, Option<Tagged>> {
+    fn read_tagged<'a>(&'a self, location: &'a str) -> Call<'a, Option<TaggedObject>> {
         Box::pin(self.get(location, None))
     }
 

@@ -8,7 +8,7 @@ use futures_util::future::join_all;
 use uuid::Uuid;
 
 use crate::digest::sha256_hex;
-use crate::store::files::{Created, Files};
+use crate::store::files::{Creation, Files};
 
 /// Number of writers that race for one name.
 const WRITERS: usize = 16;
@@ -37,9 +37,9 @@ async fn race(files: &dyn Files, store: &str, probe: &str) -> io::Result<()> {
     let mut winner = None;
     for (answer, body) in answers.into_iter().zip(&bodies) {
         match answer? {
-            Created::Exists => {}
-            Created::Done if winner.is_none() => winner = Some(body),
-            Created::Done => return Err(not_honoured(store, "If-None-Match")),
+            Creation::Exists => {}
+            Creation::Done if winner.is_none() => winner = Some(body),
+            Creation::Done => return Err(not_honoured(store, "If-None-Match")),
         }
     }
     let found = files.read(probe).await?;
