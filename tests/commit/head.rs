@@ -9,7 +9,7 @@ use lakeward::store::files::Files;
 
 use super::{AT, TABLE_AT, assert_hint_is_head, counts, newest, run};
 use crate::support::lake::{fields, lake_on, land, read, row, text};
-use crate::support::store::{Fault, Memory, Scripted, Step};
+use crate::support::store::{Fault, Memory, ScriptedFiles, Step};
 
 #[test]
 fn whatever_happens_to_the_hint_nothing_is_lost_and_nothing_is_created() {
@@ -126,7 +126,7 @@ fn after_the_last_answer_the_hint_is_the_head_however_hint_writes_are_delayed() 
         fastrand::seed(seed);
         let memory = Arc::new(Memory::default());
         let inner: Arc<dyn Files> = Arc::clone(&memory) as Arc<dyn Files>;
-        let files: Arc<dyn Files> = Arc::new(Scripted::new(inner, |_, _| Fault::None));
+        let files: Arc<dyn Files> = Arc::new(ScriptedFiles::new(inner, |_, _| Fault::None));
         run(async {
             let mut writers = tokio::task::JoinSet::new();
             for writer in 0..5_u32 {
@@ -154,7 +154,7 @@ fn a_hint_that_could_not_be_written_is_repaired_by_the_next_load() {
         let refuse = |step, _: &str| {
             if step == Step::ReplaceHint { Fault::Refuse } else { Fault::None }
         };
-        let lake = lake_on(Arc::new(Scripted::new(Arc::clone(&inner), refuse)), AT);
+        let lake = lake_on(Arc::new(ScriptedFiles::new(Arc::clone(&inner), refuse)), AT);
         // Without a hint every load would fail to repair it, so the first is let through.
         land(&lake_on(Arc::clone(&inner), AT), vec![row(0, fields([("a", text("x"))]))])
             .await

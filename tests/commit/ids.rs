@@ -14,7 +14,7 @@ use super::{AT, counts, run};
 use crate::support::lake::{
     MORNING, expect_rows, fields, lake_on, land, local, number, read, row, text,
 };
-use crate::support::store::{Fault, Memory, Scripted};
+use crate::support::store::{Fault, Memory, ScriptedFiles};
 
 const HOUR: i64 = 3_600_000_000;
 const DAY: i64 = 24 * HOUR;
@@ -140,7 +140,7 @@ fn a_row_keeps_its_place_when_others_land_between_look_and_swap() {
         run(async {
             let memory: Arc<dyn Files> = Arc::new(Memory::default());
             let inner = Arc::clone(&memory);
-            let files: Arc<dyn Files> = Arc::new(Scripted::new(inner, |_, _| Fault::None));
+            let files: Arc<dyn Files> = Arc::new(ScriptedFiles::new(inner, |_, _| Fault::None));
             land(&lake_on(Arc::clone(&memory), AT), vec![event("begin", "x", 0)]).await.unwrap();
             // Four writers; each has own content for five ids, common content for one, and one id of
             // its own.

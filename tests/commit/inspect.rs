@@ -9,7 +9,7 @@ use lakeward::table::Cell;
 use lakeward::time::Timestamp;
 
 use crate::support::lake::{MORNING, fields, lake_on, land, number, row, table, text};
-use crate::support::store::{Fault, Memory, Scripted, Step};
+use crate::support::store::{Fault, Memory, ScriptedFiles, Step};
 
 const DAY: i64 = 86_400_000_000;
 
@@ -81,7 +81,7 @@ fn files_that_hold_none_of_the_newest_rows_are_not_read() {
             }
             Fault::None
         };
-        let lake = lake_on(Arc::new(Scripted::new(memory, script)), "memory:/lake");
+        let lake = lake_on(Arc::new(ScriptedFiles::new(memory, script)), "memory:/lake");
         assert_eq!(newest(&lake, 2).await, [5, 4]);
         assert_eq!(read.load(std::sync::atomic::Ordering::Relaxed), 2);
     });

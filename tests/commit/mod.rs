@@ -13,7 +13,7 @@ use lakeward::store::head::{Head, Swap};
 use lakeward::store::{LandReport, StoreError};
 
 use crate::support::lake::{lake_on, land};
-use crate::support::store::{Fault, Memory, Scripted, Step};
+use crate::support::store::{Fault, Memory, ScriptedFiles, Step};
 
 mod data_files;
 mod files_contract;
@@ -107,7 +107,7 @@ where
         }
         Fault::None
     };
-    let lake = lake_on(Arc::new(Scripted::new(Arc::clone(files), script)), location);
+    let lake = lake_on(Arc::new(ScriptedFiles::new(Arc::clone(files), script)), location);
     let meddler = async {
         reached.notified().await;
         meddle(files, &format!("{location}/test/rows"), meddling).await;

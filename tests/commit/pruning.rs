@@ -11,7 +11,7 @@ use lakeward::time::Timestamp;
 use proptest::prelude::*;
 
 use crate::support::lake::{MORNING, fields, lake_on, land, number, read, row};
-use crate::support::store::{Fault, Memory, Scripted, Step};
+use crate::support::store::{Fault, Memory, ScriptedFiles, Step};
 
 const DAY: i64 = 86_400_000_000;
 
@@ -71,7 +71,7 @@ fn a_commit_reads_the_manifests_and_files_of_its_own_days_only() {
         }
         let manifests = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&manifests);
-        let watched = Scripted::new(memory, move |step, location| {
+        let watched = ScriptedFiles::new(memory, move |step, location| {
             if step == Step::Read && location.contains("/metadata/m-") {
                 counted.fetch_add(1, Ordering::Relaxed);
             }

@@ -14,7 +14,7 @@ use lakeward::time::Timestamp;
 
 use super::{AT, TABLE_AT, assert_hint_is_head, counts, newest, run};
 use crate::support::lake::{MORNING, fields, land, number, read, row};
-use crate::support::store::{Fault, Memory, Scripted, Step};
+use crate::support::store::{Fault, Memory, ScriptedFiles, Step};
 
 const HOUR: u64 = 3_600;
 const DAY: u64 = 24 * HOUR;
@@ -176,7 +176,7 @@ fn a_clock_that_jumps_in_mid_commit_costs_another_look() {
             };
             land(&wall.lake(&memory), vec![arrived(0, 0)]).await.unwrap();
             let inner = Arc::clone(&memory) as Arc<dyn Files>;
-            let lake = wall.lake_on(Arc::new(Scripted::new(inner, script)));
+            let lake = wall.lake_on(Arc::new(ScriptedFiles::new(inner, script)));
             let batch = vec![arrived(0, 0), arrived(1, 0)];
             assert_eq!(counts(&land(&lake, batch).await.unwrap()), (1, 1), "back: {back}");
             assert_eq!(jumps.load(Ordering::Relaxed), 2, "the list was written again");
@@ -207,7 +207,7 @@ fn a_process_that_slept_while_versions_were_removed_takes_no_number_that_is_free
             Fault::None
         };
         let inner = Arc::clone(&memory) as Arc<dyn Files>;
-        let sleeper = wall.lake_on(Arc::new(Scripted::new(inner, script)));
+        let sleeper = wall.lake_on(Arc::new(ScriptedFiles::new(inner, script)));
         let batch = vec![arrived(1, 0), arrived(120, 0)];
         assert_eq!(counts(&land(&sleeper, batch).await.unwrap()), (1, 1));
         assert_eq!(slept.load(Ordering::Relaxed), 2);
@@ -267,7 +267,7 @@ fn a_commit_whose_answer_was_lost_is_known_by_its_file_when_its_snapshot_is_trim
             }
         };
         let inner = Arc::clone(&memory) as Arc<dyn Files>;
-        let lake = wall.lake_on(Arc::new(Scripted::new(inner, script)));
+        let lake = wall.lake_on(Arc::new(ScriptedFiles::new(inner, script)));
         let batch: Vec<Row> = (1..4).map(|n| arrived(n, 0)).collect();
         let landed = land(&lake, batch.clone()).await.unwrap();
         assert_eq!(counts(&landed), (3, 0), "landed by this commit, and no duplicates");

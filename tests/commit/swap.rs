@@ -14,7 +14,7 @@ use lakeward::store::head::{Head, Swap};
 
 use super::{AT, TABLE_AT, counts, run};
 use crate::support::lake::{fields, lake_on, land, read, row, text};
-use crate::support::store::{Fault, Memory, Scripted, Step};
+use crate::support::store::{Fault, Memory, ScriptedFiles, Step};
 
 #[test]
 fn a_lost_answer_lands_the_rows_once_and_counts_no_duplicate() {
@@ -37,7 +37,8 @@ fn a_lost_answer_lands_the_rows_once_and_counts_no_duplicate() {
                         Fault::None
                     }
                 };
-                let files: Arc<dyn Files> = Arc::new(Scripted::new(Arc::clone(&memory), script));
+                let files: Arc<dyn Files> =
+                    Arc::new(ScriptedFiles::new(Arc::clone(&memory), script));
                 let ours = lake_on(Arc::clone(&files), AT);
                 let batch: Vec<Row> = (1..=3).map(|n| row(n, fields([("a", text("y"))]))).collect();
                 let racing = async {
@@ -78,7 +79,7 @@ fn an_unknown_outcome_fails_and_the_redelivery_lands_what_is_missing() {
                 }
                 Fault::None
             };
-            let ours = lake_on(Arc::new(Scripted::new(Arc::clone(&memory), script)), AT);
+            let ours = lake_on(Arc::new(ScriptedFiles::new(Arc::clone(&memory), script)), AT);
             let batch = vec![row(1, fields([("a", text("y"))]))];
             land(&ours, batch.clone()).await.unwrap_err();
             let expected = if done { (0, 1) } else { (1, 0) };
@@ -130,7 +131,7 @@ fn an_environment_that_freezes_in_mid_commit_loads_again_and_lands_once() {
             }
             Fault::None
         };
-        let files: Arc<dyn Files> = Arc::new(Scripted::new(Arc::clone(&memory), script));
+        let files: Arc<dyn Files> = Arc::new(ScriptedFiles::new(Arc::clone(&memory), script));
         let lake = Lake::with(files, AT.to_owned(), "test".to_owned(), clock);
         let landed = land(&lake, vec![row(1, fields([("a", text("y"))]))]).await.unwrap();
         assert_eq!(counts(&landed), (1, 0));
@@ -147,7 +148,7 @@ fn a_swap_that_was_never_answered_is_found_by_the_next_load() {
             let swap = step == Step::Create && location.contains("/metadata/v");
             if swap { Fault::LoseAnswer } else { Fault::None }
         };
-        let lake = lake_on(Arc::new(Scripted::new(Arc::clone(&memory), script)), AT);
+        let lake = lake_on(Arc::new(ScriptedFiles::new(Arc::clone(&memory), script)), AT);
         let batch = vec![row(1, fields([("a", text("y"))]))];
         // The next load finds it, and makes the hint, and with it the version's name, durable.
         assert_eq!(counts(&land(&lake, batch.clone()).await.unwrap()), (1, 0));

@@ -17,7 +17,7 @@ use super::{AT, TABLE_AT, changed, counts, meddle, newest, primitive, run, with}
 use crate::support::lake::{
     MORNING, expect_rows, fields, lake_on, land, local, number, read, row, table, text, types,
 };
-use crate::support::store::{Fault, Memory, Scripted, Step};
+use crate::support::store::{Fault, Memory, ScriptedFiles, Step};
 
 fn release(version: &str, format: u32, min_writer: &str) -> Release {
     Release { version: version.to_owned(), format, min_writer: min_writer.to_owned() }
@@ -212,7 +212,7 @@ fn a_table_that_comes_and_goes_costs_no_more_than_the_time_there_is() {
             }
             Fault::None
         };
-        let lake = lake_on(Arc::new(Scripted::new(files, script)), AT);
+        let lake = lake_on(Arc::new(ScriptedFiles::new(files, script)), AT);
         let soon = Deadline::after(Duration::from_millis(500));
         let landed = lake.land(&table(), &Policy::default(), one(1), &soon).await;
         assert!(matches!(landed, Err(StoreError::OutOfTime(_))), "{landed:?}");

@@ -10,7 +10,7 @@ use lakeward::table::Cell;
 
 use super::{counts, run};
 use crate::support::lake::{expect_rows, lake_on, land, local, read, row, text};
-use crate::support::store::{Fault, Scripted};
+use crate::support::store::{Fault, ScriptedFiles};
 
 /// Every writer's values are under their own names.
 fn assert_own_names(rows: &BTreeMap<String, BTreeMap<String, Cell>>) {
@@ -32,7 +32,8 @@ fn named_row(n: u32, names: &[String]) -> Row {
 #[test]
 fn sixteen_writers_with_overlapping_attributes_create_one_table() {
     let (_, location, folder) = local("commit-first-batches");
-    let files: Arc<dyn Files> = Arc::new(Scripted::new(Arc::new(LocalFiles), |_, _| Fault::None));
+    let files: Arc<dyn Files> =
+        Arc::new(ScriptedFiles::new(Arc::new(LocalFiles), |_, _| Fault::None));
     run(async {
         let mut writers = tokio::task::JoinSet::new();
         for n in 0..16_u32 {
@@ -55,7 +56,8 @@ fn sixteen_writers_with_overlapping_attributes_create_one_table() {
 #[test]
 fn sixteen_writers_add_one_new_attribute_each_to_one_table() {
     let (lake, location, folder) = local("commit-new-attributes");
-    let files: Arc<dyn Files> = Arc::new(Scripted::new(Arc::new(LocalFiles), |_, _| Fault::None));
+    let files: Arc<dyn Files> =
+        Arc::new(ScriptedFiles::new(Arc::new(LocalFiles), |_, _| Fault::None));
     run(async {
         land(&lake, vec![named_row(100, &["common".to_owned()])]).await.unwrap();
         let mut writers = tokio::task::JoinSet::new();

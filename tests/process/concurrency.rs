@@ -14,7 +14,9 @@ use crate::support::compare::Object;
 use crate::support::fixture::fixtures;
 use crate::support::lake::fresh_folder;
 use crate::support::lambda_events::{event, kinesis_id, kinesis_record};
-use crate::support::process::{Killed, by_id, lakeward, next_release, printed, replay, rows, run};
+use crate::support::process::{
+    KillOnDrop, by_id, lakeward, next_release, printed, replay, rows, run,
+};
 
 const CONFIG: &str = r#"
 version = 1
@@ -47,13 +49,13 @@ impl Workspace {
     }
 
     /// Starts a process that replays events.
-    fn replay(&self, name: &str, events: &[Value]) -> Killed {
+    fn replay(&self, name: &str, events: &[Value]) -> KillOnDrop {
         let mut command = replay(&self.config, &self.lake);
         start(command.arg(self.file(name, events)))
     }
 
     /// Starts a process of the next release that replays events.
-    fn replay_as_next(&self, name: &str, events: &[Value]) -> Killed {
+    fn replay_as_next(&self, name: &str, events: &[Value]) -> KillOnDrop {
         let mut command = next_release();
         command.arg("replay").args([&self.config, &self.lake, &self.file(name, events)]);
         start(&mut command)
@@ -96,12 +98,12 @@ impl Workspace {
     }
 }
 
-fn start(command: &mut std::process::Command) -> Killed {
-    Killed::start(command.stdout(Stdio::piped()).stderr(Stdio::piped()))
+fn start(command: &mut std::process::Command) -> KillOnDrop {
+    KillOnDrop::start(command.stdout(Stdio::piped()).stderr(Stdio::piped()))
 }
 
 /// Waits for all of them; each must have done its work.
-fn finish(processes: Vec<Killed>) {
+fn finish(processes: Vec<KillOnDrop>) {
     for mut process in processes {
         let status = process.0.wait().unwrap();
         let mut text = String::new();
@@ -318,7 +320,7 @@ fn killed_replays_leave_what_a_clean_one_leaves() {
         for _ in 0..12 {
             let mut command = replay(&shop_config(), &lake);
             command.args(&files).stdout(Stdio::null()).stderr(Stdio::null());
-            let mut process = Killed::start(&mut command);
+            let mut process = KillOnDrop::start(&mut command);
             std::thread::sleep(Duration::from_millis(moments.u64(0..within)));
             if !process.kill() {
                 // It came to its end: this lake has nothing left to interrupt.

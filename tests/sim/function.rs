@@ -58,7 +58,7 @@ impl Environment {
 
 /// Why Lambda delivers a batch again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Failed {
+pub enum Failure {
     /// The function said so.
     Error,
     /// It crashed.
@@ -106,7 +106,7 @@ impl Function {
     }
 
     /// One invocation, to its answer or whatever happens instead.
-    pub async fn invoke(self: &Arc<Self>, event: Arc<Vec<u8>>) -> Result<String, Failed> {
+    pub async fn invoke(self: &Arc<Self>, event: Arc<Vec<u8>>) -> Result<String, Failure> {
         self.world.pause(1, 50).await;
         let (environment, intake) = self.environment();
         let deadline = Deadline::after(self.timeout);
@@ -123,29 +123,29 @@ impl Function {
                 Ok(answer) => {
                     self.idle.lock().unwrap().push((environment, intake));
                     self.world.remember(("answer", answer.is_some()));
-                    let answer = answer.ok_or(Failed::Error)?;
+                    let answer = answer.ok_or(Failure::Error)?;
                     let unheard = self.world.strikes("lambda: loses the answer");
-                    return if unheard { Err(Failed::Unheard) } else { Ok(answer) };
+                    return if unheard { Err(Failure::Unheard) } else { Ok(answer) };
                 }
                 Err(panic) => {
                     self.problems.lock().unwrap().push(format!("I8: panic: {panic}"));
-                    return Err(Failed::Error);
+                    return Err(Failure::Error);
                 }
             },
             () = environment.told.notified() => environment.stopped.lock().unwrap().take(),
             () = &mut end => None,
         };
         match how {
-            Some(Stop::Crash) => Err(Failed::Crashed),
+            Some(Stop::Crash) => Err(Failure::Crashed),
             None => {
                 let problem = "I10: no answer within the timeout".to_owned();
                 self.problems.lock().unwrap().push(problem);
-                Err(Failed::TimedOut)
+                Err(Failure::TimedOut)
             }
             Some(Stop::Freeze) => {
                 end.await;
                 spawn_local(wake(Arc::clone(&self.world), environment, running));
-                Err(Failed::TimedOut)
+                Err(Failure::TimedOut)
             }
         }
     }

@@ -112,9 +112,9 @@ pub fn by_id(rows: Vec<Object>) -> BTreeMap<String, Object> {
 
 /// A process that is killed when the test leaves it.
 #[derive(Debug)]
-pub struct Killed(pub Child);
+pub struct KillOnDrop(pub Child);
 
-impl Killed {
+impl KillOnDrop {
     /// Starts a command.
     pub fn start(command: &mut Command) -> Self {
         Self(command.spawn().unwrap())
@@ -129,7 +129,7 @@ impl Killed {
     }
 }
 
-impl Drop for Killed {
+impl Drop for KillOnDrop {
     fn drop(&mut self) {
         drop(self.0.kill());
         drop(self.0.wait());
@@ -139,7 +139,7 @@ impl Drop for Killed {
 /// An execution environment: the binary in Lambda mode and the API it talks to.
 #[derive(Debug)]
 pub struct Function {
-    process: Killed,
+    process: KillOnDrop,
     api: RuntimeApi,
     printed: [Receiver<String>; 2],
 }
@@ -173,7 +173,7 @@ impl Function {
             .envs(variables.iter().copied())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        let mut process = Killed::start(&mut command);
+        let mut process = KillOnDrop::start(&mut command);
         let stdout = collect(process.0.stdout.take().unwrap());
         let stderr = collect(process.0.stderr.take().unwrap());
         Self { process, api, printed: [stdout, stderr] }

@@ -68,12 +68,12 @@ struct State {
 }
 
 #[derive(Debug, Default)]
-struct Shared {
+struct RuntimeState {
     state: Mutex<State>,
     changed: Condvar,
 }
 
-impl Shared {
+impl RuntimeState {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap()
     }
@@ -88,7 +88,7 @@ impl Shared {
 #[derive(Debug)]
 pub struct RuntimeApi {
     address: SocketAddr,
-    shared: Arc<Shared>,
+    shared: Arc<RuntimeState>,
     accepting: Option<JoinHandle<()>>,
 }
 
@@ -97,7 +97,7 @@ impl RuntimeApi {
     pub fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(RuntimeState::default());
         let of_server = Arc::clone(&shared);
         let accepting = std::thread::spawn(move || {
             for stream in listener.incoming() {
@@ -185,7 +185,7 @@ struct Request {
     body: String,
 }
 
-fn serve(stream: &TcpStream, shared: &Shared) -> io::Result<()> {
+fn serve(stream: &TcpStream, shared: &RuntimeState) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let mut reader = BufReader::new(stream);
     while let Some(request) = read_request(&mut reader, stream)? {
@@ -217,7 +217,7 @@ fn serve(stream: &TcpStream, shared: &Shared) -> io::Result<()> {
     Ok(())
 }
 
-fn answer(shared: &Shared, id: &str, answer: Answer) {
+fn answer(shared: &RuntimeState, id: &str, answer: Answer) {
     shared.change(|state| {
         let known = state.taken.iter().any(|it| it == id);
         if !known || state.answers.insert(id.to_owned(), answer).is_some() {
@@ -227,7 +227,7 @@ fn answer(shared: &Shared, id: &str, answer: Answer) {
 }
 
 /// The next event, or `None` when the client went away or the server closes.
-fn next(stream: &TcpStream, shared: &Shared) -> Option<Invocation> {
+fn next(stream: &TcpStream, shared: &RuntimeState) -> Option<Invocation> {
     let mut state = shared.lock();
     loop {
         if state.closed || gone(stream) {

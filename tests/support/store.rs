@@ -137,20 +137,20 @@ pub enum Fault {
 type Script = Box<dyn FnMut(Step, &str) -> Fault + Send>;
 
 /// Files that follow a script, and let other tasks run between any two steps.
-pub struct Scripted {
+pub struct ScriptedFiles {
     inner: Arc<dyn Files>,
     script: Mutex<Script>,
     /// Other tasks get up to so many turns before and after each step.
     turns: usize,
 }
 
-impl std::fmt::Debug for Scripted {
+impl std::fmt::Debug for ScriptedFiles {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Scripted")
+        f.write_str("ScriptedFiles")
     }
 }
 
-impl Scripted {
+impl ScriptedFiles {
     pub fn new(
         inner: Arc<dyn Files>,
         script: impl FnMut(Step, &str) -> Fault + Send + 'static,
@@ -177,7 +177,7 @@ fn refused() -> io::Error {
     io::Error::new(io::ErrorKind::ConnectionRefused, "refused")
 }
 
-impl Files for Scripted {
+impl Files for ScriptedFiles {
     fn read<'a>(&'a self, location: &'a str) -> Call<'a, Option<Bytes>> {
         Box::pin(async move {
             self.others().await;

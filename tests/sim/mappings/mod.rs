@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use serde_json::{Value, json};
 use tokio::task::spawn_local;
 
-use super::function::{Failed, Function};
+use super::function::{Failure, Function};
 use super::records::{Record, Source};
 
 pub use queues::Queue;
@@ -34,7 +34,7 @@ async fn deliver(
     ledger: &Ledger,
     batch: &[Arc<Record>],
     mut records: Vec<Value>,
-) -> Result<BTreeSet<String>, Failed> {
+) -> Result<BTreeSet<String>, Failure> {
     let world = &function.world;
     if world.strikes("lambda: a record twice in a batch") {
         let at = world.number(0, records.len());
@@ -58,7 +58,7 @@ async fn deliver(
         Ok(reported) => Ok(reported),
         Err(wrong) => {
             ledger.wrong_answers.lock().unwrap().push(wrong);
-            Err(Failed::Error)
+            Err(Failure::Error)
         }
     }
 }
