@@ -33,15 +33,15 @@ BREAKS = {
     "trust the receive count": [
         (
             "src/handler/mod.rs",
-            "    let began = Instant::now();\n",
-            "    let first = String::from_utf8_lossy(event).contains(FIRST);\n"
+            "    let mut longest = Duration::ZERO;\n",
+            "    let first = event.records().any(|it| String::from_utf8_lossy(it).contains(FIRST));\n"
             "    crate::deadline::TRUST.store(first, std::sync::atomic::Ordering::Relaxed);\n"
-            "    let began = Instant::now();\n",
+            "    let mut longest = Duration::ZERO;\n",
         ),
         (
             "src/handler/mod.rs",
-            "/// Handles one event:",
-            'const FIRST: &str = r#""ApproximateReceiveCount":"1""#;\n\n/// Handles one event:',
+            "/// Handles an event:",
+            'const FIRST: &str = r#""ApproximateReceiveCount":"1""#;\n\n/// Handles an event:',
         ),
         (
             DEADLINE,
@@ -85,16 +85,16 @@ BREAKS = {
     "answer before the commit": [
         (
             LAND,
-            "            Err(error) => {\n                sorted.fail(tickets.iter().map(|it| it.slip));\n",
-            "            Err(error) => {\n",
+            "            sorted.fail(origins.iter().map(|it| it.record));\n            continue;\n",
+            "            continue;\n",
         )
     ],
     "report the wrong sequence number": [(RESPONSE, "is_lt()", "is_gt()")],
     "report one message of a group, not the rest": [
         (
             RESPONSE,
-            "                    closed.extend(it.group);\n",
-            "                    closed.extend(it.group.filter(|_| false));\n",
+            "                    closed.extend(group);\n",
+            "                    closed.extend(group.filter(|_| false));\n",
         )
     ],
     "ignore the deadline": [
@@ -125,8 +125,8 @@ BREAKS = {
     "drop quarantine's failures": [
         (
             LAND,
-            "            sorted.fail(slips);\n            refused.push(error);\n",
-            "            drop((slips, error));\n",
+            "            sorted.fail(records);\n",
+            "            drop((records, commits.failed.pop()));\n            commits.tried -= 1;\n",
         )
     ],
     "forget duplicates within a batch": [
