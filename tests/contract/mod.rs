@@ -6,3 +6,4 @@ mod golden;
 mod memory;
 mod passes;
 mod redaction;
+mod typed_events;
