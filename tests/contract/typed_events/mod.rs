@@ -295,7 +295,7 @@ fn losses_are_as_listed() {
             change["dynamodb"]["ApproximateCreationDateTime"] == json!(1)
         }),
         ("a number that is read as JSON is rounded", {
-            item(json!({"N": digits})).to_string() == "1.2345678901234568e+37"
+            item(json!({"N": digits})) == json!(1.2345678901234568e37)
         }),
         ("bytes are not read as JSON", item(json!({"B": "aGk="})).is_null()),
         ("a null that is false is not read as JSON", item(json!({"NULL": false})).is_null()),

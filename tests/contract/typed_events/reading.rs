@@ -9,8 +9,9 @@ use aws_lambda_events::sqs::{SqsMessage, SqsMessageAttribute};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use lakeward::number::Number;
-use lakeward::record::{Content, Delivery, Part, Payload, Record};
+use lakeward::record::{Content, DeletedBy, Delivery, Part, Payload, Receipt, Record};
 use lakeward::source::Kind;
+use lakeward::time::Timestamp;
 use lakeward::value::{Fields, Set, Value as Cell};
 use serde::de::DeserializeOwned;
 use serde_dynamo::AttributeValue;
@@ -93,7 +94,7 @@ fn descend(path: &str, typed: Option<&Value>, own: Option<&Value>, found: &mut V
 
 /// Reads a record by Lakeward. A record that was taken apart has only what all its parts share.
 pub(super) fn own(delivery: &Delivery<'_>) -> Value {
-    let receipt = delivery.receipt.as_ref().map(|it| it.as_str());
+    let receipt = delivery.receipt.as_ref().map(Receipt::as_str);
     let mut view = json!({"receipt": receipt, "group": delivery.group});
     let Content::Parts(parts) = &delivery.content else { return view };
     match &parts[..] {
@@ -102,7 +103,7 @@ pub(super) fn own(delivery: &Delivery<'_>) -> Value {
             view["source"] = json!(origin.source);
             view["shard"] = json!(origin.shard);
             view["position"] = json!(origin.position);
-            view["arrived_at"] = json!(origin.arrived_at.map(|it| it.micros()));
+            view["arrived_at"] = json!(origin.arrived_at.map(Timestamp::micros));
             view["moved"] = json!(origin.moved);
             let record = match record {
                 Ok(record) => own_record(record),
@@ -134,7 +135,7 @@ fn own_record(record: &Record) -> Value {
         }),
         Payload::Change { keys, new, old } => json!({
             "op": record.op.as_str(),
-            "deleted_by": record.deleted_by.map(|it| it.as_str()),
+            "deleted_by": record.deleted_by.map(DeletedBy::as_str),
             "keys": own_fields(keys),
             "new": new.as_ref().map(own_fields),
             "old": old.as_ref().map(own_fields),
