@@ -168,15 +168,15 @@ impl FieldProfile {
 
     fn kinds(&self) -> String {
         let kinds = [
-            (self.bools, "truth values"),
-            (self.texts.count, "texts"),
-            (self.numbers.count, "numbers"),
-            (self.binaries, "bytes"),
-            (self.lists, "lists"),
-            (self.maps, "objects"),
+            (self.bools, "truth value"),
+            (self.texts.count, "text"),
+            (self.numbers.count, "number"),
+            (self.binaries, "binary value"),
+            (self.lists, "list"),
+            (self.maps, "object"),
         ];
         let present = kinds.iter().filter(|(count, _)| *count > 0);
-        present.map(|(count, kind)| format!("{count} {kind}")).collect::<Vec<_>>().join(", ")
+        present.map(|(count, kind)| counted(*count, kind)).collect::<Vec<_>>().join(", ")
     }
 
     /// Returns the type of time that all numbers may be meant as.
@@ -296,7 +296,7 @@ mod tests {
                 "struct<a: long, b: string> | 2 values, all with these members",
             ),
             (&["{\"a b\":1}"], "json | 1 value, objects with changing members"),
-            (&["1", "\"x\""], "json | 2 values of several kinds: 1 texts, 1 numbers"),
+            (&["1", "\"x\""], "json | 2 values of several kinds: 1 text, 1 number"),
         ] {
             assert_eq!(guess(values), expected, "{values:?}");
         }
