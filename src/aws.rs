@@ -1,4 +1,4 @@
-//! The connection settings of all AWS clients, and their errors for people.
+//! The connection settings of all AWS clients, and their errors as text.
 
 use std::time::Duration;
 

@@ -45,7 +45,7 @@ impl Deadline {
         self.limits.is_some_and(|it| Instant::now() >= it.no_new_work)
     }
 
-    /// Whether new work that takes `time` ends before it is too late to begin any.
+    /// Returns true if new work that takes `time` ends before it is too late to begin any.
     pub fn leaves(&self, time: Duration) -> bool {
         self.limits.is_none_or(|it| Instant::now() + time < it.no_new_work)
     }

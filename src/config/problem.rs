@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 pub struct Problem {
     /// Line in the file, from 1; `None` if it belongs to no line, or its line is not known yet.
     pub line: Option<usize>,
-    /// What is wrong.
+    /// The mistake.
     pub what: String,
-    /// What to do about it.
+    /// The remedy.
     pub remedy: String,
 }
 
@@ -45,7 +45,7 @@ impl Problem {
 pub struct ConfigError {
     /// The file.
     pub path: PathBuf,
-    /// What is wrong with it; never empty.
+    /// The problems; never empty.
     pub problems: Vec<Problem>,
 }
 

@@ -26,7 +26,7 @@ pub(super) struct DraftRoute {
 }
 
 impl DraftRoute {
-    /// Whether the route may fill the tables of a section.
+    /// Returns true if the route may fill the tables of a section.
     pub(super) fn fills(&self, scope: &Scope) -> bool {
         match (&self.route.target, scope) {
             (Target::Table(table), Scope::Table(name)) => table == name,

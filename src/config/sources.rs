@@ -34,7 +34,7 @@ pub(super) fn source(text: &str) -> Result<Pattern, Problem> {
     Ok(pattern)
 }
 
-/// Whether the source leaves the region or the account open.
+/// Returns true if the source leaves the region or the account open.
 pub(super) fn has_open_origin(source: &Pattern) -> bool {
     let parts: Vec<&str> = source.as_str().splitn(6, ':').collect();
     parts.len() < 6 || parts.iter().skip(3).take(2).any(|it| it.contains('*'))

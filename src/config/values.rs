@@ -93,7 +93,7 @@ impl std::fmt::Display for Scope {
     }
 }
 
-/// Whether a table name has a placeholder, or was meant to have one.
+/// Returns true if a table name has a placeholder, or was meant to have one.
 pub(super) fn has_placeholder(text: &str) -> bool {
     text.contains(['{', '}'])
 }

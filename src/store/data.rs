@@ -164,7 +164,7 @@ pub async fn write(
     })
 }
 
-/// Returns the folder of a partition, for people; readers go by the manifests. Where someone
+/// Returns the folder of a partition, for users; engines go by the manifests. Where someone
 /// partitions by a column of the senders, its values may be anything: only plain names get a
 /// folder.
 fn folder(partition: &str) -> String {

@@ -1,4 +1,4 @@
-//! Tables as people look at them: which exist, how large they are, and their newest rows.
+//! Tables as users look at them: which exist, how large they are, and their newest rows.
 
 use std::collections::BTreeMap;
 

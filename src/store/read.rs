@@ -1,4 +1,4 @@
-//! Reads data files: the ids that a commit checks, and whole rows for people.
+//! Reads data files: the ids that a commit checks, and whole rows for users.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -189,7 +189,7 @@ fn cells(array: &ArrayRef, ty: &ColumnType) -> Option<Vec<Cell>> {
             });
             each.collect()
         }
-        // A foreign type: people see its name instead of the value.
+        // A foreign type: users see its name instead of the value.
         ColumnType::Other(name) => Some(
             (0..array.len())
                 .map(|row| if array.is_null(row) { Cell::Null } else { Cell::Text(name.clone()) })

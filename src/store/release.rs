@@ -43,7 +43,7 @@ impl Release {
     /// Checks that this release may write to a table.
     ///
     /// # Errors
-    /// Where it may not: the reason and the remedy, for people.
+    /// Where it may not: the reason and the remedy, for an operator.
     pub fn may_write(&self, metadata: &TableMetadata) -> Result<(), String> {
         let property = |name: &str| metadata.properties().get(name).map(String::as_str);
         let min_writer = property(MIN_WRITER_PROPERTY).map(|it| {

@@ -141,7 +141,7 @@ impl Stage {
         (processed, files.calls.load(Ordering::Relaxed))
     }
 
-    /// How often each line is in the table that was kept.
+    /// Counts the rows of each line that the route kept.
     async fn kept(&self) -> BTreeMap<String, usize> {
         let lake = lake_on(Arc::<Memory>::clone(&self.memory), "memory://lake");
         let read = lake.newest(&"web.lines".parse().unwrap(), usize::MAX).await.unwrap().unwrap();

@@ -12,7 +12,7 @@ fn steps(draft: &DraftRoute) -> impl Iterator<Item = (&Step, usize)> {
     draft.route.steps.iter().zip(draft.step_lines.iter().copied())
 }
 
-/// Whether a step leaves nothing at `path`.
+/// Returns true if a step leaves nothing at `path`.
 fn removes(step: &Step, path: &Path) -> bool {
     let parts = path.parts();
     // Attributes and envelopes are not fields of the record until a step makes them one.

@@ -168,7 +168,7 @@ fn meddle(lake: &mut Lake, edit: Edit) {
     }
 }
 
-/// Whether a cell of a column is exactly this value.
+/// Returns true if a cell of a column is exactly this value.
 fn same(value: &Value, cell: &Cell, ty: &ColumnType) -> bool {
     let equals = |number: &Number, text: String| Number::parse(&text).unwrap() == *number;
     match (value, cell) {
@@ -210,13 +210,13 @@ fn all_same(values: impl ExactSizeIterator<Item = Value>, cells: &[Cell], ty: &C
     values.len() == cells.len() && values.zip(cells).all(|(it, cell)| same(&it, cell, element))
 }
 
-/// Whether the column was made for this field.
+/// Returns true if the column was made for this field.
 fn owns(layout: &Layout, column: &Column, original: &str) -> bool {
     let made = |it: &&Owner| it.id == Some(column.id) || it.name == column.name.to_lowercase();
     layout.owners.iter().filter(made).any(|it| it.original == original)
 }
 
-/// Whether a field without an own column may use this one: it is declared, or someone added it.
+/// Returns true if a field without an own column may use this one: it is declared, or someone added it.
 fn may_use(layout: &Layout, column: &Column, original: &str) -> bool {
     let owner = layout.owners.iter().find(|it| it.id == Some(column.id));
     let name = owner.map_or(&column.name, |it| &it.name);

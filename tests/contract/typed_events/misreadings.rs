@@ -16,15 +16,15 @@ pub(super) struct Misreading {
     /// A record that shows it.
     pub example: Example,
     pub path: &'static str,
-    /// What the struct reads at the path.
+    /// The value that the struct reads at the path.
     pub typed: &'static str,
-    /// What is right.
+    /// The right value.
     pub right: &'static str,
     /// Returns true if it explains a difference that a record has.
     pub explains: fn(&Difference, &[u8]) -> bool,
 }
 
-/// What the typed structs misread.
+/// The misreadings of the typed structs.
 pub(super) const MISREADINGS: [Misreading; 15] = [
     Misreading {
         name: "an image that was not delivered, or is null, is an empty one",

@@ -69,7 +69,7 @@ impl Example {
     }
 }
 
-/// What the walk has met.
+/// The sums of the walk.
 #[derive(Debug, Default)]
 struct Tally {
     events: usize,
@@ -262,7 +262,7 @@ fn refusals_are_refused_as_listed() {
     }
 }
 
-/// What the crates lose besides, in whole events, in answers, and in what they write or read further.
+/// Shows what the crates lose besides, in whole events, in answers, and in what they write or read further.
 #[test]
 fn losses_are_as_listed() {
     let event = |file: &str| std::fs::read(fixtures().join(file)).unwrap();

@@ -25,7 +25,7 @@ const MAX_DEPTH: usize = 128;
 const NO_OBJECT: [&str; 7] =
     ["bad_base64", "no_json", "no_object", "no_records", "not_utf8", "s3_pointer", "too_deep"];
 
-/// How archives begin, and aggregates of the Kinesis Producer Library.
+/// First bytes of archives, and of aggregates of the Kinesis Producer Library.
 const PACKED: [&[u8]; 3] = [b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"\xf3\x89\x9a\xc2"];
 
 /// A member that the two readings do not agree on.

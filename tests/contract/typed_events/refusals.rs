@@ -22,7 +22,7 @@ pub(super) struct Refusal {
     /// The member that can't be compared then.
     pub loses: &'static str,
 }
-/// What the typed structs refuse, each the cost of its whole batch.
+/// Records that the typed structs refuse, each at the cost of its whole batch.
 pub(super) const REFUSALS: [Refusal; 14] = [
     Refusal {
         name: "a change without its region",

@@ -70,7 +70,7 @@ fn routes() -> &'static Config {
     })
 }
 
-/// Reads an event; no text for people repeats what it says.
+/// Reads an event; no message repeats its content.
 fn read(event: &[u8]) -> Option<Event<'_>> {
     match Event::read(event) {
         Ok(event) => Some(event),
@@ -101,7 +101,7 @@ pub fn run(data: &[u8]) {
     sent(deliveries);
 }
 
-/// What is said of the records: identities, and whether they are decoded.
+/// Describes each record: its identity and its decoded form.
 fn said(deliveries: &[Delivery<'_>]) -> Vec<String> {
     let of_delivery = |parts: &Vec<Part<'_>>| {
         let each = parts.iter().map(|it| format!("{:?} {:?}", it.origin, it.record));

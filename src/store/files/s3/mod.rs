@@ -48,7 +48,7 @@ pub struct S3Files {
 
 #[derive(Debug)]
 struct Store {
-    /// Its name for people, which also tells one store from another.
+    /// Its name in messages, which also tells one store from another.
     name: String,
     client: Client,
 }
@@ -297,7 +297,7 @@ fn is_missing_bucket<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>)
     error.code() == Some("NoSuchBucket")
 }
 
-/// Makes an error for people: the action that a policy must allow, and the error of S3.
+/// Makes an error for an operator: the action that a policy must allow, and the error of S3.
 fn failed<E>(action: &str, error: &SdkError<E, HttpResponse>) -> io::Error
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,
