@@ -15,6 +15,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::deadline::Deadline;
+use crate::number::count;
 use crate::outcome::{Outcome, RecordState};
 use crate::route;
 use crate::source::{Event, Redelivery};
@@ -24,7 +25,6 @@ pub use error::InvocationError;
 pub use report::{HandledEvent, Pass, Report, RouteCounts, Times};
 
 use land::{RejectLimit, land};
-use report::count;
 use sort::{SortedRecords, Sorter, keys_of, known_tables};
 
 /// Handles an event: afterwards every record is in its table, in quarantine, dropped or filtered

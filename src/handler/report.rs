@@ -94,8 +94,3 @@ impl Report {
         *self.rejected.entry(key).or_default() += 1;
     }
 }
-
-/// Returns a number of records as a report counts them.
-pub(super) fn count(n: usize) -> u64 {
-    u64::try_from(n).unwrap_or(u64::MAX)
-}

@@ -88,7 +88,7 @@ pub async fn redrive(
 ) -> Result<QuarantineRedrive, QuarantineError> {
     let name = TableName::quarantine();
     let lake = app.lake_of(&name);
-    let rows = lake.newest(&name, usize::MAX).await?.ok_or(QuarantineError::NoTable)?;
+    let rows = lake.all_rows(&name).await?.ok_or(QuarantineError::NoTable)?;
     let columns = columns(&rows);
     let is_unknown = |it: &&(String, Pattern)| !columns.contains_key(it.0.as_str());
     if let Some((column, _)) = selection.conditions.iter().find(is_unknown) {
@@ -267,7 +267,7 @@ fn columns(rows: &ReadRows) -> HashMap<&str, (usize, &ColumnType)> {
 
 /// Reads the source and the id of each record that is marked as resolved.
 async fn resolved(lake: &Lake) -> Result<BTreeSet<(String, String)>, StoreError> {
-    let Some(rows) = lake.newest(&TableName::resolved(), usize::MAX).await? else {
+    let Some(rows) = lake.all_rows(&TableName::resolved()).await? else {
         return Ok(BTreeSet::new());
     };
     let columns = columns(&rows);

@@ -122,6 +122,14 @@ impl Lake {
         inspect::describe(&self.table(table)).await
     }
 
+    /// Reads every row of a table into memory, the newest first. `None` if the table does not exist.
+    ///
+    /// # Errors
+    /// If the table can't be read.
+    pub async fn all_rows(&self, name: &TableName) -> Result<Option<ReadRows>, StoreError> {
+        self.newest(name, usize::MAX).await
+    }
+
     /// Reads the newest `limit` rows by arrival, then position; newest first. `None` where the
     /// table does not exist. Files that can't hold one of them are not read.
     pub async fn newest(

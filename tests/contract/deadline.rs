@@ -148,7 +148,7 @@ async fn ids(memory: &Arc<Memory>) -> BTreeSet<String> {
     let lake = lake_on(Arc::<Memory>::clone(memory), "memory://lake");
     let mut found = BTreeSet::new();
     for table in ["web.a", "web.b"] {
-        let Some(read) = lake.newest(&table.parse().unwrap(), usize::MAX).await.unwrap() else {
+        let Some(read) = lake.all_rows(&table.parse().unwrap()).await.unwrap() else {
             continue;
         };
         let at = read.columns.iter().position(|(name, _)| name == "_lw_id").unwrap();

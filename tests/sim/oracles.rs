@@ -25,7 +25,7 @@ pub async fn read_all(world: &World, memory: &Arc<Memory>) -> Result<Tables, Str
     let lake = Lake::with(files, LAKE.to_owned(), "reader".to_owned(), world.clock());
     let mut tables = Tables::new();
     for name in lake.tables().await.map_err(|it| it.to_string())? {
-        let read = lake.newest(&name, usize::MAX).await.map_err(|it| it.to_string())?;
+        let read = lake.all_rows(&name).await.map_err(|it| it.to_string())?;
         let Some(read) = read else { continue };
         let row = |cells: &Vec<Cell>| {
             let cells = read.columns.iter().zip(cells).filter_map(|((name, ty), cell)| {

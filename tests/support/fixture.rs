@@ -105,7 +105,7 @@ pub async fn contents(lake: &Lake) -> Tables {
 }
 
 async fn table_contents(lake: &Lake, table: &TableName) -> Contents {
-    let read = lake.newest(table, usize::MAX).await.unwrap().unwrap();
+    let read = lake.all_rows(table).await.unwrap().unwrap();
     let row = |cells: &Vec<_>| {
         let mut row = Object::new();
         for ((name, ty), cell) in read.columns.iter().zip(cells) {

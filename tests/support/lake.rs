@@ -81,7 +81,7 @@ pub type ReadRow = BTreeMap<String, Cell>;
 
 /// All rows by id; fails on an id that is there twice.
 pub async fn read(lake: &Lake) -> BTreeMap<String, ReadRow> {
-    let Some(read) = lake.newest(&table(), usize::MAX).await.unwrap() else {
+    let Some(read) = lake.all_rows(&table()).await.unwrap() else {
         return BTreeMap::new();
     };
     let mut rows = BTreeMap::new();

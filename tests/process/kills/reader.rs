@@ -111,7 +111,7 @@ fn read_local(lake: &str) -> Result<BTreeSet<String>, String> {
     let names = [lineage::SOURCE, lineage::ID];
     let mut found = BTreeSet::new();
     for table in runtime.block_on(lake.tables()).map_err(|it| it.to_string())? {
-        let rows = runtime.block_on(lake.newest(&table, usize::MAX));
+        let rows = runtime.block_on(lake.all_rows(&table));
         let Some(rows) = rows.map_err(|it| it.to_string())? else { continue };
         let at = names.map(|name| rows.columns.iter().position(|(it, _)| it == name).unwrap());
         for row in rows.rows {
