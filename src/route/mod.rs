@@ -40,7 +40,7 @@ pub struct Route {
     pub steps: Vec<Step>,
     /// `id`: the field that identifies the event, whichever record or message it comes in.
     pub id: Option<Id>,
-    /// `event_at`: the path of the field with the time of the event, for [`event_time`].
+    /// `event_at`: the path of the field with the time of the event, for [`event_time()`].
     pub event_at: Option<Path>,
     /// `on_reject = "return"`: rejected SQS messages are reported, so that they end in the queue's own
     /// DLQ, instead of being quarantined.
