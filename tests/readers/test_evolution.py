@@ -353,7 +353,7 @@ def test_a_quarantine_that_can_not_hold_a_record_fails_instead(lake, duck):
     (lake.home / "bad.jsonl").write_text(broken.replace(sequence(20), sequence(21)))
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 1
-    assert "someone dropped a column of it" in " ".join((done.stdout + done.stderr).split())
+    assert "someone dropped one of its columns" in " ".join((done.stdout + done.stderr).split())
 
 
 def test_tags_and_branches_stay_where_they_are(lake, duck):
