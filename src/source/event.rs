@@ -151,6 +151,23 @@ impl<'a> Event<'a> {
         }
     }
 
+    /// Decodes all records and hands each delivery over, as many at a time as fit into memory. The
+    /// first of them always fits, or is a reject, so none is passed over.
+    pub fn decode_all(&self, unwrap: impl Fn(&Arn) -> Unwrap, mut each: impl FnMut(Delivery<'a>)) {
+        let mut open: Vec<usize> = (0..self.len()).collect();
+        while !open.is_empty() {
+            let deliveries = self.decode(&open, &unwrap);
+            let mut deferred = Vec::new();
+            for (index, delivery) in open.into_iter().zip(deliveries) {
+                match delivery.content {
+                    Content::Deferred => deferred.push(index),
+                    Content::Parts(_) => each(delivery),
+                }
+            }
+            open = deferred;
+        }
+    }
+
     /// Decodes the records at `indices`, in order; `unwrap` returns the envelope of a queue's
     /// messages. Records that do not fit the memory of one pass are [`Content::Deferred`].
     pub fn decode(&self, indices: &[usize], unwrap: impl Fn(&Arn) -> Unwrap) -> Vec<Delivery<'a>> {

@@ -94,16 +94,18 @@ impl Profile {
             self.unreadable += 1;
             return;
         };
-        let all: Vec<usize> = (0..event.len()).collect();
-        for delivery in event.decode(&all, |_| Unwrap::Auto) {
-            let Content::Parts(parts) = delivery.content else { continue };
-            for part in parts {
-                match part.record {
-                    Ok(record) => self.add(record),
-                    Err(_) => self.unreadable += 1,
+        event.decode_all(
+            |_| Unwrap::Auto,
+            |delivery| {
+                let Content::Parts(parts) = delivery.content else { return };
+                for part in parts {
+                    match part.record {
+                        Ok(record) => self.add(record),
+                        Err(_) => self.unreadable += 1,
+                    }
                 }
-            }
-        }
+            },
+        );
     }
 
     fn add(&mut self, record: Record) {

@@ -43,3 +43,19 @@ fn items_of_an_export_and_events_are_read_as_well() {
     let event = r#"{"Records":[{"messageId":"m","body":"{\"a\":true}","eventSource":"aws:sqs","eventSourceARN":"arn:aws:sqs:r:1:q"}]}"#;
     assert!(inferred("e.json", event).contains("a = \"bool\""));
 }
+
+#[test]
+fn an_event_that_unpacks_to_more_than_fits_into_memory_is_read_to_its_end() {
+    let message = |n: u32| {
+        let body = "{\"n\":1}\n".repeat(40_000);
+        serde_json::json!({
+            "messageId": format!("m{n}"),
+            "body": body,
+            "eventSource": "aws:sqs",
+            "eventSourceARN": "arn:aws:sqs:r:1:q",
+        })
+    };
+    let messages: Vec<_> = (0..3).map(message).collect();
+    let block = inferred("e.json", &serde_json::json!({"Records": messages}).to_string());
+    assert!(block.starts_with("# 120000 records\n"), "{block}");
+}
