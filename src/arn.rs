@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 /// A parsed ARN: `arn:partition:service:region:account:resource`.
 ///
@@ -9,7 +10,8 @@ use std::str::FromStr;
 /// records are the same for every consumer.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Arn {
-    text: String,
+    /// Shared by its clones: each record of an event has its source.
+    text: Arc<str>,
     /// Byte offsets in `text` where the service begins and ends.
     service: (usize, usize),
     /// Byte offset in `text` where the resource begins.
@@ -53,7 +55,7 @@ impl FromStr for Arn {
             Some((stream, _)) if service == "kinesis" => at + stream.len(),
             _ => text.len(),
         };
-        let text = text.get(..length).unwrap_or(text).to_owned();
+        let text = text.get(..length).unwrap_or(text).into();
         Ok(Self { text, service: (from, to), resource: at })
     }
 }

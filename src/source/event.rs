@@ -2,6 +2,8 @@
 //! decoded by itself: with the typed batch structs of the event crates, one bad record would fail the
 //! batch.
 
+use std::borrow::Cow;
+
 use crate::arn::Arn;
 use crate::json::{self, Json};
 use crate::record::{Content, Delivery, Receipt};
@@ -92,7 +94,11 @@ impl<'a> Event<'a> {
         if records.is_empty() {
             return Ok(empty);
         }
-        let senders: Vec<Sender> = records.iter().map(|record| Sender::of(record)).collect();
+        let mut senders: Vec<Sender> = Vec::with_capacity(records.len());
+        for record in &records {
+            let last = senders.last().and_then(|it| it.arn.as_ref());
+            senders.push(Sender::of(record, last));
+        }
         let (kind, common) = common_sender(&senders)?;
         let records = records.into_iter().zip(senders).map(|(text, sender)| RawRecord {
             text,
@@ -231,12 +237,13 @@ struct Sender {
 }
 
 impl Sender {
-    fn of(record: &[u8]) -> Self {
+    /// Reads the sender of a record; `last` is the ARN of the record before, nearly always the same.
+    fn of(record: &[u8], last: Option<&Arn>) -> Self {
         let members = json::members(record).unwrap_or_default();
         let text = |name: &str| {
             let values = members.iter().filter(|(it, _)| it == name).map(|(_, value)| *value);
             let mut texts = values.filter_map(|value| match json::parse(value) {
-                Ok(Json::String(it)) if !it.is_empty() => Some(it.into_owned()),
+                Ok(Json::String(it)) if !it.is_empty() => Some(it),
                 _ => None,
             });
             texts.next()
@@ -244,9 +251,12 @@ impl Sender {
         let named = text("eventSource");
         let service = named.as_deref().map(|it| it.strip_prefix("aws:").unwrap_or(it));
         let kind = service.and_then(Kind::of_service);
-        let arn = text("eventSourceARN").and_then(|it| it.parse::<Arn>().ok());
+        let arn = text("eventSourceARN").and_then(|it| match last {
+            Some(last) if last.as_str() == it => Some(last.clone()),
+            _ => it.parse::<Arn>().ok(),
+        });
         let of_arn = arn.as_ref().and_then(Kind::of);
-        let foreign = named.filter(|_| kind.is_none());
+        let foreign = named.filter(|_| kind.is_none()).map(Cow::into_owned);
         match (kind, of_arn) {
             (Some(kind), Some(of_arn)) if kind != of_arn => Self {
                 kind: Some(kind),
