@@ -3,17 +3,15 @@
 
 use std::collections::BTreeSet;
 use std::future::pending;
-use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
 use lakeward::config::{self, Config, Overrides};
 use lakeward::deadline::Deadline;
 use lakeward::handler::App;
 use lakeward::intake::{Intake, InvocationReport};
-use lakeward::store::files::{Call, Creation, Files, TaggedObject};
+use lakeward::store::files::{Call, Files};
 use lakeward::table::Cell;
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -22,7 +20,7 @@ use crate::support::lake::{fresh_folder, lake_on};
 use crate::support::lambda_events::{event, kinesis_id, kinesis_record, kinesis_sequence};
 use crate::support::process::{Function, by_id, lakeward, printed, run};
 use crate::support::s3::{Fault, S3};
-use crate::support::store::Memory;
+use crate::support::store::{Hook, HookedFiles, Memory};
 
 /// Two tables of one stream: the first commits before the second.
 const CONFIG: &str = r#"
@@ -67,65 +65,34 @@ enum Hangs {
     AfterItIsDone,
 }
 
-/// Files of which one call, counted from 0, never returns.
+/// One call, counted from 0, never returns.
 #[derive(Debug)]
 struct Hanging {
-    memory: Arc<Memory>,
     calls: AtomicUsize,
     at: usize,
     when: Hangs,
 }
 
 impl Hanging {
-    fn on(memory: &Arc<Memory>, at: usize, when: Hangs) -> Arc<Self> {
-        Arc::new(Self { memory: Arc::clone(memory), calls: AtomicUsize::new(0), at, when })
-    }
-
-    async fn way<T>(&self, call: Call<'_, T>) -> io::Result<T> {
-        let hangs = self.calls.fetch_add(1, Ordering::Relaxed) == self.at;
-        if hangs && self.when == Hangs::BeforeItIsDone {
-            pending::<()>().await;
-        }
-        let done = call.await;
-        if hangs {
-            pending::<()>().await;
-        }
-        done
+    fn on(memory: &Arc<Memory>, at: usize, when: Hangs) -> Arc<HookedFiles<Self>> {
+        let hook = Self { calls: AtomicUsize::new(0), at, when };
+        Arc::new(HookedFiles { memory: Arc::clone(memory), hook })
     }
 }
 
-impl Files for Hanging {
-    fn read<'a>(&'a self, location: &'a str) -> Call<'a, Option<Bytes>> {
-        Box::pin(self.way(self.memory.read(location)))
-    }
-
-    fn exists<'a>(&'a self, location: &'a str) -> Call<'a, bool> {
-        Box::pin(self.way(self.memory.exists(location)))
-    }
-
-    fn write<'a>(&'a self, location: &'a str, bytes: Bytes) -> Call<'a, ()> {
-        Box::pin(self.way(self.memory.write(location, bytes)))
-    }
-
-    fn create<'a>(&'a self, location: &'a str, bytes: Bytes) -> Call<'a, Creation> {
-        Box::pin(self.way(self.memory.create(location, bytes)))
-    }
-
-    fn read_tagged<'a>(&'a self, location: &'a str) -> Call<'a, Option<TaggedObject>> {
-        Box::pin(self.way(self.memory.read_tagged(location)))
-    }
-
-    fn replace<'a>(
-        &'a self,
-        location: &'a str,
-        expected: Option<&'a str>,
-        bytes: Bytes,
-    ) -> Call<'a, bool> {
-        Box::pin(self.way(self.memory.replace(location, expected, bytes)))
-    }
-
-    fn list<'a>(&'a self, folder: &'a str) -> Call<'a, Vec<String>> {
-        Box::pin(self.way(self.memory.list(folder)))
+impl Hook for Hanging {
+    fn around<'a, T: Send + 'a>(&'a self, call: Call<'a, T>) -> Call<'a, T> {
+        Box::pin(async move {
+            let hangs = self.calls.fetch_add(1, Ordering::Relaxed) == self.at;
+            if hangs && self.when == Hangs::BeforeItIsDone {
+                pending::<()>().await;
+            }
+            let done = call.await;
+            if hangs {
+                pending::<()>().await;
+            }
+            done
+        })
     }
 }
 
@@ -164,8 +131,11 @@ async fn ids(memory: &Arc<Memory>) -> BTreeSet<String> {
 async fn whichever_call_hangs_the_answer_comes_in_time_and_what_it_names_lands_once() {
     let memory = Arc::new(Memory::default());
     let files = Hanging::on(&memory, usize::MAX, Hangs::AfterItIsDone);
-    assert_eq!(from(answer(&invoke(Arc::<Hanging>::clone(&files), &clicks(0)).await)), None);
-    let calls = files.calls.load(Ordering::Relaxed);
+    assert_eq!(
+        from(answer(&invoke(Arc::<HookedFiles<Hanging>>::clone(&files), &clicks(0)).await)),
+        None
+    );
+    let calls = files.hook.calls.load(Ordering::Relaxed);
     assert!(calls > 20, "only {calls} calls");
     let (mut named, mut partly) = (0, 0);
     for (at, when) in (0..calls)

@@ -7,18 +7,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
 use lakeward::config::{self, Config, Overrides};
 use lakeward::deadline::Deadline;
 use lakeward::handler::App;
 use lakeward::intake::{Intake, InvocationReport};
-use lakeward::store::files::{Call, Creation, Files, TaggedObject};
+use lakeward::store::files::Call;
 use lakeward::table::Cell;
 use serde_json::{Value, json};
 
 use crate::support::lake::lake_on;
 use crate::support::lambda_events::{event, kinesis_raw, kinesis_sequence, message_id};
-use crate::support::store::Memory;
+use crate::support::store::{Hook, HookedFiles, Memory};
 
 const CONFIG: &str = r#"
 version = 1
@@ -60,57 +59,23 @@ fn record(n: u32) -> Value {
     kinesis_raw(n, &base64::engine::general_purpose::STANDARD.encode(lines(n)))
 }
 
-/// Files whose calls take a while, and fail from a call on, counted from 0.
+/// Calls take a while, and fail from one on, counted from 0.
 #[derive(Debug)]
 struct Slow {
-    memory: Arc<Memory>,
     calls: AtomicUsize,
     takes: Duration,
     fails_from: usize,
 }
 
-impl Slow {
-    async fn after<T>(&self, call: Call<'_, T>) -> io::Result<T> {
-        tokio::time::sleep(self.takes).await;
-        if self.calls.fetch_add(1, Ordering::Relaxed) >= self.fails_from {
-            return Err(io::Error::other("the store is down"));
-        }
-        call.await
-    }
-}
-
-impl Files for Slow {
-    fn read<'a>(&'a self, location: &'a str) -> Call<'a, Option<Bytes>> {
-        Box::pin(self.after(self.memory.read(location)))
-    }
-
-    fn exists<'a>(&'a self, location: &'a str) -> Call<'a, bool> {
-        Box::pin(self.after(self.memory.exists(location)))
-    }
-
-    fn write<'a>(&'a self, location: &'a str, bytes: Bytes) -> Call<'a, ()> {
-        Box::pin(self.after(self.memory.write(location, bytes)))
-    }
-
-    fn create<'a>(&'a self, location: &'a str, bytes: Bytes) -> Call<'a, Creation> {
-        Box::pin(self.after(self.memory.create(location, bytes)))
-    }
-
-    fn read_tagged<'a>(&'a self, location: &'a str) -> Call<'a, Option<TaggedObject>> {
-        Box::pin(self.after(self.memory.read_tagged(location)))
-    }
-
-    fn replace<'a>(
-        &'a self,
-        location: &'a str,
-        expected: Option<&'a str>,
-        bytes: Bytes,
-    ) -> Call<'a, bool> {
-        Box::pin(self.after(self.memory.replace(location, expected, bytes)))
-    }
-
-    fn list<'a>(&'a self, folder: &'a str) -> Call<'a, Vec<String>> {
-        Box::pin(self.after(self.memory.list(folder)))
+impl Hook for Slow {
+    fn around<'a, T: Send + 'a>(&'a self, call: Call<'a, T>) -> Call<'a, T> {
+        Box::pin(async move {
+            tokio::time::sleep(self.takes).await;
+            if self.calls.fetch_add(1, Ordering::Relaxed) >= self.fails_from {
+                return Err(io::Error::other("the store is down"));
+            }
+            call.await
+        })
     }
 }
 
@@ -132,13 +97,13 @@ impl Stage {
         takes: Duration,
         fails_from: usize,
     ) -> (InvocationReport, usize) {
-        let (memory, calls) = (Arc::clone(&self.memory), AtomicUsize::new(0));
-        let files = Arc::new(Slow { memory, calls, takes, fails_from });
-        let lake = lake_on(Arc::<Slow>::clone(&files), "memory://lake");
+        let hook = Slow { calls: AtomicUsize::new(0), takes, fails_from };
+        let files = Arc::new(HookedFiles { memory: Arc::clone(&self.memory), hook });
+        let lake = lake_on(Arc::<HookedFiles<Slow>>::clone(&files), "memory://lake");
         let function = Intake::new(App::on(config(), lake, None));
         let deadline = Deadline::after(Duration::from_secs(60));
         let processed = function.handle(event.to_string().as_bytes(), &deadline).await;
-        (processed, files.calls.load(Ordering::Relaxed))
+        (processed, files.hook.calls.load(Ordering::Relaxed))
     }
 
     /// Counts the rows of each line that the route kept.

@@ -134,6 +134,53 @@ pub enum Fault {
     ExistsThoughNot,
 }
 
+/// Something that happens around every call of [`HookedFiles`].
+pub trait Hook: std::fmt::Debug + Send + Sync {
+    fn around<'a, T: Send + 'a>(&'a self, call: Call<'a, T>) -> Call<'a, T>;
+}
+
+/// Files in memory with a hook around every call.
+#[derive(Debug)]
+pub struct HookedFiles<H> {
+    pub memory: Arc<Memory>,
+    pub hook: H,
+}
+
+impl<H: Hook> Files for HookedFiles<H> {
+    fn read<'a>(&'a self, location: &'a str) -> Call<'a, Option<Bytes>> {
+        self.hook.around(self.memory.read(location))
+    }
+
+    fn exists<'a>(&'a self, location: &'a str) -> Call<'a, bool> {
+        self.hook.around(self.memory.exists(location))
+    }
+
+    fn write<'a>(&'a self, location: &'a str, bytes: Bytes) -> Call<'a, ()> {
+        self.hook.around(self.memory.write(location, bytes))
+    }
+
+    fn create<'a>(&'a self, location: &'a str, bytes: Bytes) -> Call<'a, Creation> {
+        self.hook.around(self.memory.create(location, bytes))
+    }
+
+    fn read_tagged<'a>(&'a self, location: &'a str) -> Call<'a, Option<TaggedObject>> {
+        self.hook.around(self.memory.read_tagged(location))
+    }
+
+    fn replace<'a>(
+        &'a self,
+        location: &'a str,
+        expected: Option<&'a str>,
+        bytes: Bytes,
+    ) -> Call<'a, bool> {
+        self.hook.around(self.memory.replace(location, expected, bytes))
+    }
+
+    fn list<'a>(&'a self, folder: &'a str) -> Call<'a, Vec<String>> {
+        self.hook.around(self.memory.list(folder))
+    }
+}
+
 type Script = Box<dyn FnMut(Step, &str) -> Fault + Send>;
 
 /// Files that follow a script, and let other tasks run between any two steps.

@@ -5,7 +5,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use lakeward::json::{self, Json};
 use lakeward::name::Names;
-use lakeward::record::{Content, Lineage, Op, Payload, Record, Row};
+use lakeward::record::{Content, Lineage, Payload, Record, Row};
 use lakeward::source::{Event, Unwrap};
 use lakeward::table::layout::{DeclaredColumn, Misfits, NewColumns, Numbers, Policy};
 use lakeward::value::{Fields, Set, Value};
@@ -150,21 +150,7 @@ fn as_json(fields: &Fields) {
 }
 
 pub fn row(fields: Fields) -> Row {
-    let lineage = Lineage {
-        id: "1".to_owned(),
-        source: "arn".to_owned(),
-        shard: None,
-        key: None,
-        position: None,
-        op: Op::Event,
-        deleted_by: None,
-        event_at: None,
-        arrived_at: None,
-        digest: None,
-        moved: false,
-        id_window: None,
-        before: None,
-    };
+    let lineage = Lineage::new("1".to_owned(), "arn".to_owned());
     Row { lineage, fields }
 }
 
