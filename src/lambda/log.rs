@@ -222,3 +222,30 @@ fn route_metrics(report: &Report, times: &Times, route: &str, now: i64) -> Metri
 fn millis(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 10_000.0).round() / 10.0
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::recovery::RecoveryReport;
+
+    #[test]
+    fn an_invocation_of_several_passes_is_one_cold_start() {
+        let invocation = Invocation {
+            function: "f",
+            request_id: "r",
+            config_hash: "h",
+            init: Some(Duration::from_millis(30)),
+            whole: Duration::from_secs(1),
+            now: 0,
+        };
+        let recovery =
+            RecoveryReport { batches: 1, passes: vec![Pass::default()], ..Default::default() };
+        let passes = vec![Pass::default(), Pass::default()];
+        let report =
+            InvocationReport { passes, recovery, records: Vec::new(), answer: Ok(String::new()) };
+        let lines = lines(&invocation, &report);
+        let lines: Vec<Value> = lines.iter().map(|it| serde_json::from_str(it).unwrap()).collect();
+        let starts: Vec<f64> = lines.iter().filter_map(|it| it["ColdStart"].as_f64()).collect();
+        assert_eq!((lines.len(), starts), (4, vec![1.0, 0.0, 0.0]));
+    }
+}
