@@ -144,7 +144,7 @@ fn open_one(text: &Bytes, unwrap: Unwrap, unwrapped: &mut UnwrappedBody) -> Resu
                 return Ok(Layer::Notification(message));
             }
             (Some("SubscriptionConfirmation" | "UnsubscribeConfirmation"), _)
-                if text_of("SubscribeURL").is_some() =>
+                if text_of("SubscribeURL").is_some() && text_of("Token").is_some() =>
             {
                 let detail = "it is not data but SNS's request to confirm the queue's subscription: \
                               to confirm, open the SubscribeURL in it";
@@ -153,8 +153,7 @@ fn open_one(text: &Bytes, unwrap: Unwrap, unwrapped: &mut UnwrappedBody) -> Resu
             _ => {}
         }
     }
-    let is_test = text_of("Event") == Some("s3:TestEvent") && text_of("Service").is_some();
-    if is_test && (unwrap == Unwrap::Auto || depth > 0) {
+    if is_s3_test(&members) && (unwrap == Unwrap::Auto || depth > 0) {
         return Ok(Layer::Payload(Payload::Nothing));
     }
     if may_be_event && text_of("detail-type").is_some() && text_of("source").is_some() {
@@ -172,6 +171,23 @@ fn open_one(text: &Bytes, unwrap: Unwrap, unwrapped: &mut UnwrappedBody) -> Resu
         return Ok(Layer::Payload(Payload::Records(records)));
     }
     if unwrap == Unwrap::EventBridge { no_envelope() } else { Ok(Layer::Bare) }
+}
+
+/// Returns true for the message that S3 sends when notifications to a queue are set up. It has no data,
+/// so that nothing less than its whole shape proves it.
+/// Source: Amazon S3 User Guide, "Event message structure".
+fn is_s3_test(members: &Object<'_>) -> bool {
+    let is_known = |name: &str, value: &str| match name {
+        "Service" => value == "Amazon S3",
+        "Event" => value == "s3:TestEvent",
+        "Time" | "Bucket" | "RequestId" | "HostId" => true,
+        _ => false,
+    };
+    // No name is there twice, so that these are all.
+    members.len() == 6
+        && members
+            .iter()
+            .all(|(name, value)| matches!(value, Json::String(it) if is_known(name, it)))
 }
 
 /// Adds an envelope's fields, all but those with the names `content`.

@@ -80,12 +80,20 @@ fn array<'a>(text: &'a [u8], what: &str) -> Result<Vec<&'a [u8]>, Reject> {
     Ok(items)
 }
 
-/// Returns the lines of a text that is JSON lines: there are several, and the first or the last is a
-/// whole object.
+/// Returns the lines of a text that is JSON lines: one of them is a whole object, and the next one
+/// neither closes a bracket nor begins with a comma. No part of one document looks like this, wherever
+/// it was cut off: within it, a comma or a closing bracket follows each object.
 fn lines(text: &[u8]) -> Option<Vec<&[u8]>> {
     let lines: Vec<&[u8]> =
         text.split(|it| *it == b'\n').map(<[u8]>::trim_ascii).filter(|it| !it.is_empty()).collect();
-    let whole = |it: Option<&&[u8]>| it.is_some_and(|it| json::members(it).is_ok());
-    let several = lines.len() > 1 && (whole(lines.first()) || whole(lines.last()));
-    several.then_some(lines)
+    let is_followed_by_another = |pair: &[&[u8]]| match pair {
+        [object, next] => {
+            !next.starts_with(b"]")
+                && !next.starts_with(b"}")
+                && !next.starts_with(b",")
+                && json::members(object).is_ok()
+        }
+        _ => false,
+    };
+    lines.windows(2).any(is_followed_by_another).then_some(lines)
 }

@@ -10,6 +10,7 @@ use crate::record::{
 use crate::source::{Carrier, Event, EventError, Redelivery, Unwrap};
 use crate::value::{Set, Value};
 
+mod cut;
 mod damage;
 mod reframe;
 mod wrapped;

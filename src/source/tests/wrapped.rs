@@ -60,24 +60,40 @@ fn message_attributes_have_the_value_of_their_type() {
 #[test]
 fn only_a_subscription_request_with_a_url_is_not_data() {
     let asks = |members| notification("SubscriptionConfirmation", &members);
-    let asked = message(Unwrap::Auto, &asks(json!({"SubscribeURL": "https://x"})));
+    let whole = json!({"SubscribeURL": "https://x", "Token": "t"});
+    let asked = message(Unwrap::Auto, &asks(whole));
     assert_eq!(asked.unwrap().record.unwrap_err().reason, "sns_control");
+    let other = record(Unwrap::Auto, &asks(json!({"SubscribeURL": "https://x"})));
+    assert!(names(&other).contains(&"SubscribeURL"), "{other:?}");
     let other = record(Unwrap::Auto, &asks(json!({"SubscribeUrl": 1})));
     assert!(names(&other).contains(&"SubscribeUrl"), "{other:?}");
 }
 
 #[test]
 fn only_the_test_message_of_an_s3_notification_has_no_data() {
-    let test = json!({"Event": "s3:TestEvent", "Service": "Amazon S3"});
+    let test = json!({"Event": "s3:TestEvent", "Service": "Amazon S3", "Time": "now",
+                      "Bucket": "b", "RequestId": "r", "HostId": "h"});
     assert!(message(Unwrap::Auto, &test).is_none());
     let in_sns = notification("Notification", &json!({"Message": test.to_string()}));
     assert!(message(Unwrap::Sns, &in_sns).is_none());
     // A route that names its queue's envelope is believed.
-    assert_eq!(names(&record(Unwrap::Sns, &test)), ["Event", "Service"]);
-    for data in [json!({"Service": "laundry"}), json!({"Event": "s3:TestEvent"})] {
+    assert_eq!(names(&record(Unwrap::Sns, &test)).len(), 6);
+    for (member, other) in [
+        ("Service", json!("laundry")),
+        ("Event", json!("s3:ObjectCreated:Put")),
+        ("Time", json!(5)),
+        ("amount", json!(300)),
+    ] {
+        let mut data = test.clone();
+        data[member] = other;
         for unwrap in [Unwrap::Auto, Unwrap::Sns] {
-            assert_eq!(names(&record(unwrap, &data)).len(), 1, "{data}");
+            assert!(names(&record(unwrap, &data)).contains(&member), "{data}");
         }
+    }
+    for member in ["Service", "Event", "Time", "Bucket", "RequestId", "HostId"] {
+        let mut data = test.clone();
+        data.as_object_mut().unwrap().remove(member);
+        assert_eq!(names(&record(Unwrap::Auto, &data)).len(), 5, "{data}");
     }
 }
 
