@@ -69,7 +69,8 @@ pub enum Keep {
     None,
 }
 
-/// Makes the quarantine row of a record, which holds as much of it as `keep` says.
+/// Makes the quarantine row of a record, which holds as much of it as `keep` says, under the identity
+/// that AWS gave it.
 pub fn row(
     raw: &[u8],
     keep: Keep,
@@ -91,6 +92,7 @@ pub fn row(
     fields.extend(route.map(|it| text("route", it)));
     fields.push(text("binary_version", env!("CARGO_PKG_VERSION")));
     fields.push(text("config_hash", config_hash));
+    let origin = origin.vouched();
     let id = origin.id.clone().unwrap_or_else(|| digest(raw));
     let lineage = Lineage {
         shard: origin.shard.clone(),

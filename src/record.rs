@@ -85,6 +85,9 @@ pub struct Part<'a> {
     pub record: Result<Record, Reject>,
 }
 
+/// `_lw_shard` of a change that DynamoDB wrote to a Kinesis stream.
+pub const SHARD_OF_KINESIS: &str = "kinesis";
+
 /// The identity and the position of a record, for lineage columns and for quarantine.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Origin {
@@ -101,6 +104,16 @@ pub struct Origin {
     /// True if it came through a DLQ. SQS gives a FIFO message a new time and number when it moves
     /// it, so only its id tells whether it has landed before.
     pub moved: bool,
+    /// The identity that AWS gave the Kinesis record that it came in, if its own is the word of whoever
+    /// wrote to the stream: then another record may have the same.
+    pub carrier: Option<Box<Origin>>,
+}
+
+impl Origin {
+    /// Returns the identity that AWS vouches for.
+    pub fn vouched(&self) -> &Self {
+        self.carrier.as_deref().unwrap_or(self)
+    }
 }
 
 /// A decoded record.
@@ -279,7 +292,8 @@ pub struct Lineage {
     pub event_at: Option<Timestamp>,
     /// `_lw_arrived_at`
     pub arrived_at: Option<Timestamp>,
-    /// `_lw_digest`; only if the route has an `id`.
+    /// `_lw_digest`, by [`crate::digest`]; only if AWS did not give the id: the route's `id` did, or
+    /// whoever wrote a change to a Kinesis stream.
     pub digest: Option<String>,
     /// True if the record came through a DLQ, see [`Origin::moved`].
     pub moved: bool,

@@ -91,7 +91,8 @@ impl<'p, 'a> RejectedRecord<'p, 'a> {
     fn put(&self, app: &App, batch: &mut QuarantineBatch) {
         let (first, reject) = self.first;
         if let Some(carrier) = self.carrier.as_ref().filter(|_| self.is_whole) {
-            let origin = Origin { id: Some(carrier.id().to_owned()), ..first.origin.clone() };
+            let id = Some(carrier.id().to_owned());
+            let origin = Origin { id, ..first.origin.vouched().clone() };
             let count = self.parts.len();
             let detail = format!("{count} of its records can't become rows, one of them: ");
             let reject = Reject { detail: detail + &reject.detail, ..reject.clone() };

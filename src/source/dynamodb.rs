@@ -3,7 +3,7 @@
 use crate::arn::Arn;
 use crate::json::Json;
 use crate::number::Number;
-use crate::record::{DeletedBy, Delivery, Op, Origin, Payload, Record, Reject};
+use crate::record::{DeletedBy, Delivery, Op, Origin, Payload, Record, Reject, SHARD_OF_KINESIS};
 use crate::source::attribute;
 use crate::source::members::{
     Object, get, malformed, object, padded, salvage, sequence, single, take, take_object, text,
@@ -21,6 +21,13 @@ const READ: &str = "READ";
 /// Times from here on are microseconds since 1970 (March 1973); smaller ones are milliseconds (until
 /// the year 5138).
 const MIN_MICROS: i64 = 100_000_000_000_000;
+
+/// The longest time between the arrival of a Kinesis record and a later creation of the change in it:
+/// clocks differ.
+const MAX_AHEAD_MICROS: i64 = 5 * 60 * 1_000_000;
+/// The longest time from the creation of a change to the arrival of its Kinesis record: DynamoDB and its
+/// streams keep changes for 24 hours, and a function that forwards them may have tried for days.
+const MAX_AGE_MICROS: i64 = 7 * 24 * 3_600 * 1_000_000;
 
 /// Returns the delivery of a stream record.
 pub(super) fn delivery(raw: &[u8], arn: Arn) -> Delivery<'_> {
@@ -58,7 +65,7 @@ fn identify(
         shard: label.filter(|_| !is_read(members)),
         position: number.as_deref().map(padded),
         arrived_at: time.and_then(Timestamp::from_epoch_seconds),
-        moved: false,
+        ..Origin::default()
     };
     (number, origin)
 }
@@ -114,41 +121,91 @@ pub(super) fn is_change(members: &Object<'_>) -> bool {
     is("eventSource", "aws:dynamodb") && matches!(get(members, "dynamodb"), Some(Json::Object(_)))
 }
 
-/// Returns the origin and the record of a change that came through the Kinesis stream `arn`. The
-/// table is its source, and its time is its position: it has no sequence number, and may come twice
-/// and out of order.
+/// Returns the origin and the record of a change that came in a Kinesis record of the stream `arn`;
+/// `carrier` is the identity that AWS gave that record. The change's own is the word of whoever wrote
+/// to the stream: what can't be true is a reject, and the carrier's identity goes along.
 pub(super) fn through_kinesis(
     mut members: Object<'_>,
     arn: &Arn,
+    carrier: Origin,
 ) -> (Origin, Result<Record, Reject>) {
-    let change = take_object(&mut members, "dynamodb");
-    let created = change.as_ref().and_then(created_at);
-    let origin = Origin {
-        id: text(&members, "eventID"),
-        source: table_arn(&members, arn),
-        shard: Some("kinesis".to_owned()),
-        position: created.map(|it| padded(&it.micros().max(0).to_string())),
-        arrived_at: created,
-        moved: false,
+    let Some(change) = take_object(&mut members, "dynamodb") else {
+        return (carrier, Err(malformed("it has no dynamodb object")));
     };
-    let record = change.ok_or_else(|| malformed("it has no dynamodb object")).and_then(|change| {
-        if origin.id.is_none() {
-            return Err(malformed("it has no eventID"));
-        }
-        if created.is_none() {
-            return Err(malformed("it has no ApproximateCreationDateTime"));
-        }
-        let mut record = record(&members, change)?;
+    let origin = match claimed_origin(&members, &change, arn, carrier.arrived_at) {
+        Ok(origin) => Origin { carrier: Some(Box::new(carrier)), ..origin },
+        Err(reject) => return (carrier, Err(reject)),
+    };
+    let record = record(&members, change).map(|mut record| {
         let mut envelope = crate::value::fields(members);
         envelope.retain(|(name, _)| name != "eventID");
         record.envelope = Some(envelope.into());
-        Ok(record)
+        record
     });
     (origin, record)
 }
 
-/// Returns the time of a change. Its unit is the one that the record names, else it is found by the
-/// number's size.
+/// Returns the identity that a change in a Kinesis record has of itself: that of the stream record that
+/// it was, if a function forwarded it, else that of a change that DynamoDB wrote there, which has no
+/// sequence number, and may come twice and out of order.
+fn claimed_origin(
+    members: &Object<'_>,
+    change: &Object<'_>,
+    stream: &Arn,
+    arrived_at: Option<Timestamp>,
+) -> Result<Origin, Reject> {
+    let is_forwarded = get(members, "eventSourceARN").is_some_and(|it| *it != Json::Null);
+    let origin = if is_forwarded {
+        let arn = text(members, "eventSourceARN").and_then(|it| it.parse::<Arn>().ok());
+        let arn = arn.filter(is_stream_of_a_table).ok_or_else(|| {
+            malformed("its eventSourceARN is not the ARN of a table's stream, as that of a forwarded change must be")
+        })?;
+        let (number, origin) = identify(members, Some(change), &arn);
+        if number.is_none() {
+            return Err(malformed("it has no SequenceNumber of digits"));
+        }
+        origin
+    } else {
+        let created = created_at(change);
+        Origin {
+            id: text(members, "eventID"),
+            source: table_arn(members, stream)?,
+            shard: Some(SHARD_OF_KINESIS.to_owned()),
+            position: created.map(|it| padded(&it.micros().max(0).to_string())),
+            arrived_at: created,
+            ..Origin::default()
+        }
+    };
+    if origin.id.is_none() {
+        return Err(malformed("it has no eventID"));
+    }
+    let created = origin
+        .arrived_at
+        .ok_or_else(|| bad_time("it has no ApproximateCreationDateTime that can be read"))?;
+    check_creation(created, arrived_at)?;
+    Ok(origin)
+}
+
+/// Checks the time that a change claims against the time at which Kinesis took it.
+fn check_creation(created: Timestamp, arrived_at: Option<Timestamp>) -> Result<(), Reject> {
+    let arrived = arrived_at
+        .ok_or_else(|| bad_time("its Kinesis record has no arrival time to compare with"))?;
+    let age = arrived.micros().saturating_sub(created.micros());
+    if age < -MAX_AHEAD_MICROS {
+        return Err(bad_time("it was created after its Kinesis record arrived"));
+    }
+    if age > MAX_AGE_MICROS {
+        return Err(bad_time("it was created more than 7 days before its Kinesis record arrived"));
+    }
+    Ok(())
+}
+
+fn bad_time(detail: &str) -> Reject {
+    Reject::new("bad_time", detail)
+}
+
+/// Returns the time of a change that DynamoDB wrote. Its unit is the one that the record names, else it
+/// is found by the number's size.
 fn created_at(change: &Object<'_>) -> Option<Timestamp> {
     let time = Number::parse(text_or_number(change, "ApproximateCreationDateTime")?).ok()?;
     let unit = match get(change, "ApproximateCreationDateTimePrecision") {
@@ -160,16 +217,42 @@ fn created_at(change: &Object<'_>) -> Option<Timestamp> {
     Timestamp::from_number(&time, unit)
 }
 
-fn table_arn(members: &Object<'_>, stream: &Arn) -> String {
-    let name = text(members, "tableName").unwrap_or_default();
-    if name.starts_with("arn:") {
-        return name;
+/// Returns the ARN of the table whose changes DynamoDB writes to the Kinesis stream: both are in one
+/// account and one region.
+/// Source: DynamoDB Developer Guide, "Using Kinesis Data Streams to capture changes to DynamoDB".
+fn table_arn(members: &Object<'_>, stream: &Arn) -> Result<String, Reject> {
+    let mut parts = stream.as_str().splitn(6, ':').skip(1);
+    let partition = parts.next().unwrap_or_default();
+    let region = parts.nth(1).unwrap_or_default();
+    let account = parts.next().unwrap_or_default();
+    let is_elsewhere = |it: &Json<'_>| !matches!(it, Json::String(it) if it == region);
+    if get(members, "awsRegion").is_some_and(|it| *it != Json::Null && is_elsewhere(it)) {
+        return Err(malformed("its awsRegion is not that of the Kinesis stream"));
     }
-    let parts: Vec<&str> = stream.as_str().splitn(6, ':').collect();
-    let part = |index: usize| parts.get(index).copied().unwrap_or_default();
-    let region = text(members, "awsRegion");
-    let region = region.as_deref().unwrap_or(part(3));
-    format!("arn:{}:dynamodb:{region}:{}:table/{name}", part(1), part(4))
+    let prefix = format!("arn:{partition}:dynamodb:{region}:{account}:table/");
+    let named = text(members, "tableName").unwrap_or_default();
+    let name = named.strip_prefix(&prefix).unwrap_or(&named);
+    if !is_table_name(name) {
+        return Err(malformed(
+            "its tableName is not the name of a table of the stream's account and region",
+        ));
+    }
+    Ok(format!("{prefix}{name}"))
+}
+
+fn is_stream_of_a_table(arn: &Arn) -> bool {
+    let table = arn.resource().strip_prefix("table/");
+    arn.service() == "dynamodb"
+        && table
+            .and_then(|it| it.split_once("/stream/"))
+            .is_some_and(|(name, label)| is_table_name(name) && !label.is_empty())
+}
+
+/// Returns true for a name that a table can have.
+/// Source: DynamoDB API reference, `CreateTable`.
+fn is_table_name(name: &str) -> bool {
+    let is_allowed = |it: u8| it.is_ascii_alphanumeric() || matches!(it, b'_' | b'-' | b'.');
+    (3..=255).contains(&name.len()) && name.bytes().all(is_allowed)
 }
 
 /// Returns an image; `None` if it was not delivered, which differs from an empty one.

@@ -139,17 +139,13 @@ impl Splitter<'_, '_> {
     }
 
     fn add(&mut self, piece: Piece, members: Result<Object<'_>, Reject>) {
+        let own = piece_origin(&piece.sub, self.origin);
         let (origin, record) = match members {
             Ok(members) if dynamodb::is_change(&members) => {
-                let (origin, record) = dynamodb::through_kinesis(members, self.arn);
-                // Without an id of its own it has that of the Kinesis record.
-                let id = origin.id.clone().or_else(|| piece_origin(&piece.sub, self.origin).id);
-                (Origin { id, ..origin }, record)
+                dynamodb::through_kinesis(members, self.arn, own)
             }
-            Ok(members) => {
-                (piece_origin(&piece.sub, self.origin), Ok(event(members, piece.key.clone())))
-            }
-            Err(reject) => (piece_origin(&piece.sub, self.origin), Err(reject)),
+            Ok(members) => (own, Ok(event(members, piece.key.clone()))),
+            Err(reject) => (own, Err(reject)),
         };
         let piece = Some(piece).filter(|it| !it.sub.is_empty());
         self.parts.push(Part { raw: Raw { record: self.raw, piece }, origin, record });
@@ -186,7 +182,7 @@ fn identify(
         shard,
         position: number.as_deref().map(padded),
         arrived_at: time.and_then(Timestamp::from_epoch_seconds),
-        moved: false,
+        ..Origin::default()
     };
     (number, origin)
 }

@@ -13,6 +13,10 @@ pub(super) const WRAPPERS: &str = "lakewardWrappers";
 /// The number of digits that positions are padded to, so that they compare as text.
 const POSITION_DIGITS: usize = 60;
 
+/// The largest length of a sequence number; real ones have 21 to 56 digits.
+/// Source: Kinesis API reference, `Record`.
+const MAX_SEQUENCE_DIGITS: usize = 129;
+
 /// The members of a JSON object, in order.
 pub(super) type Object<'a> = Vec<(Cow<'a, str>, Json<'a>)>;
 
@@ -73,10 +77,11 @@ pub(super) fn text_or_number<'a>(object: &'a Object<'_>, name: &str) -> Option<&
     }
 }
 
-/// Returns a member that is a sequence number: digits only.
+/// Returns a member that is a sequence number: digits only, as many as Kinesis allows.
 pub(super) fn sequence(object: &Object<'_>, name: &str) -> Option<String> {
     let it = text_or_number(object, name)?;
-    it.bytes().all(|it| it.is_ascii_digit()).then(|| it.to_owned())
+    let is_number = it.len() <= MAX_SEQUENCE_DIGITS && it.bytes().all(|it| it.is_ascii_digit());
+    is_number.then(|| it.to_owned())
 }
 
 /// Returns the `_lw_position` of a sequence number.

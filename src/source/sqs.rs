@@ -166,6 +166,7 @@ fn identify(
         position: position.as_deref().map(padded),
         arrived_at: sent.and_then(|it| Timestamp::from_number(&it, TimeUnit::Millis)),
         moved,
+        carrier: None,
     }
 }
 

@@ -1,19 +1,38 @@
 //! The rows of a commit: those that may still land, and the outcome of the others.
 //!
-//! A row is identified by its source and id. Where the route has an `id`, two records of one id can
-//! have different content: the first that landed stays, and the others are refused, never dropped.
+//! A row is identified by its source, its id, and who gave the id. An id that AWS gave is of one record.
+//! Of an id that a route took from the record, or the sender gave, two records can have different
+//! content: the first that landed stays, and the others are refused, never dropped.
 
 use std::collections::HashMap;
 
-use crate::record::{Reject, Row};
+use crate::digest;
+use crate::record::{Lineage, Reject, Row, SHARD_OF_KINESIS};
+use crate::source::Kind;
 use crate::store::candidates;
 use crate::time::Timestamp;
 
 /// Reject reason of a row whose id is that of another record.
 const ID_REUSED: &str = "id_reused";
 
-/// The source and the id of a row.
-pub type RowId<'a> = (&'a str, &'a str);
+/// The identity of a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct RowId<'a> {
+    source: &'a str,
+    id: &'a str,
+    /// True if AWS did not give the id.
+    is_claimed: bool,
+}
+
+impl<'a> RowId<'a> {
+    /// Makes the identity of a row by its lineage columns.
+    pub fn new(source: &'a str, id: &'a str, digest: Option<&str>, shard: Option<&str>) -> Self {
+        // Lakeward's first release gave no digest to changes that came through Kinesis.
+        let came_through_kinesis = shard == Some(SHARD_OF_KINESIS)
+            && source.split(':').nth(2) == Some(Kind::DynamoDb.service());
+        Self { source, id, is_claimed: digest.is_some() || came_through_kinesis }
+    }
+}
 
 /// A row, or its reject, with its index in the batch as it was offered.
 type IndexedItem<T = Row> = (usize, T);
@@ -249,7 +268,7 @@ fn verdicts_within<'a>(rows: impl IntoIterator<Item = &'a Row>) -> Vec<Verdict> 
 }
 
 /// Returns whether another row of the same id arrived near enough to be the same record, or one
-/// that reuses the id. An id that comes from the source itself identifies its record for ever.
+/// that reuses the id. Only an id that a route took may be used again later.
 fn is_near(row: &Row, arrived_at: Option<i64>) -> bool {
     match (row.lineage.id_window, arrival(row), arrived_at) {
         (Some(_), Some(own), Some(other)) => {
@@ -268,19 +287,19 @@ fn arrival(row: &Row) -> Option<i64> {
 /// digest, the id alone identifies the record.
 fn is_same(row: &Row, known: Option<&str>) -> bool {
     match (row.lineage.digest.as_deref(), known) {
-        (Some(own), Some(known)) => own == known,
+        (Some(own), Some(known)) => digest::is_same_record(own, known),
         _ => true,
     }
 }
 
 fn id(row: &Row) -> RowId<'_> {
-    (&row.lineage.source, &row.lineage.id)
+    let Lineage { source, id, digest, shard, .. } = &row.lineage;
+    RowId::new(source, id, digest.as_deref(), shard.as_deref())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::Lineage;
 
     fn row(id: &str, digest: &str) -> Row {
         let lineage = Lineage {
@@ -303,7 +322,8 @@ mod tests {
     fn settled(batch: &mut Batch, found: &[(&str, Option<&str>)]) -> bool {
         let mut occurrences = batch.occurrences();
         for (id, digest) in found {
-            occurrences.add(("queue", id), Occurrence { digest: *digest, arrived_at: None });
+            let id = RowId::new("queue", id, Some(""), None);
+            occurrences.add(id, Occurrence { digest: *digest, arrived_at: None });
         }
         let verdicts = batch.verdicts(&occurrences);
         batch.settle(verdicts)
@@ -324,8 +344,9 @@ mod tests {
     #[test]
     fn the_first_of_an_id_stays() {
         let batch = batch(&[("a", "1"), ("b", ""), ("a", "1"), ("a", "2"), ("b", "3"), ("a", "2")]);
-        assert_eq!(left(&batch), [("a", "1"), ("b", "")]);
-        assert_eq!(end(batch), (2, vec![(3, ID_REUSED), (5, ID_REUSED)]));
+        // An id that AWS gave and one that a route took are of two records.
+        assert_eq!(left(&batch), [("a", "1"), ("b", ""), ("b", "3")]);
+        assert_eq!(end(batch), (1, vec![(3, ID_REUSED), (5, ID_REUSED)]));
     }
 
     #[test]
@@ -348,22 +369,22 @@ mod tests {
     #[test]
     fn a_later_row_replaces_one_that_is_refused() {
         let rows =
-            [("a", "1"), ("b", "1"), ("a", "2"), ("a", "3"), ("b", "1"), ("a", "2"), ("b", "")];
+            [("a", "1"), ("b", "1"), ("a", "2"), ("a", "3"), ("b", "1"), ("a", "2"), ("c", "1")];
         let mut batch = batch(&rows);
         assert!(batch.refuse(vec![(0, misfit())]));
-        assert_eq!(left(&batch), [("b", "1"), ("a", "2")]);
+        assert_eq!(left(&batch), [("b", "1"), ("c", "1"), ("a", "2")]);
         // Indexes in `rows` and indexes in the batch differ now.
-        assert!(batch.refuse(vec![(1, misfit())]));
-        assert_eq!(left(&batch), [("b", "1"), ("a", "3")]);
+        assert!(batch.refuse(vec![(2, misfit())]));
+        assert_eq!(left(&batch), [("b", "1"), ("c", "1"), ("a", "3")]);
         assert!(
-            batch.refuse(vec![(1, misfit())]),
+            batch.refuse(vec![(2, misfit())]),
             "it has the content of a row that was refused before"
         );
-        assert_eq!(left(&batch), [("b", "1"), ("a", "2")]);
-        assert!(!batch.refuse(vec![(1, misfit())]));
-        assert_eq!(left(&batch), [("b", "1")]);
+        assert_eq!(left(&batch), [("b", "1"), ("c", "1"), ("a", "2")]);
+        assert!(!batch.refuse(vec![(2, misfit())]));
+        assert_eq!(left(&batch), [("b", "1"), ("c", "1")]);
         let refused = [0, 2, 3, 5].map(|index| (index, MISFIT));
-        assert_eq!(end(batch), (2, refused.into()));
+        assert_eq!(end(batch), (1, refused.into()));
     }
 
     #[test]
@@ -392,8 +413,9 @@ mod tests {
         let mut batch = Batch::new(vec![row_at(4, "2"), row_at(9, "2")]);
         let mut occurrences = batch.occurrences();
         let seen = |days| Occurrence { digest: Some("1"), arrived_at: Some(days * DAY) };
-        occurrences.add(("queue", "a"), seen(5));
-        occurrences.add(("queue", "a"), seen(7));
+        let id = RowId::new("queue", "a", Some("1"), None);
+        occurrences.add(id, seen(5));
+        occurrences.add(id, seen(7));
         let verdicts = batch.verdicts(&occurrences);
         assert!(batch.settle(verdicts));
         assert_eq!(left(&batch), [("a", "2")]);

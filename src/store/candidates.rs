@@ -53,7 +53,6 @@ impl<T: Ord + Clone> Span<T> {
 #[derive(Debug, Clone)]
 pub struct Search {
     reaches: Vec<Reach>,
-    by_digest: bool,
 }
 
 /// The values by which files may hold some rows of a batch.
@@ -133,7 +132,6 @@ impl Search {
     pub fn new<'a>(rows: impl IntoIterator<Item = &'a Row>) -> Self {
         let (by_id, delivered): (Vec<&Row>, Vec<&Row>) =
             rows.into_iter().partition(|row| row.lineage.id_window.is_some());
-        let by_digest = by_id.iter().any(|row| row.lineage.digest.is_some());
         let mut reaches = Vec::with_capacity(2);
         if !delivered.is_empty() {
             reaches.push(Reach::of_deliveries(&delivered));
@@ -141,12 +139,7 @@ impl Search {
         if !by_id.is_empty() {
             reaches.push(Reach::of_ids(&by_id));
         }
-        Self { reaches, by_digest }
-    }
-
-    /// Returns whether two records of one id may have different content.
-    pub fn by_digest(&self) -> bool {
-        self.by_digest
+        Self { reaches }
     }
 
     /// Returns whether a manifest may have a file that is searched for, by its name alone.

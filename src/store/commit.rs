@@ -273,7 +273,7 @@ impl<'a> Commit<'a> {
                 if deadline.passed() {
                     return Err(StoreError::OutOfTime(table.name.clone()));
                 }
-                read::ids(&table.files, schema, file, search.by_digest(), |id, occurrence| {
+                read::ids(&table.files, schema, file, |id, occurrence| {
                     occurrences.add(id, occurrence);
                 })
                 .await?;

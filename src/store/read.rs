@@ -59,39 +59,33 @@ fn decode(
     reader.map(|batch| Ok(by_id(batch?))).collect()
 }
 
-/// Calls `each` with the source and id of every row of a file and, where the search is by digest,
-/// with its digest and arrival.
+/// Calls `each` with the identity, the digest and the arrival of every row of a file.
 pub async fn ids(
     files: &Arc<dyn Files>,
     schema: &Schema,
     file: &DataFile,
-    by_digest: bool,
     mut each: impl FnMut(RowId<'_>, Occurrence<'_>),
 ) -> Result<(), StoreError> {
     let id_of = |name: &str| schema.field_id_by_name(name).unwrap_or(-1);
     let (source, id) = (id_of(lineage::SOURCE), id_of(lineage::ID));
-    let if_by_digest = |name: &str| if by_digest { id_of(name) } else { -1 };
-    let digest = if_by_digest(lineage::DIGEST);
-    let arrived_at = if_by_digest(lineage::ARRIVED_AT);
-    for batch in batches(files, file, &[source, id, digest, arrived_at]).await? {
+    let (digest, shard) = (id_of(lineage::DIGEST), id_of(lineage::SHARD));
+    let arrived_at = id_of(lineage::ARRIVED_AT);
+    for batch in batches(files, file, &[source, id, digest, shard, arrived_at]).await? {
         let column = |id: i32| batch.get(&id).and_then(|it| it.as_string_opt::<i32>());
         let (Some(sources), Some(ids)) = (column(source), column(id)) else {
             return Err(StoreError::damaged(file.file_path())(
                 "it has no column _lw_source or _lw_id",
             ));
         };
-        let digests = column(digest);
+        let (digests, shards) = (column(digest), column(shard));
         let arrivals = batch.get(&arrived_at);
         let arrivals = arrivals.and_then(|it| it.as_primitive_opt::<TimestampMicrosecondType>());
         for (row, pair) in sources.iter().zip(ids).enumerate() {
             if let (Some(source), Some(id)) = pair {
-                each(
-                    (source, id),
-                    Occurrence {
-                        digest: digests.filter(|it| it.is_valid(row)).map(|it| it.value(row)),
-                        arrived_at: arrivals.filter(|it| it.is_valid(row)).map(|it| it.value(row)),
-                    },
-                );
+                let digest = digests.filter(|it| it.is_valid(row)).map(|it| it.value(row));
+                let shard = shards.filter(|it| it.is_valid(row)).map(|it| it.value(row));
+                let arrived_at = arrivals.filter(|it| it.is_valid(row)).map(|it| it.value(row));
+                each(RowId::new(source, id, digest, shard), Occurrence { digest, arrived_at });
             }
         }
     }

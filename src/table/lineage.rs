@@ -24,7 +24,7 @@ const fn time(name: &'static str, doc: &'static str) -> LineageColumn {
     LineageColumn { name, is_time: true, required: false, doc }
 }
 
-/// Identifies a record for ever, together with [`SOURCE`].
+/// Identifies a record, together with [`SOURCE`] and, where it has one, [`DIGEST`].
 pub const ID: &str = "_lw_id";
 /// The table, stream or queue where the record was created.
 pub const SOURCE: &str = "_lw_source";
@@ -34,14 +34,14 @@ pub const SHARD: &str = "_lw_shard";
 pub const POSITION: &str = "_lw_position";
 /// The time when the source received the record; tables are partitioned by it.
 pub const ARRIVED_AT: &str = "_lw_arrived_at";
-/// Hash of the record's content, where its route has an `id`.
+/// Hash of the record's content and of the id that AWS gave it, where [`ID`] is not that id.
 pub const DIGEST: &str = "_lw_digest";
 /// The values that no column could hold, as JSON.
 pub const EXTRA: &str = "_lw_extra";
 
 /// The lineage columns of a table of records, in schema order.
 pub const RECORD: [LineageColumn; 11] = [
-    text(ID, true, "identifies the record within its source, for ever"),
+    text(ID, true, "identifies the record within its source"),
     text(SOURCE, true, "ARN of the table, stream or queue where the record was created"),
     text(SHARD, false, "Kinesis shard, DynamoDB stream label, or FIFO message group"),
     text("_lw_key", false, "Kinesis partition key, DynamoDB keys as JSON, or FIFO message group"),
@@ -50,7 +50,11 @@ pub const RECORD: [LineageColumn; 11] = [
     text("_lw_deleted_by", false, "who deleted the item: ttl or user"),
     time("_lw_event_at", "time of the event, UTC"),
     time(ARRIVED_AT, "time when the source received the record, UTC"),
-    text(DIGEST, false, "hash of the record's content, where its route has an id"),
+    text(
+        DIGEST,
+        false,
+        "hash of the record's content and of AWS's id of it, where _lw_id is another",
+    ),
     text(EXTRA, false, "values that no column could hold, as JSON"),
 ];
 

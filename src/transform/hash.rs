@@ -1,10 +1,10 @@
-//! The step `hash`, which replaces values by the HMAC-SHA-256 of their text, and digests of payloads.
+//! The step `hash`, which replaces values by the HMAC-SHA-256 of their text.
 
 use hmac::{Hmac, Mac as _};
 use sha2::Sha256;
 
 use crate::digest;
-use crate::value::{Fields, Value};
+use crate::value::Value;
 
 /// A hash function with one key.
 pub(super) struct Hasher {
@@ -40,16 +40,6 @@ impl Hasher {
         keyed.update(bytes);
         Some(digest::hex(&keyed.finalize().into_bytes()))
     }
-}
-
-/// Returns the first 128 bits of the SHA-256 of a payload as canonical JSON, in lower-case hex. A
-/// producer that sends an event again with its keys in another order has sent the same event.
-pub(super) fn digest(payload: &Fields) -> String {
-    let mut json = String::new();
-    Value::Map(payload.clone()).write_json(true, &mut json);
-    let mut digits = digest::sha256_hex(json.as_bytes());
-    digits.truncate(32);
-    digits
 }
 
 #[cfg(test)]
@@ -93,14 +83,5 @@ mod tests {
         let mut null = Value::Null;
         Hasher::new(b"").hash(&mut null);
         assert_eq!(null, Value::Null);
-    }
-
-    #[test]
-    fn a_digest_does_not_depend_on_the_order_of_keys() {
-        let one = vec![("a".to_owned(), number("1")), ("b".to_owned(), Value::Null)];
-        let other: Fields = one.iter().rev().cloned().collect();
-        assert_eq!(digest(&one), digest(&other));
-        assert_eq!(digest(&one).len(), 32);
-        assert_ne!(digest(&one), digest(&vec![("a".to_owned(), number("1.0"))]));
     }
 }

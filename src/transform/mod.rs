@@ -5,6 +5,7 @@ mod hash;
 
 mod steps;
 
+use crate::digest;
 use crate::record::{Lineage, Origin, Payload, Record, Reject, Row};
 use crate::route::{self, Path, Route, Step};
 use crate::secret::Keys;
@@ -23,18 +24,28 @@ pub fn row(
     record: Record,
 ) -> Result<Option<Row>, Reject> {
     let missing = |what: &str| Reject::new("malformed_record", format!("it has no {what}"));
-    let as_delivered = digest(route, &record).filter(|_| !hides(route));
+    // A record that has an id of its own word is told from others of the same id by its content.
+    let is_claimed = match record.payload {
+        Payload::Event(_) => route.id.is_some(),
+        Payload::Change { .. } => origin.carrier.is_some(),
+    };
+    let as_delivered = (is_claimed && !hides(route)).then(|| content(&record));
     let mut transformation = Transformation::new(record, policy.old_image);
     if !transformation.apply(&route.steps, keys)? {
         return Ok(None);
     }
     let key = transformation.key();
     let mut record = transformation.record;
-    let digest = as_delivered.or_else(|| digest(route, &record));
-    let mut id = origin.id.clone().ok_or_else(|| missing("identity"))?;
-    if digest.is_some() {
-        id = own_id(route, &record)?;
-    }
+    let vouched_id = origin.vouched().id.as_deref().ok_or_else(|| missing("identity"))?;
+    let digest = is_claimed.then(|| {
+        let content = as_delivered.unwrap_or_else(|| content(&record));
+        digest::of_record(&content, vouched_id)
+    });
+    let id_of_route = route.id.as_ref().filter(|_| matches!(record.payload, Payload::Event(_)));
+    let id = match id_of_route {
+        Some(id) => own_id(id, &record)?,
+        None => origin.id.clone().ok_or_else(|| missing("identity"))?,
+    };
     let before = match &record.payload {
         Payload::Change { old: Some(old), .. } if policy.old_image => Some(canonical(old)),
         Payload::Change { .. } | Payload::Event(_) => None,
@@ -50,7 +61,7 @@ pub fn row(
         }
         fields.push((name, value));
     }
-    let id_window = route.id.as_ref().filter(|_| digest.is_some()).map(|it| it.window);
+    let id_window = id_of_route.map(|it| it.window);
     let lineage = Lineage {
         id,
         source: origin.source.clone(),
@@ -69,15 +80,6 @@ pub fn row(
     Ok(Some(Row { lineage, fields }))
 }
 
-/// Returns the digest of a record's payload if its route has an `id`; changes of items have an id of
-/// their own.
-fn digest(route: &Route, record: &Record) -> Option<String> {
-    match (&route.id, &record.payload) {
-        (Some(_), Payload::Event(fields)) => Some(hash::digest(fields)),
-        _ => None,
-    }
-}
-
 /// Returns true if the route's steps hide anything. Then the digest is of the fields that they leave,
 /// because a reader of the table could guess hidden values from a hash of them. Else it is of the
 /// delivered payload, so that a change of the config does not make another event of it.
@@ -87,8 +89,7 @@ fn hides(route: &Route) -> bool {
 }
 
 /// Returns the `_lw_id` by the route's `id`: a text, or a whole number.
-fn own_id(route: &Route, record: &Record) -> Result<String, Reject> {
-    let Some(id) = &route.id else { return Err(Reject::new("no_id", "its route has no id")) };
+fn own_id(id: &route::Id, record: &Record) -> Result<String, Reject> {
     let found = match record.find(id.field.parts()) {
         Some(Value::Text(text)) if !text.is_empty() => Some(text.clone()),
         Some(Value::Number(number)) => number.whole(),
@@ -101,6 +102,19 @@ fn own_id(route: &Route, record: &Record) -> Result<String, Reject> {
         );
         Reject::new("no_id", detail)
     })
+}
+
+/// Returns the content of a record as canonical JSON. A producer that sends an event again with its
+/// keys in another order has sent the same event.
+fn content(record: &Record) -> String {
+    match &record.payload {
+        Payload::Event(fields) => canonical(fields),
+        Payload::Change { keys, new, old } => {
+            let image = |it: &Option<Fields>| it.as_ref().map_or("null".to_owned(), canonical);
+            let (op, keys) = (record.op.as_str(), canonical(keys));
+            format!("{op} {keys} {} {}", image(new), image(old))
+        }
+    }
 }
 
 fn canonical(fields: &Fields) -> String {

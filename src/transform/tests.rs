@@ -309,7 +309,10 @@ fn the_digest_is_of_the_payload_and_reveals_no_hidden_value() {
     };
     let plain = of("", r#"{"id":1,"x":2}"#);
     // printf '{"id":1,"x":2}' | sha256sum
-    assert_eq!(plain.digest.as_deref(), Some("d60139a2cefe8972e3ccacd7812d4a5a"));
+    let content = "d60139a2cefe8972e3ccacd7812d4a5a";
+    // printf 'the message' | sha256sum
+    let message = "c9946a075fd077dde6476a4669e543ca";
+    assert_eq!(plain.digest, Some(format!("{content}{message}")));
     let renamed = of(r#"{ rename = { x = "y" } }, { require = ["y"] }"#, r#"{"x":2,"id":1}"#);
     assert_eq!(renamed.digest, plain.digest);
     for hides in [

@@ -276,20 +276,45 @@ fn rows_with_and_without_an_id_of_their_own_share_a_batch() {
 }
 
 #[test]
-fn a_row_without_digest_is_taken_at_its_name() {
+fn an_id_that_aws_gave_and_one_that_a_route_took_are_of_two_records() {
     run(async {
         let lake = lake_on(Arc::new(Memory::default()), AT);
-        let mut old = event("invoice 1", "paid", 0);
-        (old.lineage.digest, old.lineage.id_window) = (None, None);
-        land(&lake, vec![old.clone()]).await.unwrap();
-        let landed = land(&lake, vec![event("invoice 1", "whatever", HOUR)]).await.unwrap();
-        assert_eq!((counts(&landed), refused(&landed)), ((0, 1), vec![]));
-        let landed = land(&lake, vec![event("invoice 2", "paid", HOUR)]).await.unwrap();
-        assert_eq!(counts(&landed), (1, 0));
-        old.lineage.id = "invoice 2".to_owned();
-        old.lineage.arrived_at = Timestamp::from_micros(MORNING + HOUR);
-        old.lineage.position = Some(format!("{HOUR:060}"));
-        assert_eq!(counts(&land(&lake, vec![old]).await.unwrap()), (0, 1));
+        let given = |name: &str, at: i64| {
+            let mut row = event(name, "paid", at);
+            (row.lineage.digest, row.lineage.id_window) = (None, None);
+            row
+        };
+        let taken = |name: &str, at: i64| event(name, "whatever", at);
+        // In one batch, and in two, whichever comes first.
+        let batch = vec![given("1", 0), taken("1", 0)];
+        assert_eq!(counts(&land(&lake, batch.clone()).await.unwrap()), (2, 0));
+        assert_eq!(counts(&land(&lake, batch).await.unwrap()), (0, 2));
+        land(&lake, vec![given("2", 0)]).await.unwrap();
+        assert_eq!(counts(&land(&lake, vec![taken("2", HOUR)]).await.unwrap()), (1, 0));
+        land(&lake, vec![taken("3", HOUR)]).await.unwrap();
+        assert_eq!(counts(&land(&lake, vec![given("3", HOUR)]).await.unwrap()), (1, 0));
+    });
+}
+
+/// Lakeward's first release gave changes that came through Kinesis no digest. A redelivery during the
+/// deploy of the next release finds them.
+#[test]
+fn a_change_through_kinesis_that_landed_without_a_digest_is_found_by_its_id() {
+    run(async {
+        let lake = lake_on(Arc::new(Memory::default()), AT);
+        let change = |id: &str, digest: Option<&str>| {
+            let mut row = event(id, "whatever", 0);
+            row.lineage.source = "arn:aws:dynamodb:eu-west-1:1:table/app".to_owned();
+            row.lineage.shard = Some("kinesis".to_owned());
+            row.lineage.op = lakeward::record::Op::Insert;
+            (row.lineage.digest, row.lineage.id_window) = (digest.map(str::to_owned), None);
+            row
+        };
+        land(&lake, vec![change("1", None)]).await.unwrap();
+        assert_eq!(counts(&land(&lake, vec![change("1", Some("a"))]).await.unwrap()), (0, 1));
+        land(&lake, vec![change("2", Some("a"))]).await.unwrap();
+        assert_eq!(counts(&land(&lake, vec![change("2", None)]).await.unwrap()), (0, 1));
+        assert_eq!(refused(&land(&lake, vec![change("2", Some("b"))]).await.unwrap()), [0]);
     });
 }
 

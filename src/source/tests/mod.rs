@@ -269,25 +269,29 @@ fn a_kinesis_record_has_its_identity_and_its_position() {
 /// If the record does not name the unit, the number's size decides.
 #[test]
 fn the_time_of_a_change_through_kinesis_has_the_unit_that_the_record_names() {
-    let arrived = |time: &str| {
+    let created = |number: u64, unit: &str, arrived: u64| {
         let change = format!(
-            r#"{{"eventID":"c","eventSource":"aws:dynamodb","eventName":"INSERT","tableName":"t",
-            "dynamodb":{{"Keys":{{"pk":{{"S":"a"}}}},{time}}}}}"#
+            r#"{{"eventID":"c","eventSource":"aws:dynamodb","eventName":"INSERT","tableName":"app",
+            "dynamodb":{{"Keys":{{"pk":{{"S":"a"}}}},"ApproximateCreationDateTime":{number},
+            "ApproximateCreationDateTimePrecision":{unit}}}}}"#
         );
-        let members = format!(r#""sequenceNumber":"42","data":"{}""#, encoded(&change));
-        one(&kinesis(r#""shardId-000000000000:42""#, &members)).origin.arrived_at.unwrap().micros()
+        let data = encoded(&change);
+        let members = format!(
+            r#""sequenceNumber":"42","data":"{data}","approximateArrivalTimestamp":{arrived}"#
+        );
+        let event = kinesis(r#""shardId-000000000000:42""#, &members);
+        let change = one(&event);
+        assert_eq!(change.record.map(|it| it.op), Ok(Op::Insert));
+        change.origin.arrived_at.unwrap().micros()
     };
-    let of = |number: u64, unit: &str| {
-        arrived(&format!(
-            r#""ApproximateCreationDateTime":{number},"ApproximateCreationDateTimePrecision":{unit}"#
-        ))
-    };
-    assert_eq!(of(5, r#""MILLISECOND""#), 5_000);
-    assert_eq!(of(5, r#""MICROSECOND""#), 5);
-    assert_eq!(of(200_000_000_000_000, r#""MILLISECOND""#), 200_000_000_000_000_000);
+    assert_eq!(created(5_000, r#""MILLISECOND""#, 5), 5_000_000);
+    assert_eq!(created(5_000, r#""MICROSECOND""#, 5), 5_000);
+    let far = 200_000_000_000_000;
+    assert_eq!(created(far, r#""MILLISECOND""#, far / 1_000), 200_000_000_000_000_000);
     for unit in [r#""FORTNIGHT""#, "null"] {
-        assert_eq!(of(1_795_428_000_370, unit), 1_795_428_000_370_000, "{unit}");
-        assert_eq!(of(1_795_428_000_370_123, unit), 1_795_428_000_370_123, "{unit}");
+        let arrived = 1_795_428_001;
+        assert_eq!(created(1_795_428_000_370, unit, arrived), 1_795_428_000_370_000, "{unit}");
+        assert_eq!(created(1_795_428_000_370_123, unit, arrived), 1_795_428_000_370_123, "{unit}");
     }
 }
 
