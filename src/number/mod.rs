@@ -13,6 +13,9 @@ pub const MAX_PRECISION: u32 = 38;
 const F64_DIGITS: usize = 17;
 const F32_DIGITS: usize = 9;
 
+/// Number of digits with which any float prints exactly.
+const MAX_FLOAT_DIGITS: usize = 770;
+
 /// Number of zeros up to which [`Number::canonical`] writes no exponent.
 const MAX_ZEROS: u64 = 400;
 
@@ -104,19 +107,23 @@ impl Number {
         i64::try_from(self.scaled(0)?).ok()
     }
 
-    /// Returns the nearest `f64` when it prints as the same number; `None` otherwise, so never an
-    /// infinity. Zero is `0.0`, whatever its sign.
+    /// Returns the nearest `f64` when every reader prints it as the same number; `None` otherwise, so
+    /// never an infinity. Zero is `0.0`, whatever its sign.
     pub fn as_f64(&self) -> Option<f64> {
         let exact = Decimal::of(&self.literal);
         let near: f64 = exact.short_literal(F64_DIGITS)?.parse().ok()?;
-        (near.is_finite() && Decimal::of(&format!("{near:e}")) == exact).then_some(near)
+        let print = |digits| format!("{near:.digits$e}");
+        let printed = shortest(&near, f64::DIGITS, print, |it| it.parse() == Ok(near));
+        (near.is_finite() && Decimal::of(&printed) == exact).then_some(near)
     }
 
     /// Returns the nearest `f32` when it prints as the same number; `None` otherwise.
     pub fn as_f32(&self) -> Option<f32> {
         let exact = Decimal::of(&self.literal);
         let near: f32 = exact.short_literal(F32_DIGITS)?.parse().ok()?;
-        (near.is_finite() && Decimal::of(&format!("{near:e}")) == exact).then_some(near)
+        let print = |digits| format!("{near:.digits$e}");
+        let printed = shortest(&near, f32::DIGITS, print, |it| it.parse() == Ok(near));
+        (near.is_finite() && Decimal::of(&printed) == exact).then_some(near)
     }
 
     /// Returns the unscaled value when the number is exact in `decimal(precision, scale)`.
@@ -255,6 +262,45 @@ impl PartialEq for Decimal<'_> {
             && self.exponent == other.exponent
             && self.len() == other.len()
             && self.digits().eq(other.digits())
+    }
+}
+
+/// Returns the shortest text of a float that reads back as the float; of two that are equally near, the
+/// one with an even last digit, as DuckDB, Java and Python print it. Rust prints the larger one.
+/// `print` prints the float with so many digits behind the point, `is_it` reads a text back.
+fn shortest(
+    float: &impl std::fmt::LowerExp,
+    distinct_digits: u32,
+    print: impl Fn(usize) -> String,
+    is_it: impl Fn(&str) -> bool,
+) -> String {
+    let text = format!("{float:e}");
+    let Some((mantissa, exponent)) = text.split_once('e') else { return text };
+    let digits = mantissa.bytes().filter(u8::is_ascii_digit).count();
+    let distinct_digits = usize::try_from(distinct_digits).unwrap_or(0);
+    // Two texts of fewer digits are never one float.
+    if digits <= distinct_digits {
+        return text;
+    }
+    // Midway, the float itself has one digit more, and it is a 5.
+    let is_midway = |precision: usize| {
+        print(precision).split_once('e').is_some_and(|(exact, _)| {
+            let exact = exact.trim_end_matches('0');
+            exact.ends_with('5') && exact.bytes().filter(u8::is_ascii_digit).count() == digits + 1
+        })
+    };
+    // A few digits rule out nearly all, but only all of them prove it.
+    if !(is_midway(digits + 3) && is_midway(MAX_FLOAT_DIGITS)) {
+        return text;
+    }
+    let exact = print(digits);
+    let lower = exact.split_once('e').and_then(|(it, _)| it.strip_suffix('5'));
+    match lower {
+        Some(lower) if lower.ends_with(['0', '2', '4', '6', '8']) => {
+            let even = format!("{lower}e{exponent}");
+            if is_it(&even) { even } else { text }
+        }
+        _ => text,
     }
 }
 
