@@ -14,6 +14,9 @@ use iceberg::spec::{Datum, PrimitiveType};
 
 /// Number of characters, or bytes of binary, that a bound keeps.
 const MAX_LENGTH: usize = 64;
+/// Number of characters that an exact bound keeps: those of any ARN that AWS gives. Bounds stand in
+/// manifests, which each query reads.
+const MAX_EXACT_LENGTH: usize = 512;
 
 /// Bounds of a column; `None` where a bound is unknown.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -24,7 +27,7 @@ pub struct Bounds {
     pub upper: Option<Datum>,
 }
 
-/// Returns the bounds of a column's values. With `exact`, texts are kept whole.
+/// Returns the bounds of a column's values. With `exact`, all texts of a usual length are kept whole.
 pub fn of(array: &ArrayRef, ty: &PrimitiveType, exact: bool) -> Bounds {
     let bytes = |it: [Vec<u8>; 2]| {
         let [lower, upper] = it;
@@ -98,20 +101,18 @@ where
 }
 
 fn texts(lower: &str, upper: &str, exact: bool) -> Bounds {
-    if exact {
-        return Bounds { lower: Some(Datum::string(lower)), upper: Some(Datum::string(upper)) };
-    }
-    Bounds { lower: Some(Datum::string(cut(lower))), upper: upper_text(upper).map(Datum::string) }
+    let length = if exact { MAX_EXACT_LENGTH } else { MAX_LENGTH };
+    let lower = Some(Datum::string(cut(lower, length)));
+    Bounds { lower, upper: upper_text(upper, length).map(Datum::string) }
 }
 
-fn cut(text: &str) -> &str {
-    text.char_indices().nth(MAX_LENGTH).and_then(|(at, _)| text.get(..at)).unwrap_or(text)
+fn cut(text: &str, length: usize) -> &str {
+    text.char_indices().nth(length).and_then(|(at, _)| text.get(..at)).unwrap_or(text)
 }
 
-/// Returns a text of at most [`MAX_LENGTH`] characters that is not smaller; `None` when none
-/// exists.
-pub fn upper_text(text: &str) -> Option<String> {
-    let kept = cut(text);
+/// Returns a text of at most `length` characters that is not smaller; `None` when none exists.
+pub fn upper_text(text: &str, length: usize) -> Option<String> {
+    let kept = cut(text, length);
     if kept.len() == text.len() {
         return Some(text.to_owned());
     }
@@ -250,11 +251,18 @@ mod tests {
 
     #[test]
     fn a_text_of_the_largest_characters_has_no_upper_bound() {
-        assert_eq!(upper_text(&"\u{10FFFF}".repeat(70)), None);
+        assert_eq!(upper_text(&"\u{10FFFF}".repeat(70), MAX_LENGTH), None);
+        let forged = "a".repeat(700_000);
+        let Bounds { lower: Some(lower), upper: Some(upper) } = texts(&forged, &forged, true)
+        else {
+            panic!("no bounds")
+        };
+        assert!(lower <= Datum::string(&forged) && Datum::string(&forged) <= upper);
+        assert_eq!(lower.to_bytes().unwrap().len(), MAX_EXACT_LENGTH);
         let mixed = format!("a{}", "\u{10FFFF}".repeat(70));
-        assert_eq!(upper_text(&mixed).as_deref(), Some("b"));
+        assert_eq!(upper_text(&mixed, MAX_LENGTH).as_deref(), Some("b"));
         let surrogate = "\u{D7FF}".repeat(70);
-        assert_eq!(upper_text(&surrogate).unwrap().chars().last(), Some('\u{E000}'));
+        assert_eq!(upper_text(&surrogate, MAX_LENGTH).unwrap().chars().last(), Some('\u{E000}'));
         assert_eq!(upper_bytes(&[0xFF; 70]), None);
     }
 

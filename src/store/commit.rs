@@ -97,6 +97,8 @@ pub struct Commit<'a> {
     own_files: HashSet<String>,
     /// The files of the rows, unless the rows have changed since.
     written: Option<(DataFiles, ManifestFile)>,
+    /// The number of columns up to which one record may add some, as the first head had room.
+    limit_of_one_record: Option<usize>,
     report: LandReport,
 }
 
@@ -111,6 +113,7 @@ impl<'a> Commit<'a> {
             checked: HashSet::new(),
             own_files: HashSet::new(),
             written: None,
+            limit_of_one_record: None,
             report: LandReport::default(),
         }
     }
@@ -185,7 +188,7 @@ impl<'a> Commit<'a> {
         let mut tries = 0;
         loop {
             let Some(head) = table.head.load().await? else {
-                let changes = place::changes(self.batch.rows(), &Layout::default(), self.policy);
+                let changes = self.changes(&Layout::default());
                 if deadline.passed() {
                     return Err(StoreError::OutOfTime(table.name.clone()));
                 }
@@ -203,7 +206,7 @@ impl<'a> Commit<'a> {
                 continue;
             };
             let layout = schema::layout(table, &head.metadata)?;
-            let changes = place::changes(self.batch.rows(), &layout, self.policy);
+            let changes = self.changes(&layout);
             // Placing is total: a value without a column after so many tries goes to _lw_extra.
             if changes.is_empty() || tries >= MAX_SCHEMA_TRIES {
                 return Ok((head, layout));
@@ -216,6 +219,14 @@ impl<'a> Commit<'a> {
             let swap = table.head.swap(Some(&head), &new, &commit).await;
             self.schema_swapped(swap, &changes, &mut tries).await?;
         }
+    }
+
+    /// Returns the schema changes that the rows need.
+    fn changes(&mut self, layout: &Layout) -> Vec<Change> {
+        let limit = self.limit_of_one_record;
+        let limit = limit.unwrap_or_else(|| place::limit_of_one_record(layout, self.policy));
+        self.limit_of_one_record = Some(limit);
+        place::changes(self.batch.rows(), layout, self.policy, limit)
     }
 
     /// Notes the outcome of a swap of the schema, and pauses where one was lost before.

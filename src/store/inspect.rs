@@ -31,7 +31,7 @@ pub struct Description {
     pub bytes: u64,
     /// Kept snapshots.
     pub snapshots: u64,
-    /// Newest `_lw_arrived_at`, from file bounds.
+    /// Newest `_lw_arrived_at`.
     pub last_arrival: Option<Timestamp>,
     /// Columns in schema order.
     pub columns: Vec<DescribedColumn>,
@@ -107,7 +107,7 @@ pub async fn describe(table: &Table) -> Result<Option<Description>, StoreError> 
         files: count(files.len()),
         bytes: sum(DataFile::file_size_in_bytes),
         snapshots: count(head.metadata.snapshots().len()),
-        last_arrival: files.iter().filter_map(|file| last_arrival(schema, file)).max(),
+        last_arrival: newest_arrival(table, schema, &files).await?,
         columns: columns.collect(),
     }))
 }
@@ -118,7 +118,11 @@ pub async fn newest(table: &Table, limit: usize) -> Result<Option<ReadRows>, Sto
     let Some(head) = table.head.load().await? else { return Ok(None) };
     let schema = head.metadata.current_schema();
     let mut files = live(table, &head).await?;
-    files.sort_by_key(|file| std::cmp::Reverse(last_arrival(schema, file)));
+    // Without a bound, a file may hold the newest row.
+    files.sort_by_key(|file| match last_arrival(schema, file) {
+        None => (0, None),
+        Some(last) => (1, Some(std::cmp::Reverse(last))),
+    });
 
     let fields = schema.as_struct().fields();
     let index = |name: &str| fields.iter().position(|field| field.name == name);
@@ -207,6 +211,23 @@ fn leaves(field: &NestedField) -> Vec<i32> {
     }
 }
 
+/// Returns the newest arrival of all files. Those without a bound are read.
+async fn newest_arrival(
+    table: &Table,
+    schema: &Schema,
+    files: &[DataFile],
+) -> Result<Option<Timestamp>, StoreError> {
+    let Some(field) = schema.field_by_name(lineage::ARRIVED_AT) else { return Ok(None) };
+    let mut newest = files.iter().filter_map(|file| last_arrival(schema, file)).max();
+    for file in files.iter().filter(|file| last_arrival(schema, file).is_none()) {
+        for row in read::rows(&table.files, std::slice::from_ref(field), file).await? {
+            newest = newest.max(micros(&row, Some(0)).and_then(Timestamp::from_micros));
+        }
+    }
+    Ok(newest)
+}
+
+/// Returns the newest arrival of a file by its bound; `None` if it has none.
 fn last_arrival(schema: &Schema, file: &DataFile) -> Option<Timestamp> {
     let id = schema.field_id_by_name(lineage::ARRIVED_AT)?;
     match file.upper_bounds().get(&id)?.literal() {

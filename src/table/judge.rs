@@ -19,6 +19,7 @@ pub fn judge(rows: &[Row], layout: &Layout, policy: &Policy) -> Vec<(usize, Reje
     }
     let all = originals(rows);
     let mut rejects = misfits(rows, &all, layout, policy);
+    let misfit: HashSet<usize> = rejects.iter().map(|(index, _)| *index).collect();
     if policy.new_columns == NewColumns::Reject {
         let targets = resolve(&all, layout, policy);
         for (index, row) in rows.iter().enumerate() {
@@ -29,7 +30,7 @@ pub fn judge(rows: &[Row], layout: &Layout, policy: &Policy) -> Vec<(usize, Reje
                 })
             });
             if let Some((original, _)) = new
-                && !rejects.iter().any(|(it, _)| *it == index)
+                && !misfit.contains(&index)
             {
                 let name = printable(original);
                 let detail = format!("field `{name}` has no column, and the table adds no columns");

@@ -66,6 +66,23 @@ fn rows_of_one_moment_come_by_position() {
     });
 }
 
+/// A file of messages that came through a DLQ has no bounds of their arrival.
+#[test]
+fn a_newest_row_that_came_through_a_dlq_is_shown() {
+    run(async {
+        let lake = lake_on(Arc::new(Memory::default()), "memory:/lake");
+        for n in 1..=3 {
+            let mut row = plain(n);
+            row.lineage.moved = n == 3;
+            land(&lake, vec![row]).await.unwrap();
+        }
+        assert_eq!(newest(&lake, 1).await, [3]);
+        assert_eq!(newest(&lake, 2).await, [3, 2]);
+        let described = lake.describe(&table()).await.unwrap().unwrap();
+        assert_eq!(described.last_arrival, plain(3).lineage.arrived_at);
+    });
+}
+
 #[test]
 fn files_that_hold_none_of_the_newest_rows_are_not_read() {
     run(async {

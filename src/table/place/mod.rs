@@ -20,7 +20,10 @@ use crate::value::Value;
 
 /// Length of the longest original name that gets a column. Docs and owners keep originals whole, in
 /// a file that every commit rewrites and every reader reads; DynamoDB allows names of 64 KiB.
-const MAX_ORIGINAL_BYTES: usize = 1024;
+const MAX_ORIGINAL_BYTES: usize = 255;
+
+/// The number of columns that one record may always add, if there is room.
+const MIN_OF_ONE_RECORD: usize = 16;
 
 /// Field id of a column that is not made yet; ids of a table are positive.
 const NO_ID: i32 = -1;
@@ -38,12 +41,21 @@ pub struct Placement {
     pub spread: BTreeMap<String, Spread>,
 }
 
+/// Returns the number of columns up to which fields of a single record get some: half of those that are
+/// free, so that no record takes all of them. A commit asks once, before it adds any.
+pub fn limit_of_one_record(layout: &Layout, policy: &Policy) -> usize {
+    let used = layout.columns.len();
+    let free = policy.max_columns.saturating_sub(used);
+    used + (free / 2).max(MIN_OF_ONE_RECORD).min(free)
+}
+
 /// Returns the schema changes that `rows` need: missing declared columns, legal widenings to
-/// declared types, inferred columns and siblings within `max_columns`.
+/// declared types, inferred columns and siblings within `max_columns`. What only one of the rows needs
+/// is added within `limit_of_one` columns.
 ///
 /// New columns come in a stable order: as declared, then by original name, then siblings. No new
 /// column has the name of another one, or of a column of the layout, even ignoring case.
-pub fn changes(rows: &[Row], layout: &Layout, policy: &Policy) -> Vec<Change> {
+pub fn changes(rows: &[Row], layout: &Layout, policy: &Policy, limit_of_one: usize) -> Vec<Change> {
     let all = originals(rows);
     let misfits = judge::misfits(rows, &all, layout, policy);
     let rows = &judge::without(rows, &misfits);
@@ -53,6 +65,7 @@ pub fn changes(rows: &[Row], layout: &Layout, policy: &Policy) -> Vec<Change> {
         next: layout.clone(),
         changes: Vec::new(),
         max_columns: policy.max_columns,
+        limit_of_one,
     };
     draft.declare(&originals, layout, policy);
     if policy.new_columns == NewColumns::Add {
@@ -128,6 +141,16 @@ struct Draft {
     changes: Vec<Change>,
     taken: HashSet<String>,
     max_columns: usize,
+    /// The number of columns up to which fields of a single row get some.
+    limit_of_one: usize,
+}
+
+/// What one column is made of.
+#[derive(Default)]
+struct Candidate<'r> {
+    sample: Sample<'r>,
+    /// Number of rows that have a value for it.
+    rows: usize,
 }
 
 impl Draft {
@@ -164,28 +187,31 @@ impl Draft {
     /// Adds a column for each field without one, within `max_columns`.
     fn add_columns(&mut self, rows: &[&Row], originals: &BTreeSet<&str>, policy: &Policy) {
         let targets = resolve(originals, &self.next, policy);
-        let mut samples: BTreeMap<&str, Sample<'_>> = BTreeMap::new();
+        let mut candidates: BTreeMap<&str, Candidate<'_>> = BTreeMap::new();
         let mut bases: HashMap<&str, String> = HashMap::new();
         for (original, target) in targets {
             if target.main == Home::Absent && original.len() <= MAX_ORIGINAL_BYTES {
-                samples.insert(original, Sample::default());
+                candidates.insert(original, Candidate::default());
                 bases.insert(original, target.base().to_owned());
             }
         }
-        if samples.is_empty() {
+        if candidates.is_empty() {
             return;
         }
         for (original, value) in rows.iter().flat_map(|row| values(row)) {
-            if let Some(sample) = samples.get_mut(original) {
-                sample.add(value);
+            if let Some(candidate) = candidates.get_mut(original) {
+                candidate.sample.add(value);
+                candidate.rows += 1;
             }
         }
         // Of several new fields, a name goes to the one that is called exactly so.
         let exact = bases.iter().filter(|(original, base)| *original == base);
         let exact: HashSet<String> = exact.map(|(_, base)| base.to_lowercase()).collect();
-        for (original, sample) in samples {
-            if let (Some((ty, role)), Some(base), true) =
-                (sample.column(policy.numbers), bases.get(original), self.has_room())
+        candidates.retain(|_, it| it.sample.column(policy.numbers).is_some());
+        for original in self.chosen(&candidates) {
+            let Some(Candidate { sample, .. }) = candidates.get(original) else { continue };
+            if let (Some((ty, role)), Some(base)) =
+                (sample.column(policy.numbers), bases.get(original))
             {
                 let name = base.to_lowercase();
                 let reserved = original != base && exact.contains(&name);
@@ -200,7 +226,7 @@ impl Draft {
 
     /// Adds the siblings that values need and that were never made, within `max_columns`.
     fn add_siblings(&mut self, rows: &[&Row], originals: &BTreeSet<&str>, policy: &Policy) {
-        let mut missing: BTreeMap<(&str, Role), String> = BTreeMap::new();
+        let mut missing: BTreeMap<(&str, Role), (String, usize)> = BTreeMap::new();
         {
             let targets = resolve(originals, &self.next, policy);
             let columns = &self.next.columns;
@@ -212,21 +238,38 @@ impl Draft {
                 if let Spot::Missing(role) = target.spot(value, columns)
                     && let Some(kind) = role.kind()
                 {
-                    missing
-                        .entry((original, role))
-                        .or_insert_with(|| name::sibling(Target::base(target), kind));
+                    let base = || (name::sibling(Target::base(target), kind), 0);
+                    missing.entry((original, role)).or_insert_with(base).1 += 1;
                 }
             }
         }
-        for ((original, role), base) in missing {
-            if self.has_room() && original.len() <= MAX_ORIGINAL_BYTES {
+        for ((original, role), (base, rows)) in missing {
+            if self.has_room(rows) && original.len() <= MAX_ORIGINAL_BYTES {
                 self.add_inferred(fit::sibling_type(role), &base, original, role);
             }
         }
     }
 
-    fn has_room(&self) -> bool {
-        self.next.columns.len() < self.max_columns
+    /// Returns the fields that get a column, by name: there may be no room for those with the fewest
+    /// values.
+    fn chosen<'r>(&self, candidates: &BTreeMap<&'r str, Candidate<'_>>) -> BTreeSet<&'r str> {
+        let mut by_rows: Vec<(&&str, usize)> =
+            candidates.iter().map(|(original, it)| (original, it.rows)).collect();
+        by_rows.sort_by_key(|(original, rows)| (std::cmp::Reverse(*rows), *original));
+        let room = |(nth, (original, rows)): (usize, (&&'r str, usize))| {
+            let used = self.next.columns.len() + nth;
+            (used < self.limit(rows)).then_some(*original)
+        };
+        by_rows.into_iter().enumerate().filter_map(room).collect()
+    }
+
+    fn has_room(&self, rows: usize) -> bool {
+        self.next.columns.len() < self.limit(rows)
+    }
+
+    /// Returns the number of columns up to which a field of so many rows gets one.
+    fn limit(&self, rows: usize) -> usize {
+        if rows > 1 { self.max_columns } else { self.limit_of_one.min(self.max_columns) }
     }
 
     fn add_inferred(&mut self, ty: ColumnType, base: &str, original: &str, role: Role) {

@@ -270,15 +270,16 @@ proptest! {
                 meddle(&mut lake, edit);
             }
             check_nothing_lost(&rows, &lake.layout, &place(&rows, &lake.layout, &policy));
-            let asked = changes(&rows, &lake.layout, &policy);
+            let limit = limit_of_one_record(&lake.layout, &policy);
+            let asked = changes(&rows, &lake.layout, &policy, limit);
             lake.apply(&asked);
-            prop_assert_eq!(changes(&rows, &lake.layout, &policy), vec![]);
+            prop_assert_eq!(changes(&rows, &lake.layout, &policy, limit), vec![]);
             check_nothing_lost(&rows, &lake.layout, &place(&rows, &lake.layout, &policy));
 
             // Rows that the table holds already are dropped after the schema is agreed on.
             let left: Vec<Row> = rows.iter().enumerate()
                 .filter(|(index, _)| part >> (index % 8) & 1 == 1).map(|(_, it)| it.clone()).collect();
-            prop_assert_eq!(changes(&left, &lake.layout, &policy), vec![]);
+            prop_assert_eq!(changes(&left, &lake.layout, &policy, limit), vec![]);
             check_nothing_lost(&left, &lake.layout, &place(&left, &lake.layout, &policy));
 
             let owned: BTreeSet<_> = lake.layout.owners.iter()
@@ -292,7 +293,7 @@ proptest! {
         let policy = Policy { max_columns: 10_000, ..Policy::default() };
         let mut lake = Lake::default();
         for rows in &batches {
-            let asked = changes(rows, &lake.layout, &policy);
+            let asked = changes(rows, &lake.layout, &policy, policy.max_columns);
             lake.apply(&asked);
         }
         for rows in &batches {
@@ -309,16 +310,18 @@ proptest! {
             row.fields.reverse();
         }
         let layout = Layout::default();
-        prop_assert_eq!(changes(&rows, &layout, &policy), changes(&turned, &layout, &policy));
+        let limit = limit_of_one_record(&layout, &policy);
+        prop_assert_eq!(changes(&rows, &layout, &policy, limit), changes(&turned, &layout, &policy, limit));
     }
 
     #[test]
     fn a_lost_race_is_settled_by_the_head(one in batch(), two in batch(), policy in policy()) {
         let mut lake = Lake::default();
-        let first = changes(&one, &lake.layout, &policy);
+        let limit = limit_of_one_record(&lake.layout, &policy);
+        let first = changes(&one, &lake.layout, &policy, limit);
         lake.apply(&first);
         // The loser had planned for the empty table; it plans again.
-        let second = changes(&two, &lake.layout, &policy);
+        let second = changes(&two, &lake.layout, &policy, limit);
         lake.apply(&second);
         check_nothing_lost(&one, &lake.layout, &place(&one, &lake.layout, &policy));
         check_nothing_lost(&two, &lake.layout, &place(&two, &lake.layout, &policy));

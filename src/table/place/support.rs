@@ -91,9 +91,10 @@ impl Lake {
 
     /// Lands a batch and prints each row: `name=cell` of each column, `+` and the rest.
     pub(super) fn land(&mut self, rows: &[Row], policy: &Policy) -> Vec<String> {
-        let needed = changes(rows, &self.layout, policy);
+        let limit = limit_of_one_record(&self.layout, policy);
+        let needed = changes(rows, &self.layout, policy, limit);
         self.apply(&needed);
-        assert_eq!(changes(rows, &self.layout, policy), [], "no second change is needed");
+        assert_eq!(changes(rows, &self.layout, policy, limit), [], "no second change is needed");
         let placed = place(rows, &self.layout, policy);
         (0..rows.len()).map(|row| self.printed(&placed, row)).collect()
     }

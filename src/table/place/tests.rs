@@ -197,6 +197,35 @@ fn columns_end_at_the_limit_in_a_stable_order() {
     assert_eq!(lake.land(&[row(&[("y", t("1"))])], &policy), ["y=\"1\""]);
 }
 
+/// The fields of one record leave columns to those of others.
+#[test]
+fn one_record_takes_half_of_the_free_columns() {
+    let names = |count: usize, prefix: &str| -> Vec<String> {
+        (0..count).map(|it| format!("{prefix}{it:03}")).collect()
+    };
+    let junk = |prefix: &str| {
+        let fields: Vec<_> = names(300, prefix).into_iter().map(|it| (it, n("1"))).collect();
+        row(&fields)
+    };
+    let mut lake = Lake::default();
+    lake.land(&[junk("a")], &inferred());
+    assert_eq!(lake.layout.columns.len(), 100);
+    // What two records have comes first, and takes any.
+    let honest = row(&names(10, "z").into_iter().map(|it| (it, n("1"))).collect::<Vec<_>>());
+    lake.land(&[junk("b"), honest.clone(), honest], &inferred());
+    assert_eq!(lake.layout.columns.len(), 150);
+    assert!(names(10, "z").iter().all(|it| lake.position(it).is_some()));
+    for sum in [175, 191, 200, 200] {
+        lake.land(&[junk("c")], &inferred());
+        assert_eq!(lake.layout.columns.len(), sum);
+    }
+    // A record of few fields is not limited.
+    let policy = Policy { max_columns: 16, ..inferred() };
+    let mut lake = Lake::default();
+    lake.land(&[junk("a")], &policy);
+    assert_eq!(lake.layout.columns.len(), 16);
+}
+
 #[test]
 fn huge_names_make_no_column() {
     let long = "x".repeat(MAX_ORIGINAL_BYTES + 1);

@@ -6,7 +6,7 @@ use lakeward::json::{self, Json};
 use lakeward::name;
 use lakeward::record::Row;
 use lakeward::table::layout::{Change, Column, Layout, Owner, Policy};
-use lakeward::table::place::{changes, place};
+use lakeward::table::place::{changes, limit_of_one_record, place};
 use lakeward::table::{Cell, ColumnType, judge};
 use lakeward::value::{Set, Value};
 
@@ -14,14 +14,19 @@ use super::exact;
 
 /// Lays a batch out in a table that begins empty, and looks for every value.
 pub fn check(rows: &[Row], policy: &Policy) {
-    let asked = changes(rows, &Layout::default(), policy);
+    let limit = limit_of_one_record(&Layout::default(), policy);
+    let asked = changes(rows, &Layout::default(), policy, limit);
     let reversed: Vec<Row> = rows
         .iter()
         .map(|it| Row { fields: it.fields.iter().rev().cloned().collect(), ..it.clone() })
         .collect();
-    assert_eq!(changes(&reversed, &Layout::default(), policy), asked, "names depend on the order");
+    assert_eq!(
+        changes(&reversed, &Layout::default(), policy, limit),
+        asked,
+        "names depend on the order"
+    );
     let layout = made(&asked);
-    assert_eq!(changes(rows, &layout, policy), [], "a second look asks for more");
+    assert_eq!(changes(rows, &layout, policy, limit), [], "a second look asks for more");
     let refused: HashSet<usize> =
         judge::judge(rows, &layout, policy).into_iter().map(|(at, _)| at).collect();
     let placed = place(rows, &layout, policy);

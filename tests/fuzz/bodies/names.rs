@@ -101,7 +101,7 @@ fn columns(lines: &[&str]) {
     let names = rules[lines.iter().map(|it| it.len()).sum::<usize>() % rules.len()];
     let policy = Policy { names, ..Policy::default() };
     let rows = std::slice::from_ref(&row);
-    for change in place::changes(rows, &Layout::default(), &policy) {
+    for change in place::changes(rows, &Layout::default(), &policy, policy.max_columns) {
         let Change::Add { owner, .. } = change else { panic!("{change:?}") };
         identifier(&owner.name, names);
     }
