@@ -145,7 +145,7 @@ struct Draft {
     limit_of_one: usize,
 }
 
-/// What one column is made of.
+/// The values that one new column would have.
 #[derive(Default)]
 struct Candidate<'r> {
     sample: Sample<'r>,
