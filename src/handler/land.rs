@@ -41,7 +41,7 @@ pub(super) async fn land<'a>(
             continue;
         };
         sorted.count(&table, &origins, &rejects);
-        app.tables().insert(table);
+        app.tables().add(table);
         for (index, reject) in rejects {
             if let Some(origin) = origins.get(index) {
                 sorted.reject(redelivery, origin.clone(), reject);

@@ -6,6 +6,7 @@ mod report;
 
 mod sort;
 
+mod placeholder;
 mod quarantine_rows;
 
 mod land;
@@ -25,7 +26,8 @@ pub use error::InvocationError;
 pub use report::{HandledEvent, Pass, Report, RouteCounts, Times};
 
 use land::{RejectLimit, land};
-use sort::{SortedRecords, Sorter, keys_of, known_tables};
+use placeholder::{admit, known_tables};
+use sort::{SortedRecords, Sorter, keys_of};
 
 /// Handles an event: afterwards every record is in its table, in quarantine, dropped or filtered
 /// on purpose, or not durable, so that Lambda redelivers it.
@@ -98,8 +100,9 @@ async fn pass(
     let redelivery = event.redelivery();
     let deliveries = event.decode(open, |arn| route::unwrap_of(routes, arn));
     let keys = app.keyring.keys(&keys_of(app, &deliveries)).await?;
-    let known = known_tables(app, &deliveries).await?;
+    let known = known_tables(app, &deliveries, deadline).await?;
     let mut sorted = Sorter { app, redelivery, keys: &keys, known }.sort(deliveries)?;
+    admit(app, &mut sorted, redelivery, deadline).await?;
     let limit = RejectLimit::of(app, so_far);
     limit.check(&sorted)?;
     let sort = began.elapsed();

@@ -12,7 +12,6 @@ use crate::record::{Content, Delivery, Origin, Part, Raw, Record, Reject, Row};
 use crate::route::{self, Route, Step, Target};
 use crate::secret::{Keys, Reference};
 use crate::source::Redelivery;
-use crate::store::StoreError;
 use crate::table::layout::Policy;
 use crate::table_name::TableName;
 use crate::transform;
@@ -29,41 +28,6 @@ pub(super) fn keys_of(app: &App, deliveries: &[Delivery<'_>]) -> BTreeSet<Refere
         _ => None,
     });
     keys.collect()
-}
-
-/// Returns the tables that exist, if records name their tables themselves; else none. The sorter needs
-/// them to count a placeholder's tables, and can't ask the store itself, because it is not async.
-pub(super) async fn known_tables(
-    app: &App,
-    deliveries: &[Delivery<'_>],
-) -> Result<BTreeSet<TableName>, StoreError> {
-    let routes = &app.config.routes;
-    let by_record = |it: &Route| matches!(it.target, Target::Tables(..));
-    if !routes.iter().any(by_record) {
-        return Ok(BTreeSet::new());
-    }
-    let known = app.tables().clone();
-    let mut of_source: HashMap<&Arn, Vec<&Route>> = HashMap::new();
-    let all_known = deliveries.iter().all(|delivery| {
-        let of_source = of_source
-            .entry(&delivery.source)
-            .or_insert_with(|| route::of_source(routes, &delivery.source));
-        let Content::Parts(parts) = &delivery.content else { return true };
-        parts.iter().filter_map(|it| it.record.as_ref().ok()).all(|record| {
-            match route::choose(of_source, record).map(|it| &it.target) {
-                Some(Target::Tables(template, _)) => {
-                    template.fill(record).is_ok_and(|it| known.contains(&it))
-                }
-                _ => true,
-            }
-        })
-    });
-    if all_known {
-        return Ok(known);
-    }
-    let found: BTreeSet<TableName> = app.lake.tables().await?.into_iter().collect();
-    app.tables().clone_from(&found);
-    Ok(found)
 }
 
 /// The origin of a row: the part of a delivered record that it is made of.
@@ -84,19 +48,29 @@ pub(super) struct TableBatch<'a> {
     pub(super) origins: Vec<RowOrigin<'a>>,
 }
 
+/// A row of a table beyond `max_tables`, unless the table exists by now.
+pub(super) struct CrowdedRow<'a> {
+    pub(super) table: TableName,
+    pub(super) row: Row,
+    pub(super) origin: RowOrigin<'a>,
+    pub(super) reject: Reject,
+}
+
 /// The records of a pass, sorted by their destination.
 pub(super) struct SortedRecords<'a> {
     pub(super) records: Vec<RecordState>,
     pub(super) batches: BTreeMap<TableName, TableBatch<'a>>,
     /// The parts that go to quarantine, and why.
     pub(super) quarantine: Vec<(RowOrigin<'a>, Reject)>,
+    /// The rows of tables that a placeholder may not add.
+    pub(super) crowded: Vec<CrowdedRow<'a>>,
     pub(super) report: Report,
 }
 
 /// The destination of a part of a record.
-#[expect(clippy::large_enum_variant, reason = "taken apart as soon as it is made")]
 enum Destination {
     Row(TableName, Row),
+    Crowded(TableName, Row, Reject),
     Rejected(Reject),
     Filtered,
     Dropped,
@@ -123,6 +97,7 @@ impl<'a> Sorter<'a> {
             records: Vec::with_capacity(deliveries.len()),
             batches: BTreeMap::new(),
             quarantine: Vec::new(),
+            crowded: Vec::new(),
             report: Report::default(),
         };
         for delivery in deliveries {
@@ -189,13 +164,9 @@ impl<'a> Sorter<'a> {
         };
         let origin = RowOrigin { record: index, raw, origin, route: Some(route) };
         match destination {
-            Destination::Row(table, row) => {
-                let app = self.app;
-                let policy = app.config.policy(&table);
-                let empty = || TableBatch { policy, rows: Vec::new(), origins: Vec::new() };
-                let batch = sorted.batches.entry(table).or_insert_with(empty);
-                batch.rows.push(row);
-                batch.origins.push(origin);
+            Destination::Row(table, row) => sorted.add_row(self.app, table, row, origin),
+            Destination::Crowded(table, row, reject) => {
+                sorted.crowded.push(CrowdedRow { table, row, origin, reject });
             }
             Destination::Rejected(reject) => sorted.reject(self.redelivery, origin, reject),
             Destination::Filtered => {
@@ -231,7 +202,8 @@ impl<'a> Sorter<'a> {
         {
             if self.known.iter().filter(|it| template.makes(it)).count() >= limit {
                 let detail = format!("{} already has its {limit} tables", template.as_str());
-                return Destination::Rejected(Reject::new("too_many_tables", detail));
+                let reject = Reject::new("too_many_tables", detail);
+                return Destination::Crowded(table, row, reject);
             }
             self.known.insert(table.clone());
         }
@@ -244,6 +216,21 @@ impl<'a> SortedRecords<'a> {
         if let Some(record) = self.records.last_mut() {
             record.worsen(outcome);
         }
+    }
+
+    /// Adds a row to the batch of its table.
+    pub(super) fn add_row(
+        &mut self,
+        app: &'a App,
+        table: TableName,
+        row: Row,
+        origin: RowOrigin<'a>,
+    ) {
+        let policy = app.config.policy(&table);
+        let empty = || TableBatch { policy, rows: Vec::new(), origins: Vec::new() };
+        let batch = self.batches.entry(table).or_insert_with(empty);
+        batch.rows.push(row);
+        batch.origins.push(origin);
     }
 
     /// Quarantines a part that can't become a row, or leaves it to its queue's own DLQ.

@@ -46,6 +46,16 @@ impl Template {
         Ok(name)
     }
 
+    /// Returns the namespace of its tables; `None` if records fill it in.
+    pub fn namespace(&self) -> Option<&str> {
+        self.namespace.value.is_none().then_some(self.namespace.before.as_str())
+    }
+
+    /// Returns true if a record could fill in this namespace.
+    pub fn makes_namespace(&self, namespace: &str) -> bool {
+        self.namespace.makes(namespace)
+    }
+
     /// Returns true if a record could fill in this name.
     pub fn makes(&self, table: &TableName) -> bool {
         self.namespace.makes(table.namespace()) && self.table.makes(table.table())

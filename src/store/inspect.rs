@@ -79,7 +79,19 @@ pub async fn tables(files: &dyn Files, location: &str) -> Result<Vec<TableName>,
     Ok(tables)
 }
 
-async fn folders(files: &dyn Files, folder: &str) -> Result<Vec<String>, StoreError> {
+/// Lists the folders of a namespace that are named like tables, without a look into them.
+pub async fn names(
+    files: &dyn Files,
+    location: &str,
+    namespace: &str,
+) -> Result<Vec<TableName>, StoreError> {
+    let folders = folders(files, &format!("{location}/{namespace}")).await?;
+    let names = folders.iter().map(|name| format!("{namespace}.{name}").parse::<TableName>());
+    Ok(names.flatten().collect())
+}
+
+/// Lists the folders in a folder.
+pub async fn folders(files: &dyn Files, folder: &str) -> Result<Vec<String>, StoreError> {
     match files.list(folder).await {
         Ok(names) => Ok(names),
         // A file among the folders.

@@ -117,6 +117,22 @@ impl Lake {
         inspect::tables(&*self.files, &self.location).await
     }
 
+    /// Lists the namespaces, in any order.
+    pub async fn namespaces(&self) -> Result<Vec<String>, StoreError> {
+        inspect::folders(&*self.files, &self.location).await
+    }
+
+    /// Lists the tables of a namespace by their folders, in any order. Folders that only look like
+    /// tables are among them: unlike [`Lake::tables`], it lists no folder of a table.
+    pub async fn names(&self, namespace: &str) -> Result<Vec<TableName>, StoreError> {
+        inspect::names(&*self.files, &self.location, namespace).await
+    }
+
+    /// Returns whether a table exists.
+    pub async fn exists(&self, table: &TableName) -> Result<bool, StoreError> {
+        self.table(table).head.exists().await
+    }
+
     /// Describes a table; `None` where it does not exist.
     pub async fn describe(&self, table: &TableName) -> Result<Option<Description>, StoreError> {
         inspect::describe(&self.table(table)).await

@@ -81,7 +81,12 @@ impl Hanging {
 }
 
 impl Hook for Hanging {
-    fn around<'a, T: Send + 'a>(&'a self, call: Call<'a, T>) -> Call<'a, T> {
+    fn around<'a, T: Send + 'a>(
+        &'a self,
+        _: &'static str,
+        _: &str,
+        call: Call<'a, T>,
+    ) -> Call<'a, T> {
         Box::pin(async move {
             let hangs = self.calls.fetch_add(1, Ordering::Relaxed) == self.at;
             if hangs && self.when == Hangs::BeforeItIsDone {

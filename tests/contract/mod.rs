@@ -5,5 +5,6 @@ mod deadline;
 mod golden;
 mod memory;
 mod passes;
+mod placeholders;
 mod redaction;
 mod typed_events;

@@ -68,7 +68,12 @@ struct Slow {
 }
 
 impl Hook for Slow {
-    fn around<'a, T: Send + 'a>(&'a self, call: Call<'a, T>) -> Call<'a, T> {
+    fn around<'a, T: Send + 'a>(
+        &'a self,
+        _: &'static str,
+        _: &str,
+        call: Call<'a, T>,
+    ) -> Call<'a, T> {
         Box::pin(async move {
             tokio::time::sleep(self.takes).await;
             if self.calls.fetch_add(1, Ordering::Relaxed) >= self.fails_from {

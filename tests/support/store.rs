@@ -136,7 +136,13 @@ pub enum Fault {
 
 /// Something that happens around every call of [`HookedFiles`].
 pub trait Hook: std::fmt::Debug + Send + Sync {
-    fn around<'a, T: Send + 'a>(&'a self, call: Call<'a, T>) -> Call<'a, T>;
+    /// Makes a call of another: `name` is that of the method, `location` what it is about.
+    fn around<'a, T: Send + 'a>(
+        &'a self,
+        name: &'static str,
+        location: &str,
+        call: Call<'a, T>,
+    ) -> Call<'a, T>;
 }
 
 /// Files in memory with a hook around every call.
@@ -148,23 +154,23 @@ pub struct HookedFiles<H> {
 
 impl<H: Hook> Files for HookedFiles<H> {
     fn read<'a>(&'a self, location: &'a str) -> Call<'a, Option<Bytes>> {
-        self.hook.around(self.memory.read(location))
+        self.hook.around("read", location, self.memory.read(location))
     }
 
     fn exists<'a>(&'a self, location: &'a str) -> Call<'a, bool> {
-        self.hook.around(self.memory.exists(location))
+        self.hook.around("exists", location, self.memory.exists(location))
     }
 
     fn write<'a>(&'a self, location: &'a str, bytes: Bytes) -> Call<'a, ()> {
-        self.hook.around(self.memory.write(location, bytes))
+        self.hook.around("write", location, self.memory.write(location, bytes))
     }
 
     fn create<'a>(&'a self, location: &'a str, bytes: Bytes) -> Call<'a, Creation> {
-        self.hook.around(self.memory.create(location, bytes))
+        self.hook.around("create", location, self.memory.create(location, bytes))
     }
 
     fn read_tagged<'a>(&'a self, location: &'a str) -> Call<'a, Option<TaggedObject>> {
-        self.hook.around(self.memory.read_tagged(location))
+        self.hook.around("read_tagged", location, self.memory.read_tagged(location))
     }
 
     fn replace<'a>(
@@ -173,11 +179,11 @@ impl<H: Hook> Files for HookedFiles<H> {
         expected: Option<&'a str>,
         bytes: Bytes,
     ) -> Call<'a, bool> {
-        self.hook.around(self.memory.replace(location, expected, bytes))
+        self.hook.around("replace", location, self.memory.replace(location, expected, bytes))
     }
 
     fn list<'a>(&'a self, folder: &'a str) -> Call<'a, Vec<String>> {
-        self.hook.around(self.memory.list(folder))
+        self.hook.around("list", folder, self.memory.list(folder))
     }
 }
 

@@ -58,6 +58,9 @@ pub trait Head: std::fmt::Debug + Send + Sync {
     /// Loads the current head; `None` when the table does not exist.
     fn load(&self) -> HeadCall<'_, Result<Option<HeadVersion>, StoreError>>;
 
+    /// Returns whether the table exists, without loading its head.
+    fn exists(&self) -> HeadCall<'_, Result<bool, StoreError>>;
+
     /// Makes `new` the head if the head is still `base` (`None`: if the table does not exist yet).
     /// `new` carries `commit` in [`COMMIT_PROPERTY`], by which a lost answer is recognised.
     fn swap<'a>(

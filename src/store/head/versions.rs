@@ -202,6 +202,11 @@ impl VersionFiles {
 }
 
 impl Head for VersionFiles {
+    fn exists(&self) -> HeadCall<'_, Result<bool, StoreError>> {
+        // The first version is never removed.
+        Box::pin(VersionFiles::exists(self, 1))
+    }
+
     fn load(&self) -> HeadCall<'_, Result<Option<HeadVersion>, StoreError>> {
         Box::pin(async move {
             let loaded_at = self.clock.now();
