@@ -1,41 +1,18 @@
 //! The rows of a commit: those that may still land, and the outcome of the others.
 //!
-//! A row is identified by its source, its id, and who gave the id. An id that AWS gave is of one record.
-//! Of an id that a route took from the record, or the sender gave, two records can have different
-//! content: the first that landed stays, and the others are refused, never dropped.
+//! Two records of one id can have different content, where AWS did not give the id: the first that landed
+//! stays, and the others are refused, never dropped.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-use crate::digest;
-use crate::record::{Lineage, Reject, Row, SHARD_OF_KINESIS};
-use crate::source::Kind;
-use crate::store::candidates;
-use crate::time::Timestamp;
+use crate::record::{Reject, Row};
+use crate::store::verdict::{Occurrences, RowId, Verdict, Verdicts, verdicts_within};
 
 /// Reject reason of a row whose id is that of another record.
 const ID_REUSED: &str = "id_reused";
 
-/// The identity of a row.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct RowId<'a> {
-    source: &'a str,
-    id: &'a str,
-    /// True if AWS did not give the id.
-    is_claimed: bool,
-}
-
-impl<'a> RowId<'a> {
-    /// Makes the identity of a row by its lineage columns.
-    pub fn new(source: &'a str, id: &'a str, digest: Option<&str>, shard: Option<&str>) -> Self {
-        // Lakeward's first release gave no digest to changes that came through Kinesis.
-        let came_through_kinesis = shard == Some(SHARD_OF_KINESIS)
-            && source.split(':').nth(2) == Some(Kind::DynamoDb.service());
-        Self { source, id, is_claimed: digest.is_some() || came_through_kinesis }
-    }
-}
-
 /// A row, or its reject, with its index in the batch as it was offered.
-type IndexedItem<T = Row> = (usize, T);
+pub type IndexedItem<T = Row> = (usize, T);
 
 /// The rows of one commit.
 #[derive(Debug, Default)]
@@ -47,6 +24,8 @@ pub struct Batch {
     /// Further rows of the same ids. Their verdict is known in the end: the rows of the table
     /// decide which of them came first.
     later: Vec<IndexedItem>,
+    /// Rows that are left to another commit, and the later ones of their ids.
+    rest: Vec<IndexedItem>,
     duplicates: u64,
     refused: Vec<IndexedItem<Reject>>,
 }
@@ -60,74 +39,9 @@ pub struct BatchReport {
     pub duplicates: u64,
     /// The rows that the table does not take, by index, and the reasons.
     pub refused: Vec<IndexedItem<Reject>>,
+    /// The rows that are left to another commit.
+    pub rest: Vec<IndexedItem>,
 }
-
-/// One occurrence of an id, in a table or in a batch.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Occurrence<'a> {
-    /// `_lw_digest`
-    pub digest: Option<&'a str>,
-    /// `_lw_arrived_at`, in microseconds.
-    pub arrived_at: Option<i64>,
-}
-
-/// The occurrences of a batch's ids in a table.
-#[derive(Debug)]
-pub struct Occurrences<'a> {
-    /// Index in `found` by id.
-    wanted: HashMap<RowId<'a>, usize>,
-    /// Digest and arrival of each occurrence.
-    found: Vec<Vec<(Option<String>, Option<i64>)>>,
-}
-
-impl<'a> Occurrences<'a> {
-    /// Adds a row of the table; ids that the batch does not have are ignored.
-    pub fn add(&mut self, id: RowId<'_>, occurrence: Occurrence<'_>) {
-        let Some(index) = self.wanted.get(&id) else { return };
-        if let Some(found) = self.found.get_mut(*index) {
-            found.push((occurrence.digest.map(str::to_owned), occurrence.arrived_at));
-        }
-    }
-
-    fn verdict(&self, row: &'a Row) -> Verdict {
-        let index = self.wanted.get(&id(row)).copied();
-        let found = index.and_then(|it| self.found.get(it)).map_or(&[][..], Vec::as_slice);
-        let occurrences = found.iter().map(|(digest, arrived_at)| Occurrence {
-            digest: digest.as_deref(),
-            arrived_at: *arrived_at,
-        });
-        Verdict::of(row, occurrences)
-    }
-}
-
-/// The verdict on a row, given earlier rows of the same id.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Verdict {
-    /// It may land.
-    Stays,
-    /// It is one of them.
-    Duplicate,
-    /// Its id is that of another record.
-    Reused,
-}
-
-impl Verdict {
-    /// The verdict on a row, given the earlier occurrences of its id.
-    fn of<'a>(row: &Row, occurrences: impl Iterator<Item = Occurrence<'a>>) -> Self {
-        let mut verdict = Self::Stays;
-        for occurrence in occurrences.filter(|it| is_near(row, it.arrived_at)) {
-            if is_same(row, occurrence.digest) {
-                return Self::Duplicate;
-            }
-            verdict = Self::Reused;
-        }
-        verdict
-    }
-}
-
-/// The verdicts on the rows that are sought in a table, in their order.
-#[derive(Debug)]
-pub struct Verdicts(Vec<Verdict>);
 
 impl Batch {
     /// The batch of these rows. The first of each id counts.
@@ -169,23 +83,17 @@ impl Batch {
 
     /// An empty collection of occurrences of the ids that are sought.
     pub fn occurrences(&self) -> Occurrences<'_> {
-        let mut wanted = HashMap::with_capacity(self.rows.len());
-        for row in self.sought() {
-            let next = wanted.len();
-            wanted.entry(id(row)).or_insert(next);
-        }
-        Occurrences { found: vec![Vec::new(); wanted.len()], wanted }
+        Occurrences::of(self.sought())
     }
 
     /// The verdicts on the rows that are sought, given what the table holds.
     pub fn verdicts(&self, occurrences: &Occurrences<'_>) -> Verdicts {
-        Verdicts(self.sought().map(|row| occurrences.verdict(row)).collect())
+        self.sought().map(|row| occurrences.verdict(row)).collect()
     }
 
     /// Takes out the rows that the table holds, and refuses those whose ids it holds with other
     /// content. Returns whether `rows` has changed.
     pub fn settle(&mut self, verdicts: Verdicts) -> bool {
-        let Verdicts(verdicts) = verdicts;
         if verdicts.iter().all(|it| *it == Verdict::Stays) {
             return false;
         }
@@ -229,6 +137,26 @@ impl Batch {
         self.rows.len() > before
     }
 
+    /// Leaves rows, by index in `rows`, to another commit.
+    pub fn leave(&mut self, positions: &[usize]) {
+        let positions: HashSet<usize> = positions.iter().copied().collect();
+        let mut left = Vec::with_capacity(positions.len());
+        for (position, (index, row)) in self.take().into_iter().enumerate() {
+            if positions.contains(&position) {
+                left.push((index, row));
+            } else {
+                self.push(index, row);
+            }
+        }
+        let ids: HashSet<RowId<'_>> = left.iter().map(|(_, row)| RowId::of(row)).collect();
+        let (follow, later): (Vec<_>, Vec<_>) = std::mem::take(&mut self.later)
+            .into_iter()
+            .partition(|(_, row)| ids.contains(&RowId::of(row)));
+        self.later = later;
+        self.rest.extend(left);
+        self.rest.extend(follow);
+    }
+
     fn take(&mut self) -> Vec<IndexedItem> {
         std::mem::take(&mut self.indexes).into_iter().zip(std::mem::take(&mut self.rows)).collect()
     }
@@ -245,61 +173,18 @@ impl Batch {
             self.refused.push((index, Reject::new(ID_REUSED, detail)));
         }
         self.refused.sort_by_key(|(index, _)| *index);
-        let Self { indexes, duplicates, refused, .. } = self;
-        BatchReport { indexes, duplicates, refused }
+        self.rest.sort_by_key(|(index, _)| *index);
+        let Self { indexes, duplicates, refused, rest, .. } = self;
+        BatchReport { indexes, duplicates, refused, rest }
     }
-}
-
-/// The verdict on each row, given the rows of its id that come before it and stay.
-fn verdicts_within<'a>(rows: impl IntoIterator<Item = &'a Row>) -> Vec<Verdict> {
-    let mut stay: HashMap<RowId<'a>, Vec<Occurrence<'a>>> = HashMap::new();
-    let verdict = |row: &'a Row| {
-        let before = stay.entry(id(row)).or_default();
-        let verdict = Verdict::of(row, before.iter().copied());
-        if verdict == Verdict::Stays {
-            before.push(Occurrence {
-                digest: row.lineage.digest.as_deref(),
-                arrived_at: arrival(row),
-            });
-        }
-        verdict
-    };
-    rows.into_iter().map(verdict).collect()
-}
-
-/// Returns whether another row of the same id arrived near enough to be the same record, or one
-/// that reuses the id. Only an id that a route took may be used again later.
-fn is_near(row: &Row, arrived_at: Option<i64>) -> bool {
-    match (row.lineage.id_window, arrival(row), arrived_at) {
-        (Some(_), Some(own), Some(other)) => {
-            let apart = i64::try_from(own.abs_diff(other)).unwrap_or(i64::MAX);
-            apart <= candidates::reach(row)
-        }
-        _ => true,
-    }
-}
-
-fn arrival(row: &Row) -> Option<i64> {
-    row.lineage.arrived_at.map(Timestamp::micros)
-}
-
-/// Returns whether a row is the record of its id that has this digest. Where one of the two has no
-/// digest, the id alone identifies the record.
-fn is_same(row: &Row, known: Option<&str>) -> bool {
-    match (row.lineage.digest.as_deref(), known) {
-        (Some(own), Some(known)) => digest::is_same_record(own, known),
-        _ => true,
-    }
-}
-
-fn id(row: &Row) -> RowId<'_> {
-    let Lineage { source, id, digest, shard, .. } = &row.lineage;
-    RowId::new(source, id, digest.as_deref(), shard.as_deref())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record::Lineage;
+    use crate::store::verdict::Occurrence;
+    use crate::time::Timestamp;
 
     fn row(id: &str, digest: &str) -> Row {
         let lineage = Lineage {
@@ -420,6 +305,16 @@ mod tests {
         assert!(batch.settle(verdicts));
         assert_eq!(left(&batch), [("a", "2")]);
         assert_eq!(end(batch), (0, vec![(0, ID_REUSED)]));
+    }
+
+    #[test]
+    fn later_rows_follow_the_row_that_they_are_held_against() {
+        let mut batch = batch(&[("a", "1"), ("b", "1"), ("a", "2"), ("b", "2"), ("a", "1")]);
+        batch.leave(&[0]);
+        assert_eq!(left(&batch), [("b", "1")]);
+        let BatchReport { indexes, duplicates, refused, rest } = batch.into_report();
+        assert_eq!((indexes, duplicates, refused.len()), (vec![1], 0, 1));
+        assert_eq!(rest.iter().map(|(index, _)| *index).collect::<Vec<_>>(), [0, 2, 4]);
     }
 
     #[test]

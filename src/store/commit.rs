@@ -12,7 +12,7 @@ use uuid::Uuid;
 use crate::deadline::Deadline;
 use crate::number::count;
 use crate::record::{Reject, Row};
-use crate::store::batch::{Batch, BatchReport};
+use crate::store::batch::{Batch, BatchReport, IndexedItem};
 use crate::store::candidates::Search;
 use crate::store::data::{self, DataFiles};
 use crate::store::error::StoreError;
@@ -64,6 +64,22 @@ pub struct LandReport {
 }
 
 impl LandReport {
+    /// Returns the report of a part of a batch with the indexes of the whole: `indexes` has those of its
+    /// rows.
+    #[must_use]
+    pub fn of_part(self, indexes: &[usize]) -> Self {
+        let index = |it: usize| indexes.get(it).copied();
+        Self {
+            indexes: self.indexes.into_iter().filter_map(index).collect(),
+            refused: self
+                .refused
+                .into_iter()
+                .filter_map(|(it, why)| Some((index(it)?, why)))
+                .collect(),
+            ..self
+        }
+    }
+
     /// Adds what became of another batch of the same table, offered after this one.
     pub fn add(&mut self, other: Self) {
         self.landed += other.landed;
@@ -118,8 +134,12 @@ impl<'a> Commit<'a> {
         }
     }
 
-    /// Makes the rows durable, each once.
-    pub async fn run(mut self, deadline: &Deadline) -> Result<LandReport, StoreError> {
+    /// Makes the rows durable, each once. Returns those that are left to another commit, because they
+    /// are of too many partitions for one, by index in the batch as it was offered.
+    pub async fn run(
+        mut self,
+        deadline: &Deadline,
+    ) -> Result<(LandReport, Vec<IndexedItem>), StoreError> {
         let mut lost = 0_u32;
         while !self.batch.rows().is_empty() {
             if deadline.passed() {
@@ -140,6 +160,7 @@ impl<'a> Commit<'a> {
             if self.batch.rows().is_empty() {
                 break;
             }
+            self.leave_partitions(&head, &layout)?;
             let manifest = self.write(&head, &layout).await?;
             let entries = self.written.as_ref().map_or(&[][..], |(files, _)| &files.entries);
             let next =
@@ -164,10 +185,10 @@ impl<'a> Commit<'a> {
         Ok(self.into_report())
     }
 
-    fn into_report(self) -> LandReport {
+    fn into_report(self) -> (LandReport, Vec<IndexedItem>) {
         let Self { batch, written, report, commit, .. } = self;
         let landed = count(batch.rows().len());
-        let BatchReport { indexes, duplicates, refused } = batch.into_report();
+        let BatchReport { indexes, duplicates, refused, rest } = batch.into_report();
         let commit = (landed > 0).then_some(commit);
         let mut report = LandReport { landed, indexes, duplicates, refused, commit, ..report };
         if let Some((files, _)) = written {
@@ -176,7 +197,7 @@ impl<'a> Commit<'a> {
             report.extra = files.extra;
             report.spread = files.spread;
         }
-        report
+        (report, rest)
     }
 
     /// Returns a head whose schema has the columns that the rows need, and its layout.
@@ -310,6 +331,17 @@ impl<'a> Commit<'a> {
         }
         self.written = None;
         self.batch.refuse(rejects)
+    }
+
+    /// Leaves rows to another commit where they are of too many partitions for one.
+    fn leave_partitions(&mut self, head: &HeadVersion, layout: &Layout) -> Result<(), StoreError> {
+        let (table, rows) = (self.table, self.batch.rows());
+        let beyond = data::beyond_partitions(table, &head.metadata, layout, self.policy, rows)?;
+        if !beyond.is_empty() {
+            self.written = None;
+            self.batch.leave(&beyond);
+        }
+        Ok(())
     }
 
     /// Writes the rows under the head's schema, unless the files of an earlier attempt still fit

@@ -1,10 +1,10 @@
 //! The data files of a batch: one for each partition, written with the head's schema and spec.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use arrow_array::RecordBatch;
-use iceberg::arrow::RecordBatchPartitionSplitter;
+use iceberg::ErrorKind;
+use iceberg::arrow::{PartitionValueCalculator, arrow_struct_to_literal};
 use iceberg::spec::{DataFile, Literal, NestedFieldRef, Schema, Struct, TableMetadata, Transform};
 use uuid::Uuid;
 
@@ -20,6 +20,10 @@ use crate::table::layout::{Layout, Policy, Spread};
 use crate::table::lineage::{self, BEFORE};
 use crate::table::place::{self, Placement};
 use crate::time::Timestamp;
+
+/// The number of partitions that one commit writes to, one file each. A batch of more is landed in
+/// several commits: whatever its records say, each of them takes a bounded time and adds something.
+pub const MAX_PARTITIONS: usize = 64;
 
 /// Data files that are durable and in no snapshot yet.
 #[derive(Debug)]
@@ -142,7 +146,8 @@ pub async fn write(
     let cells = Cells::new(table, schema, layout, rows, placement);
     let moved = rows.iter().any(|row| row.lineage.moved);
     let mut entries = Vec::new();
-    for (partition, batch) in partitions(metadata, &cells, rows)? {
+    for PartitionRows { partition, rows } in partitions(metadata, &cells, rows)? {
+        let batch = encode::batch(schema, &cells.select(schema, &rows))?;
         let folder = folder(&spec.partition_to_path(&partition, Arc::clone(schema)));
         let location = format!("{}/data/{folder}{}.parquet", table.location, Uuid::new_v4());
         let destination =
@@ -184,28 +189,64 @@ fn arrivals(rows: &[Row]) -> Option<Arrivals> {
     Some(Arrivals { from: *millis.iter().min()?, to: *millis.iter().max()? })
 }
 
+/// Returns the rows beyond the first [`MAX_PARTITIONS`] partitions, by index.
+pub fn beyond_partitions(
+    table: &Table,
+    metadata: &TableMetadata,
+    layout: &Layout,
+    policy: &Policy,
+    rows: &[Row],
+) -> Result<Vec<usize>, StoreError> {
+    if rows.len() <= MAX_PARTITIONS {
+        return Ok(Vec::new());
+    }
+    let partitions = match is_by_day(metadata) {
+        true => days(rows),
+        false => {
+            let placement = place::place(rows, layout, policy);
+            let cells = Cells::new(table, metadata.current_schema(), layout, rows, placement);
+            foreign_partitions(metadata, &cells, rows.len())?
+        }
+    };
+    Ok(partitions.into_iter().skip(MAX_PARTITIONS).flat_map(|it| it.rows).collect())
+}
+
+/// The rows of a batch that one partition holds, by index.
+struct PartitionRows {
+    partition: Struct,
+    rows: Vec<usize>,
+}
+
 /// Returns the rows by partition of the head's default spec.
 fn partitions(
     metadata: &TableMetadata,
     cells: &Cells,
     rows: &[Row],
-) -> Result<Vec<(Struct, RecordBatch)>, StoreError> {
-    let (schema, spec) = (metadata.current_schema(), metadata.default_partition_spec());
-    let arrived = schema.field_id_by_name(lineage::ARRIVED_AT);
-    let by_day = match spec.fields() {
+) -> Result<Vec<PartitionRows>, StoreError> {
+    if is_by_day(metadata) {
+        Ok(days(rows))
+    } else {
+        foreign_partitions(metadata, cells, rows.len())
+    }
+}
+
+/// Returns whether a table is partitioned as Lakeward partitions tables: by the day of arrival.
+fn is_by_day(metadata: &TableMetadata) -> bool {
+    let arrived = metadata.current_schema().field_id_by_name(lineage::ARRIVED_AT);
+    match metadata.default_partition_spec().fields() {
         [field] => field.transform == Transform::Day && Some(field.source_id) == arrived,
         _ => false,
-    };
-    if !by_day {
-        return foreign_partitions(metadata, cells, rows.len());
     }
+}
+
+fn days(rows: &[Row]) -> Vec<PartitionRows> {
     let mut days: BTreeMap<Option<i32>, Vec<usize>> = BTreeMap::new();
     for (index, row) in rows.iter().enumerate() {
         days.entry(row.lineage.arrived_at.map(Timestamp::day)).or_default().push(index);
     }
     let each = days.into_iter().map(|(day, rows)| {
         let partition = Struct::from_iter([day.map(Literal::date)]);
-        Ok((partition, encode::batch(schema, &cells.select(schema, &rows))?))
+        PartitionRows { partition, rows }
     });
     each.collect()
 }
@@ -215,25 +256,36 @@ fn foreign_partitions(
     metadata: &TableMetadata,
     cells: &Cells,
     rows: usize,
-) -> Result<Vec<(Struct, RecordBatch)>, StoreError> {
+) -> Result<Vec<PartitionRows>, StoreError> {
     let (schema, spec) = (metadata.current_schema(), metadata.default_partition_spec());
-    let batch = encode::batch(schema, &cells.all(schema, rows))?;
     if spec.is_unpartitioned() {
-        return Ok(vec![(Struct::empty(), batch)]);
+        return Ok(vec![PartitionRows { partition: Struct::empty(), rows: (0..rows).collect() }]);
     }
-    let splitter = RecordBatchPartitionSplitter::try_new_with_computed_values(
-        Arc::clone(schema),
-        Arc::clone(spec),
-    );
-    let parts = splitter.and_then(|it| it.split(&batch));
-    let parts = parts.map_err(StoreError::metadata("split a batch by the table's partitions"))?;
-    Ok(parts.into_iter().map(|(key, batch)| (key.data().clone(), batch)).collect())
+    let batch = encode::batch(schema, &cells.all(schema, rows))?;
+    let values = PartitionValueCalculator::try_new(spec, schema).and_then(|it| {
+        let values = it.calculate(&batch)?;
+        arrow_struct_to_literal(&values, it.partition_type())
+    });
+    let values = values.map_err(StoreError::metadata("split a batch by the table's partitions"))?;
+    let mut found: Vec<PartitionRows> = Vec::new();
+    let mut index_of: HashMap<Struct, usize> = HashMap::new();
+    for (row, value) in values.into_iter().enumerate() {
+        let Some(Literal::Struct(partition)) = value else {
+            let error = iceberg::Error::new(ErrorKind::DataInvalid, "a row has no partition");
+            return Err(StoreError::metadata("split a batch by the table's partitions")(error));
+        };
+        let index = *index_of.entry(partition.clone()).or_insert(found.len());
+        match found.get_mut(index) {
+            Some(it) => it.rows.push(row),
+            None => found.push(PartitionRows { partition, rows: vec![row] }),
+        }
+    }
+    Ok(found)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::HashMap;
 
     use iceberg::spec::{
         FormatVersion, NestedField, PartitionSpec, PrimitiveType, SortOrder, TableMetadataBuilder,

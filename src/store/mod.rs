@@ -40,6 +40,8 @@ pub mod bounds;
 pub mod candidates;
 pub mod encode;
 
+pub mod verdict;
+
 pub mod batch;
 pub mod data;
 pub mod read;
@@ -109,7 +111,15 @@ impl Lake {
         deadline: &Deadline,
     ) -> Result<LandReport, StoreError> {
         let table = self.table(table);
-        Commit::new(&table, policy, rows).run(deadline).await
+        let (mut sum, mut rest) = Commit::new(&table, policy, rows).run(deadline).await?;
+        while !rest.is_empty() {
+            let (indexes, rows): (Vec<usize>, Vec<Row>) = rest.into_iter().unzip();
+            let (report, next) = Commit::new(&table, policy, rows).run(deadline).await?;
+            sum.add(report.of_part(&indexes));
+            let index = |(it, row)| Some((*indexes.get::<usize>(it)?, row));
+            rest = next.into_iter().filter_map(index).collect();
+        }
+        Ok(sum)
     }
 
     /// Lists all tables, sorted. Folders that are not tables are skipped.

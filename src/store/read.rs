@@ -14,10 +14,10 @@ use iceberg::spec::{DataFile, NestedFieldRef, Schema};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 
-use crate::store::batch::{Occurrence, RowId};
 use crate::store::error::StoreError;
 use crate::store::files::Files;
 use crate::store::schema::column_type;
+use crate::store::verdict::{Occurrence, RowId};
 use crate::table::lineage;
 use crate::table::{Cell, ColumnType};
 

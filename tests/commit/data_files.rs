@@ -4,12 +4,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use iceberg::spec::Manifest;
+use lakeward::record::Row;
 use lakeward::store::files::Files;
+use lakeward::time::Timestamp;
 use parquet::basic::Compression;
 use parquet::file::reader::{FileReader as _, SerializedFileReader};
 
 use super::{counts, land_meddled, run};
-use crate::support::lake::{fields, lake_on, land, number, row, text};
+use crate::support::lake::{fields, lake_on, land, number, read, row, text};
 use crate::support::store::Memory;
 
 /// The metadata that engines look at before they read a file.
@@ -57,5 +59,38 @@ fn a_lost_swap_writes_no_file_again_that_still_fits() {
         let written = memory.sizes("memory:/lake");
         let data: Vec<_> = written.iter().filter(|(it, _)| it.ends_with(".parquet")).collect();
         assert_eq!(data.len(), 2, "{data:?}");
+    });
+}
+
+/// Rows of many days, as a replay of an archive has them. No commit writes more files than it can in
+/// the time of an invocation.
+#[test]
+fn a_batch_of_many_days_lands_in_several_commits() {
+    const DAY: i64 = 86_400_000_000;
+    run(async {
+        let memory = Arc::new(Memory::default());
+        let lake = lake_on(Arc::<Memory>::clone(&memory), "memory:/lake");
+        let of_day = |n: u32| {
+            let mut row = row(n, fields([("n", number(&n.to_string()))]));
+            row.lineage.arrived_at = Timestamp::from_micros(i64::from(n % 150) * DAY);
+            row
+        };
+        // The days come mixed, and some rows come twice.
+        let batch: Vec<Row> = (0..450).chain(0..10).map(of_day).collect();
+        let landed = land(&lake, batch.clone()).await.unwrap();
+        assert_eq!((counts(&landed), landed.files, landed.attempts), ((450, 10), 150, 3));
+        let mut indexes = landed.indexes.clone();
+        indexes.sort_unstable();
+        assert_eq!(indexes, (0..450).collect::<Vec<usize>>());
+        let files_of = |manifest: &[u8]| Manifest::parse_avro(manifest).unwrap().entries().len();
+        let manifests: Vec<usize> = memory
+            .ending(".avro")
+            .iter()
+            .filter(|(at, _)| at.contains("/m-"))
+            .map(|(_, it)| files_of(it))
+            .collect();
+        assert_eq!(manifests.iter().max(), Some(&64), "{manifests:?}");
+        assert_eq!(counts(&land(&lake, batch).await.unwrap()), (0, 460));
+        assert_eq!(read(&lake).await.len(), 450);
     });
 }

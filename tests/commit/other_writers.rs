@@ -220,6 +220,30 @@ fn another_writer_changes_the_partition_spec() {
     });
 }
 
+/// Values of a sender's choice make as many partitions as it likes.
+#[test]
+fn a_batch_of_many_foreign_partitions_lands_in_several_commits() {
+    run(async {
+        let (files, lake, table, folder) = prepared("commit-many-partitions").await;
+        meddle(&files, &table, |metadata, builder| {
+            let spec = PartitionSpec::builder(Arc::clone(metadata.current_schema()))
+                .with_last_assigned_field_id(metadata.last_partition_id())
+                .add_partition_field("name", "by_name", Transform::Identity)
+                .unwrap()
+                .build()
+                .unwrap();
+            builder.add_default_partition_spec(spec.into_unbound()).unwrap()
+        })
+        .await;
+        let batch: Vec<_> =
+            (1..=200).map(|n| row(n, fields([("name", text(&format!("n{}", n % 100)))]))).collect();
+        let landed = land(&lake, batch.clone()).await.unwrap();
+        assert_eq!((counts(&landed), landed.files, landed.attempts), ((200, 0), 100, 2));
+        assert_eq!(counts(&land(&lake, batch).await.unwrap()), (0, 200));
+        expect_rows(&folder, 201);
+    });
+}
+
 #[test]
 fn a_required_column_of_someone_else_fails_the_batch_and_says_so() {
     run(async {
