@@ -158,11 +158,14 @@ fn claimed_origin(
     let origin = if is_forwarded {
         let arn = text(members, "eventSourceARN").and_then(|it| it.parse::<Arn>().ok());
         let arn = arn.filter(is_stream_of_a_table).ok_or_else(|| {
-            malformed("its eventSourceARN is not the ARN of a table's stream, as that of a forwarded change must be")
+            bad_origin(
+                "its eventSourceARN is not the ARN of a table's stream, as that of a forwarded change must be")
         })?;
         let (number, origin) = identify(members, Some(change), &arn);
         if number.is_none() {
-            return Err(malformed("it has no SequenceNumber of digits"));
+            return Err(bad_origin(
+                "its SequenceNumber is missing or has other characters than digits",
+            ));
         }
         origin
     } else {
@@ -177,7 +180,7 @@ fn claimed_origin(
         }
     };
     if origin.id.is_none() {
-        return Err(malformed("it has no eventID"));
+        return Err(bad_origin("it has no eventID"));
     }
     let created = origin
         .arrived_at
@@ -198,6 +201,11 @@ fn check_creation(created: Timestamp, arrived_at: Option<Timestamp>) -> Result<(
         return Err(bad_time("it was created more than 7 days before its Kinesis record arrived"));
     }
     Ok(())
+}
+
+/// Returns the reject of a change that can't be of the origin that it claims.
+fn bad_origin(detail: &str) -> Reject {
+    Reject::new("bad_origin", detail)
 }
 
 fn bad_time(detail: &str) -> Reject {
@@ -227,13 +235,13 @@ fn table_arn(members: &Object<'_>, stream: &Arn) -> Result<String, Reject> {
     let account = parts.next().unwrap_or_default();
     let is_elsewhere = |it: &Json<'_>| !matches!(it, Json::String(it) if it == region);
     if get(members, "awsRegion").is_some_and(|it| *it != Json::Null && is_elsewhere(it)) {
-        return Err(malformed("its awsRegion is not that of the Kinesis stream"));
+        return Err(bad_origin("its awsRegion is not that of the Kinesis stream"));
     }
     let prefix = format!("arn:{partition}:dynamodb:{region}:{account}:table/");
     let named = text(members, "tableName").unwrap_or_default();
     let name = named.strip_prefix(&prefix).unwrap_or(&named);
     if !is_table_name(name) {
-        return Err(malformed(
+        return Err(bad_origin(
             "its tableName is not the name of a table of the stream's account and region",
         ));
     }

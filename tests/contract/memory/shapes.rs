@@ -182,7 +182,7 @@ pub fn deep() -> Vec<Shape> {
             .quarantined(),
         Shape::of("no base64", full(10_000, |n| small(n, "%%%"))).quarantined(),
         Shape::holding(2_000, "broken records in records", {
-            let data = vec!["{\"a\":"; 2_000].join("\n") + "\n{}";
+            let data = "{}\n".to_owned() + &vec!["{\"a\":"; 2_000].join("\n");
             full(9, |n| gzipped(n, data.as_bytes()))
         })
         .quarantined()

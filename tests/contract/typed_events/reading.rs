@@ -25,6 +25,10 @@ const MAX_DEPTH: usize = 128;
 const NO_OBJECT: [&str; 7] =
     ["bad_base64", "no_json", "no_object", "no_records", "not_utf8", "s3_pointer", "too_deep"];
 
+/// Rejects of a change in a Kinesis record whose claims can't be true: Lakeward keeps the identity of
+/// the Kinesis record instead of them.
+const NOT_BELIEVED: [&str; 2] = ["bad_origin", "bad_time"];
+
 /// First bytes of archives, and of aggregates of the Kinesis Producer Library.
 const PACKED: [&[u8]; 3] = [b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"\xf3\x89\x9a\xc2"];
 
@@ -98,6 +102,7 @@ pub(super) fn own(delivery: &Delivery<'_>) -> Value {
     let mut view = json!({"receipt": receipt, "group": delivery.group});
     let Content::Parts(parts) = &delivery.content else { return view };
     match &parts[..] {
+        [Part { record: Err(reject), .. }] if NOT_BELIEVED.contains(&reject.reason) => {}
         [Part { raw, origin, record }] if raw.piece.is_none() => {
             view["id"] = json!(origin.id);
             view["source"] = json!(origin.source);
@@ -269,7 +274,12 @@ fn typed_kinesis(record: KinesisEventRecord) -> Result<Value, String> {
         let (partition, account) = (parts[1], parts[4]);
         let (region, table) = (&change.aws_region, change.table_name.as_deref());
         let table = table.unwrap_or_default();
-        let source = format!("arn:{partition}:dynamodb:{region}:{account}:table/{table}");
+        let prefix = format!("arn:{partition}:dynamodb:{region}:{account}:table/");
+        let source = match change.event_source_arn.as_deref().filter(|it| !it.is_empty()) {
+            // A stream record that a function forwarded.
+            Some(stream) => stream.split("/stream/").next().unwrap_or_default().to_owned(),
+            None => format!("{prefix}{}", table.strip_prefix(&prefix).unwrap_or(table)),
+        };
         let mut view = typed_change(change);
         view["receipt"] = json!(number);
         view["source"] = json!(source);
