@@ -163,9 +163,6 @@ fn remedy(error: &InvocationError) -> &'static str {
              plain lines, name their source with --as ARN"
         }
         InvocationError::Key(_) | InvocationError::NoRoute { .. } => "then replay it again",
-        InvocationError::RejectLimit { .. } => {
-            "if not, raise reject_limit in [quarantine] and replay it again"
-        }
         InvocationError::Store(_) => REPAIR_AND_RETRY,
         InvocationError::Unreportable(_)
         | InvocationError::Recovery(_)

@@ -23,19 +23,6 @@ pub enum InvocationError {
     /// A key that a route hashes with can't be fetched.
     #[error(transparent)]
     Key(#[from] KeyError),
-    /// More records were rejected than `reject_limit` allows.
-    #[error(
-        "{rejected} of {records} records can't become rows ({reason}), more than reject_limit \
-         allows, so none was quarantined: did the format change?"
-    )]
-    RejectLimit {
-        /// Rejected records.
-        rejected: u64,
-        /// Records of the event.
-        records: u64,
-        /// The most frequent reason.
-        reason: String,
-    },
     /// The store took nothing.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -57,7 +44,6 @@ impl InvocationError {
             InvocationError::Event(_) => "BadEvent",
             InvocationError::NoRoute { .. } => "NoRoute",
             InvocationError::Key(_) => "Key",
-            InvocationError::RejectLimit { .. } => "RejectLimit",
             InvocationError::Store(_) => "Store",
             InvocationError::Unreportable(_) => "Unreportable",
             InvocationError::Recovery(_) => "Recovery",

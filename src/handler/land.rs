@@ -1,6 +1,6 @@
 //! Lands the sorted records: table by table, and quarantine last.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -48,7 +48,7 @@ pub(super) async fn land<'a>(
             }
         }
     }
-    limit.check(sorted)?;
+    limit.hold_back(sorted, redelivery);
     let (table, zoned) = (TableName::quarantine(), app.config.undeclared.zoned);
     let policy = Policy { zoned, ..quarantine::policy() };
     let mut rejected = QuarantineRows::of(app, std::mem::take(&mut sorted.quarantine));
@@ -170,20 +170,58 @@ impl RejectLimit {
         }
     }
 
-    /// Fails if too many records are rejected.
-    pub(super) fn check(&self, sorted: &SortedRecords<'_>) -> Result<(), InvocationError> {
+    /// Quarantines no record if too many are rejected: Lambda redelivers them. Of a stream, it redelivers
+    /// the whole event, because of a part of it the limit would say something else.
+    pub(super) fn hold_back(&self, sorted: &mut SortedRecords<'_>, redelivery: Redelivery) {
+        let Some(trouble) = self.excess(sorted) else { return };
+        match redelivery {
+            Redelivery::FromFirstFailure => sorted.hold_back_all(),
+            Redelivery::EachFailure | Redelivery::RestOfGroup => sorted.hold_back_rejected(),
+        }
+        if !std::mem::replace(&mut sorted.report.held_back, true) {
+            sorted.report.trouble.push(trouble);
+        }
+    }
+
+    /// Returns what is wrong if too many records are rejected.
+    fn excess(&self, sorted: &SortedRecords<'_>) -> Option<String> {
         let rejected = sorted.records.iter().filter(|it| it.rejected).count() + self.rejected;
         let reasons = sorted.report.rejected.iter().filter(|((_, reason), _)| reason != NO_ROUTE);
-        match reasons.max_by_key(|(_, count)| **count) {
-            Some(((_, reason), _))
-                if self.records >= MIN_RECORDS_FOR_REJECT_LIMIT
-                    && count(rejected) > share(self.share, self.records) =>
-            {
-                let (rejected, records) = (count(rejected), count(self.records));
-                Err(InvocationError::RejectLimit { rejected, records, reason: reason.clone() })
-            }
-            _ => Ok(()),
+        let ((_, reason), _) = reasons.max_by_key(|(_, count)| **count)?;
+        let is_too_many = self.records >= MIN_RECORDS_FOR_REJECT_LIMIT
+            && count(rejected) > share(self.share, self.records);
+        is_too_many.then(|| {
+            format!(
+                "{rejected} of {} records can't become rows ({reason}), more than reject_limit \
+                 allows, so none was quarantined: find out whether the format changed; then fix the \
+                 producer, or raise reject_limit in [quarantine]",
+                self.records
+            )
+        })
+    }
+}
+
+impl SortedRecords<'_> {
+    /// Leaves all records to be redelivered.
+    fn hold_back_all(&mut self) {
+        self.batches.clear();
+        self.quarantine.clear();
+        self.fail(0..self.records.len());
+    }
+
+    /// Leaves the rejected records to be redelivered, but for those that can't be reported.
+    fn hold_back_rejected(&mut self) {
+        let held: Vec<usize> = self.quarantine.iter().map(|(from, _)| from.record).collect();
+        let is_held = |record: usize| {
+            self.records.get(record).is_some_and(|it| it.rejected && it.receipt.is_some())
+        };
+        let held: BTreeSet<usize> = held.into_iter().filter(|it| is_held(*it)).collect();
+        self.quarantine.retain(|(from, _)| !held.contains(&from.record));
+        // Of a message of several records, none lands before all do.
+        for batch in self.batches.values_mut() {
+            batch.leave_out(&held);
         }
+        self.fail(held);
     }
 }
 

@@ -36,8 +36,8 @@ use sort::{SortedRecords, Sorter, keys_of};
 /// long as there is time; the records that are left are [`Outcome::Deferred`].
 ///
 /// # Errors
-/// If no route names the event's source, its format changed, a key can't be fetched, or the store
-/// took nothing: Lambda redelivers the whole event.
+/// If no route names the event's source, a key can't be fetched, or the store took nothing: Lambda
+/// redelivers the whole event.
 pub async fn handle(
     app: &App,
     event: &Event<'_>,
@@ -80,6 +80,10 @@ pub async fn handle(
             break;
         }
     }
+    let is_held_back = handled.passes.iter().any(|it| it.report.held_back);
+    if is_held_back && event.redelivery() == Redelivery::FromFirstFailure {
+        handled.records.iter_mut().for_each(|it| it.worsen(Outcome::Failed));
+    }
     if let Some(last) = handled.passes.last_mut() {
         last.report.records += count(open.len());
         last.report.failed += count(open.len());
@@ -104,7 +108,7 @@ async fn pass(
     let mut sorted = Sorter { app, redelivery, keys: &keys, known }.sort(deliveries)?;
     admit(app, &mut sorted, redelivery, deadline).await?;
     let limit = RejectLimit::of(app, so_far);
-    limit.check(&sorted)?;
+    limit.hold_back(&mut sorted, redelivery);
     let sort = began.elapsed();
     let land = land(app, &mut sorted, redelivery, &limit, deadline).await?;
     let SortedRecords { records, mut report, .. } = sorted;

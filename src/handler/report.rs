@@ -70,8 +70,10 @@ pub struct Report {
     pub filtered: BTreeMap<String, u64>,
     /// Records that are reported, so that Lambda redelivers them.
     pub failed: u64,
-    /// Why the store did not take some of them.
+    /// Why some of them are not durable.
     pub trouble: Vec<String>,
+    /// True if more records were rejected than `reject_limit` allows, so that none was quarantined.
+    pub held_back: bool,
 }
 
 impl HandledEvent {

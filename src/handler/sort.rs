@@ -48,6 +48,18 @@ pub(super) struct TableBatch<'a> {
     pub(super) origins: Vec<RowOrigin<'a>>,
 }
 
+impl TableBatch<'_> {
+    /// Removes the rows of these records.
+    pub(super) fn leave_out(&mut self, records: &BTreeSet<usize>) {
+        let kept = self.origins.iter().map(|it| !records.contains(&it.record));
+        let kept: Vec<bool> = kept.collect();
+        let mut is_kept = kept.iter();
+        self.rows.retain(|_| is_kept.next().is_none_or(|it| *it));
+        let mut is_kept = kept.iter();
+        self.origins.retain(|_| is_kept.next().is_none_or(|it| *it));
+    }
+}
+
 /// A row of a table beyond `max_tables`, unless the table exists by now.
 pub(super) struct CrowdedRow<'a> {
     pub(super) table: TableName,
@@ -75,6 +87,9 @@ enum Destination {
     Filtered,
     Dropped,
 }
+
+/// A part of a record and its destination.
+type SortedPart<'a> = (RowOrigin<'a>, Destination);
 
 /// Sorts records by their destination.
 pub(super) struct Sorter<'a> {
@@ -119,9 +134,11 @@ impl<'a> Sorter<'a> {
                     sorted.worsen_last(Outcome::LeftOut);
                 }
                 Content::Parts(parts) => {
-                    for part in parts {
-                        self.sort_part(part, of_source, &mut sorted);
-                    }
+                    let parts: Vec<SortedPart<'_>> = parts
+                        .into_iter()
+                        .map(|it| self.sort_part(it, of_source, &mut sorted))
+                        .collect();
+                    sorted.add(self.app, self.redelivery, parts);
                 }
             }
         }
@@ -140,7 +157,12 @@ impl<'a> Sorter<'a> {
     }
 
     /// Sorts one part of the last record.
-    fn sort_part(&mut self, part: Part<'a>, routes: &[&'a Route], sorted: &mut SortedRecords<'a>) {
+    fn sort_part(
+        &mut self,
+        part: Part<'a>,
+        routes: &[&'a Route],
+        sorted: &mut SortedRecords<'a>,
+    ) -> SortedPart<'a> {
         let Part { raw, origin, record } = part;
         let index = sorted.records.len() - 1;
         sorted.report.records += 1;
@@ -149,35 +171,19 @@ impl<'a> Sorter<'a> {
             // The route that would have taken it can't be known: the source's first one decides.
             Err(_) => routes.first().copied(),
         };
-        let Some(route) = route else {
-            let detail = "the source has routes, and the `when` of none matches this record";
-            let origin = RowOrigin { record: index, raw, origin, route };
-            sorted.reject(self.redelivery, origin, Reject::new(NO_ROUTE, detail));
-            return;
+        let destination = match (route, record) {
+            (None, _) => Destination::Rejected(Reject::new(
+                NO_ROUTE,
+                "no route of its source has a `when` that matches this record; add a route, or one \
+                 with drop = true",
+            )),
+            (Some(route), Ok(record)) => {
+                *sorted.report.taken.entry(route.name.clone()).or_default() += 1;
+                self.destination(route, &origin, record)
+            }
+            (Some(_), Err(reject)) => Destination::Rejected(reject),
         };
-        if record.is_ok() {
-            *sorted.report.taken.entry(route.name.clone()).or_default() += 1;
-        }
-        let destination = match record {
-            Ok(record) => self.destination(route, &origin, record),
-            Err(reject) => Destination::Rejected(reject),
-        };
-        let origin = RowOrigin { record: index, raw, origin, route: Some(route) };
-        match destination {
-            Destination::Row(table, row) => sorted.add_row(self.app, table, row, origin),
-            Destination::Crowded(table, row, reject) => {
-                sorted.crowded.push(CrowdedRow { table, row, origin, reject });
-            }
-            Destination::Rejected(reject) => sorted.reject(self.redelivery, origin, reject),
-            Destination::Filtered => {
-                *sorted.report.filtered.entry(route.name.clone()).or_default() += 1;
-                sorted.worsen_last(Outcome::LeftOut);
-            }
-            Destination::Dropped => {
-                sorted.report.dropped += 1;
-                sorted.worsen_last(Outcome::LeftOut);
-            }
-        }
+        (RowOrigin { record: index, raw, origin, route }, destination)
     }
 
     /// Returns the destination of a record that a route has taken.
@@ -218,6 +224,63 @@ impl<'a> SortedRecords<'a> {
         }
     }
 
+    /// Adds the parts of the last record. If one of them is a reject that is left to the queue's own DLQ,
+    /// so is the message, and none of its parts lands: SQS gives a message that is moved back a new id,
+    /// under which the other parts would land twice.
+    fn add(&mut self, app: &'a App, redelivery: Redelivery, parts: Vec<SortedPart<'a>>) {
+        let is_returned = parts.iter().any(|(from, destination)| {
+            matches!(destination, Destination::Rejected(_)) && self.is_returnable(redelivery, from)
+        });
+        for (origin, destination) in parts {
+            let route = origin.route.map(|it| it.name.clone()).unwrap_or_default();
+            match destination {
+                Destination::Rejected(reject) if is_returned => self.hand_back(&origin, &reject),
+                Destination::Row(..) | Destination::Crowded(..) if is_returned => {}
+                Destination::Row(table, row) => self.add_row(app, table, row, origin),
+                Destination::Crowded(table, row, reject) => {
+                    self.crowded.push(CrowdedRow { table, row, origin, reject });
+                }
+                Destination::Rejected(reject) => self.reject(redelivery, origin, reject),
+                Destination::Filtered => {
+                    *self.report.filtered.entry(route).or_default() += 1;
+                    self.worsen_last(Outcome::LeftOut);
+                }
+                Destination::Dropped => {
+                    self.report.dropped += 1;
+                    self.worsen_last(Outcome::LeftOut);
+                }
+            }
+        }
+    }
+
+    /// Returns true if the route leaves rejects to the queue's own DLQ, and can. A stream has no DLQ for
+    /// one record: reporting it would block its shard. A message without an id can't be reported.
+    fn is_returnable(&self, redelivery: Redelivery, from: &RowOrigin<'_>) -> bool {
+        let has_receipt = self.records.get(from.record).is_some_and(|it| it.receipt.is_some());
+        let reports_each = match redelivery {
+            Redelivery::EachFailure | Redelivery::RestOfGroup => true,
+            Redelivery::FromFirstFailure => false,
+        };
+        reports_each && has_receipt && from.route.is_some_and(|it| it.return_rejects)
+    }
+
+    /// Leaves a rejected part, and with it its message, to its queue's own DLQ.
+    fn hand_back(&mut self, from: &RowOrigin<'a>, reject: &Reject) {
+        self.note(from, reject);
+        if let Some(record) = self.records.get_mut(from.record) {
+            record.worsen(Outcome::Failed);
+        }
+    }
+
+    /// Counts a reject. A record that no route takes is a gap in the config, not a change of format, and
+    /// the format of dropped records does not matter.
+    fn note(&mut self, from: &RowOrigin<'a>, reject: &Reject) {
+        self.report.note(reject, from.route.map(|it| it.name.as_str()));
+        if let Some(record) = self.records.get_mut(from.record) {
+            record.rejected |= from.route.is_some_and(|it| it.target != Target::Drop);
+        }
+    }
+
     /// Adds a row to the batch of its table.
     pub(super) fn add_row(
         &mut self,
@@ -233,25 +296,18 @@ impl<'a> SortedRecords<'a> {
         batch.origins.push(origin);
     }
 
-    /// Quarantines a part that can't become a row, or leaves it to its queue's own DLQ.
+    /// Quarantines a part that can't become a row, or leaves its message to its queue's own DLQ. Of
+    /// several parts, others may have landed: then it is always quarantined.
     pub(super) fn reject(&mut self, redelivery: Redelivery, from: RowOrigin<'a>, reject: Reject) {
-        self.report.note(&reject, from.route.map(|it| it.name.as_str()));
-        let Some(record) = self.records.get_mut(from.record) else { return };
-        // A record that no route takes is a gap in the config, not a change of format, and the format
-        // of dropped records does not matter.
-        record.rejected |= from.route.is_some_and(|it| it.target != Target::Drop);
-        // A stream has no DLQ for one record: reporting it would block its shard. A message
-        // without an id can't be reported.
-        let returnable = match redelivery {
-            Redelivery::EachFailure | Redelivery::RestOfGroup => record.receipt.is_some(),
-            Redelivery::FromFirstFailure => false,
-        };
-        if returnable && from.route.is_some_and(|it| it.return_rejects) {
-            record.worsen(Outcome::Failed);
-        } else {
-            record.worsen(Outcome::Quarantined);
-            self.quarantine.push((from, reject));
+        if self.is_returnable(redelivery, &from) && from.raw.piece.is_none() {
+            self.hand_back(&from, &reject);
+            return;
         }
+        self.note(&from, &reject);
+        if let Some(record) = self.records.get_mut(from.record) {
+            record.worsen(Outcome::Quarantined);
+        }
+        self.quarantine.push((from, reject));
     }
 
     /// Marks these records as not durable.

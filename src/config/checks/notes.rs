@@ -29,6 +29,7 @@ pub(in crate::config) fn notes(draft: &Draft) -> Vec<Problem> {
     for route in routes {
         conditions_on_images(route, &mut found);
         short_window(route, &mut found);
+        returned_rejects(route, &mut found);
     }
     open_origins(routes, &mut found);
     found
@@ -87,7 +88,19 @@ fn short_window(draft: &DraftRoute, found: &mut Vec<Problem>) {
     if is_short && Kind::Sqs.is_meant_by(&route.source) {
         let what = format!("`id_window` of route `{}` is shorter than 14 days", route.name);
         let remedy = "write 14 days or more; queues keep messages for up to 14 days, and an event \
-                      that is sent again after the window lands twice";
+                      that arrives again after this time is two rows";
+        found.push(Problem::new(what, remedy).on_line(draft.line));
+    }
+}
+
+/// SQS gives a message that is moved back from a DLQ a new id.
+fn returned_rejects(draft: &DraftRoute, found: &mut Vec<Problem>) {
+    let route = &draft.route;
+    if route.return_rejects && route.id.is_none() {
+        let what = format!("route `{}` leaves rejected messages to the queue's DLQ", route.name);
+        let remedy = "take them out with `lakeward redrive dlq` alone; messages that are moved back to \
+                      their queue get new ids, so that a message of which a part has landed lands \
+                      twice";
         found.push(Problem::new(what, remedy).on_line(draft.line));
     }
 }
