@@ -133,7 +133,9 @@ impl Intake {
         for location in locations {
             if deadline.passed() {
                 recovery.batches += 1;
-                recovery.troubles.push(format!("there was no time to read {location}"));
+                recovery
+                    .troubles
+                    .push(format!("there was no time to read {location}: Lambda retries it"));
                 failed = true;
                 continue;
             }
@@ -150,7 +152,10 @@ impl Intake {
                     // A retry would find the same.
                     Err(problem) => format!("{location}: {problem}"),
                 },
-                Ok(None) => format!("{location} is gone, and with it a failed batch"),
+                Ok(None) => format!(
+                    "{location} does not exist any more, so its failed batch can't land: restore \
+                     the object, or read the stream again from a new event source mapping"
+                ),
                 Err(error) => {
                     failed = true;
                     format!("can't read {location}: {error}")

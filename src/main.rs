@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use lakeward::cli::{self, Terminal};
 use lakeward::lambda;
 
-#[expect(clippy::disallowed_methods, reason = "main is one of two readers of the environment")]
+#[expect(clippy::disallowed_methods, reason = "main, config and secret read the environment")]
 fn main() -> ExitCode {
     if let Some(runtime_api) = std::env::var_os("AWS_LAMBDA_RUNTIME_API") {
         return lambda::serve(&runtime_api.to_string_lossy());

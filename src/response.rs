@@ -17,7 +17,10 @@ use crate::source::{Kind, Redelivery};
 
 /// The error for a record that is neither durable nor reportable: the whole invocation must fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a record that is not durable has no identifier to report it by")]
+#[error(
+    "a record that is not durable has no identifier to report it by, so Lambda redelivers the \
+     whole batch: see `trouble` in the log"
+)]
 pub struct UnreportableRecord;
 
 /// Returns the identifiers to report, for records in batch order.

@@ -68,7 +68,7 @@ pub(super) enum Command {
         /// Count from this day of arrival on (UTC)
         #[arg(long, value_name = "YYYY-MM-DD")]
         since: Option<String>,
-        /// Minutes that a record of the stream may take to land
+        /// Minutes that a record of the stream may take to land before it counts as missing
         #[arg(long, value_name = "MINUTES", default_value_t = 15)]
         grace: u32,
         #[command(flatten)]

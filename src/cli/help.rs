@@ -23,8 +23,8 @@ Environment:
 Exit codes:
   0  done; after a replay, every record has landed, was there already, is in
      quarantine, or was dropped or filtered
-  1  something failed; after a replay, this is not true of a file, an event or a
-     record
+  1  something failed; after a replay, a file or an event could not be handled,
+     or a record failed
   2  the arguments or the config are wrong; nothing was done
   3  a condition of --fail-on was met, or audit found missing records";
 
@@ -43,7 +43,7 @@ and how often the same bytes came before in the file. So an edited line is a new
 record, and the other lines are not. These records have no arrival time.
 
 Replaying an event again is safe: records that a table holds count as
-duplicates. A broken file costs only itself.
+duplicates. A broken file is reported and skipped.
 
 Examples:
   lakeward replay event.json
@@ -55,7 +55,7 @@ Examples:
 
 Exit codes:
   0  every record has landed, is in quarantine, or was dropped or filtered
-  1  this is not true of a file, an event or a record
+  1  a file or an event could not be handled, or a record failed
   2  the arguments or the config are wrong; nothing was done
   3  a condition of --fail-on was met";
 
@@ -110,12 +110,11 @@ pub(super) const QUARANTINE_AFTER: &str = "\
 Quarantined records are decoded again and go where today's config sends them,
 under the source and id that they came with. Records that land are marked in
 lakeward.resolved and skipped from then on. Records that still can't become
-rows, or that the config drops or filters, stay. Running the command twice
-changes nothing.
+rows, or that the config drops or filters, stay. A second run changes nothing.
 
-TABLE selects the records that routes of this table rejected. It also selects
-the records that no route took, or one with drop = true, if a route of this
-table names their source.
+TABLE selects the records that a route of this table rejected. Records that no
+route took, or whose route drops its records or is no longer in the config, are
+selected if a route of this table names their source.
 
 A condition compares a column of lakeward.quarantine, such as reason, route,
 _lw_source or _lw_arrived_at, as `show` prints it, with a text in which * stands
@@ -128,8 +127,8 @@ Examples:
 
 pub(super) const FAILED_AFTER: &str = "\
 Records land under the ids that they have in the stream. So records that have
-landed do not land again, and running the command twice changes nothing. The
-objects stay where they are.
+landed do not land again, and a second run changes nothing. The objects stay
+where they are.
 
 Lambda sends a batch without its records if the on-failure destination is a
 queue or a topic. An object with such a notice names the range of the records,
@@ -164,10 +163,17 @@ Columns of the output:
   lost         ranges of records that no source holds any more; they are in
                lakeward.gaps
 
-With --stream, every record that the stream still holds goes through the config,
-on a lake that only pretends to be written to. Rows that would land now are
-missing. If a record holds several, each of them counts. An event source mapping
-that starts at TRIM_HORIZON lands the missing ones, and lands nothing twice.
+Columns with --stream:
+  in the stream    records that the stream still holds
+  of these recent  records that arrived less than --grace minutes ago; they are
+                   not compared
+  missing          rows of the other records that would land now, in a table or
+                   in quarantine
+
+To find missing rows, the records go through the config, on a lake that only
+pretends to be written to. A record that holds several can count several times.
+An event source mapping that starts at TRIM_HORIZON lands the missing rows, and
+lands nothing twice.
 
 Examples:
   lakeward audit --since 2026-11-01

@@ -35,10 +35,7 @@ impl ConfigLocation {
 
     /// Returns what `LAKEWARD_CONFIG` says, else the file in the folder to which Lambda unpacked
     /// the zip, else the file beside the binary.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "config is one of two readers of the environment"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "main, config and secret read the environment")]
     pub(super) fn in_lambda() -> Self {
         let variable = |name| std::env::var_os(name).filter(|it| !it.is_empty());
         if let Some(location) = variable("LAKEWARD_CONFIG") {
@@ -69,7 +66,8 @@ pub(super) fn read_file(path: &Path) -> Result<String, Problem> {
     let bytes = std::fs::read(path).map_err(|error| {
         Problem::new(
             format!("can't read the config {}: {error}", path.display()),
-            "name a file with --config, or create this one with version = 1 and a [[route]]",
+            "create it with version = 1 and a [[route]], or name another file with --config, or in \
+             Lambda with LAKEWARD_CONFIG",
         )
     })?;
     text(bytes, path)

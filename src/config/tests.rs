@@ -249,7 +249,8 @@ fn an_unreadable_file_is_named() {
         "{error}"
     );
     assert!(error.ends_with(
-        ": name a file with --config, or create this one with version = 1 and a [[route]]"
+        ": create it with version = 1 and a [[route]], or name another file with --config, or in \
+         Lambda with LAKEWARD_CONFIG"
     ));
     std::fs::write(&missing, b"version = 1 # \xff").unwrap();
     let error = Config::load(&missing).unwrap_err().to_string();

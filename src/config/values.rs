@@ -32,8 +32,13 @@ pub(super) fn refuse_later(key: &str, text: &str, later: &[&str]) -> Result<(), 
 /// Parses `numbers` of the lake or of a table.
 pub(super) fn numbers(text: &str) -> Result<Numbers, Problem> {
     if !text.starts_with("decimal") {
-        let known =
-            [("auto", Numbers::Auto), ("double", Numbers::Double), ("string", Numbers::Text)];
+        let known = [
+            ("auto", Numbers::Auto),
+            ("double", Numbers::Double),
+            ("string", Numbers::Text),
+            // For the message: texts that begin with `decimal` are parsed below.
+            ("decimal(38,9)", Numbers::Decimal { precision: 38, scale: 9 }),
+        ];
         return one_of("numbers", text, &known);
     }
     match text.parse::<DeclaredType>() {

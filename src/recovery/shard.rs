@@ -63,7 +63,7 @@ pub(crate) enum ShardError {
     #[error("the stream has dropped its oldest records meanwhile; try again")]
     Trimmed,
     /// The stream or the shard does not exist any more.
-    #[error("the stream or its shard is gone")]
+    #[error("the stream or its shard does not exist any more; check its name and region")]
     Gone,
     /// The next page was asked for too late: an iterator is valid for minutes.
     #[error("the next records were asked for too late; try again")]

@@ -86,8 +86,8 @@ pub(super) fn names(text: &str) -> Result<Vec<Name>, BadPath> {
     }
 }
 
-const BRACKETS: &str = "has a bracket: [] stands for every item of a list; put a name that contains \
-                        one in double quotes";
+const BRACKETS: &str = "has a bracket that is not part of []: write [] for every item of a list, or \
+                        put a name that contains a bracket in double quotes";
 
 impl std::str::FromStr for Path {
     type Err = BadPath;

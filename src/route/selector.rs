@@ -101,9 +101,9 @@ mod tests {
         for (text, part) in [
             ("", "lacks a name"),
             ("[]", "lacks a name"),
-            ("a[", "[] stands for every item"),
-            ("a[0].b", "[] stands for every item"),
-            ("a]b", "[] stands for every item"),
+            ("a[", "write [] for every item"),
+            ("a[0].b", "write [] for every item"),
+            ("a]b", "write [] for every item"),
             ("a[]b", "without a dot"),
             ("a[].", "lacks a name"),
         ] {

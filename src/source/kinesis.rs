@@ -191,10 +191,12 @@ fn identify(
 fn data(kinesis: Option<&Object<'_>>, origin: &Origin) -> Result<Vec<u8>, Reject> {
     let kinesis = kinesis.ok_or_else(|| malformed("it has no kinesis object"))?;
     if origin.shard.is_none() {
-        return Err(malformed("it has no eventID of shard and sequence number"));
+        return Err(malformed(
+            "its eventID is missing or is not a shard, a colon and a sequence number",
+        ));
     }
     if origin.position.is_none() {
-        return Err(malformed("it has no sequenceNumber of digits"));
+        return Err(malformed("its sequenceNumber is missing or has other characters than digits"));
     }
     let Some(Json::String(data)) = get(kinesis, "data") else {
         return Err(malformed("it has no data"));

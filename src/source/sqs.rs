@@ -176,7 +176,9 @@ fn body(mut members: Object<'_>, origin: &Origin) -> Result<(Bytes, Fields), Rej
         return Err(malformed("it has no messageId"));
     }
     if origin.position.is_none() {
-        return Err(malformed("it is of a FIFO queue and has no SequenceNumber of digits"));
+        return Err(malformed(
+            "it is of a FIFO queue, but its SequenceNumber is missing or has other characters than digits",
+        ));
     }
     let attributes = match take(&mut members, "messageAttributes") {
         None => Fields::new(),

@@ -50,7 +50,10 @@ pub enum StoreError {
         problem: String,
     },
     /// The time is up; nothing is known to be durable.
-    #[error("out of time before the records for {0} were durable")]
+    #[error(
+        "out of time before the records for {0} were durable: give the function more time, or \
+         smaller batches"
+    )]
     OutOfTime(TableName),
 }
 

@@ -140,7 +140,11 @@ fn owners(table: &TableName, metadata: &TableMetadata) -> Result<Vec<Owner>, Sto
         || Ok(Vec::new()),
         |text| {
             serde_json::from_str(text).map_err(|error| {
-                refuse(table, format!("its property {OWNERS_PROPERTY} is damaged: {error}"))
+                let problem = format!(
+                    "its property {OWNERS_PROPERTY} is damaged ({error}): restore its value from \
+                     an earlier metadata version; nothing was written"
+                );
+                refuse(table, problem)
             })
         },
     )

@@ -53,7 +53,7 @@ pub const RECORD: [LineageColumn; 11] = [
     text(
         DIGEST,
         false,
-        "hash of the record's content and of AWS's id of it, where _lw_id is another",
+        "null if AWS gave _lw_id; else a hash of the content and of the id that AWS gave",
     ),
     text(EXTRA, false, "values that no column could hold, as JSON"),
 ];

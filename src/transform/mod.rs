@@ -97,7 +97,8 @@ fn own_id(id: &route::Id, record: &Record) -> Result<String, Reject> {
     };
     found.ok_or_else(|| {
         let detail = format!(
-            "field {}, which identifies the event, is missing or neither a text nor a whole number",
+            "field {}, which identifies the event, must be a text or a whole number; it is missing or \
+             something else",
             id.field
         );
         Reject::new("no_id", detail)

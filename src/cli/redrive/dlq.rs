@@ -16,7 +16,7 @@ use crate::outcome::Outcome;
 use crate::recovery::dlq::{DlqCounts, DlqRedrive, Queue};
 use crate::source::Event;
 
-const STAY: &str = "the messages stay in the queue";
+const STAY: &str = "repair this and run the command again; the messages stay in the queue";
 
 /// Lands the messages and prints what became of them.
 pub(in crate::cli) async fn run(

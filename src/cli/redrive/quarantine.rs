@@ -62,7 +62,7 @@ pub(in crate::cli) async fn run(
         summary.add(source_or_none(source), &pass.report, &app.config.routes);
     }
     for (source, why) in &troubles {
-        let remedy = "they stay in quarantine";
+        let remedy = "repair this and run the command again; the records stay in quarantine";
         summary.add_trouble(Trouble::new(source_or_none(source), why, remedy));
     }
     let has_records = counts.resolved > 0 || counts.left_out > 0 || counts.unresolved > 0;
@@ -76,10 +76,13 @@ fn source_or_none(source: &str) -> &str {
 }
 
 fn lines(counts: &QuarantineCounts, dry_run: bool) -> Vec<String> {
-    let resolved = if dry_run { "would be resolved" } else { "resolved now" };
+    let resolved = if dry_run { "would be resolved" } else { "are resolved now" };
     let mut lines = vec![format!("{} of quarantine:", counted(counts.asked, "record"))];
     for (count, what) in [
-        (counts.resolved, format!("{resolved}: where today's config sends them")),
+        (
+            counts.resolved,
+            format!("{resolved}: their rows are in the tables that today's config names"),
+        ),
         (counts.left_out, "stay in quarantine: today's config drops or filters them".to_owned()),
         (counts.resolved_before, "resolved before".to_owned()),
         (counts.unresolved, "stay in quarantine".to_owned()),

@@ -13,7 +13,7 @@ use crate::handler::App;
 use crate::number::count;
 use crate::recovery::RecoveryReport;
 
-const LOST: &str = "lakeward.gaps keeps their range";
+const LOST: &str = "send them again from their origin; lakeward.gaps keeps their range";
 
 /// The report of a redrive.
 #[derive(Debug, Default)]

@@ -18,7 +18,7 @@ pub(super) fn names(table: &DraftTable, found: &mut Vec<Problem>) {
         if is_lineage(name) {
             let stored = snake(name);
             let what = format!("column `{name}` has a reserved name");
-            let remedy = format!("declare `{stored}`, the column of a record's field of that name");
+            let remedy = format!("declare `{stored}`: the field `{name}` of a record goes there");
             found.push(Problem::new(what, remedy).on_line(line));
             continue;
         }

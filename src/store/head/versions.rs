@@ -274,7 +274,10 @@ fn text(metadata: &TableMetadata) -> Result<Bytes, String> {
     let before = metadata.metadata_log().last().map(|it| it.timestamp_ms);
     let newest = logged.max(before).unwrap_or(i64::MIN);
     if metadata.last_updated_ms() < newest.saturating_sub(TOLERATED_MS) {
-        return Err("this clock is behind the clock of the table's last writer".to_owned());
+        return Err(
+            "this clock is behind the clock of the table's last writer: set this machine's clock"
+                .to_owned(),
+        );
     }
     serde_json::to_vec(metadata).map(Bytes::from).map_err(|error| error.to_string())
 }
