@@ -11,7 +11,7 @@ use crate::outcome::{Outcome, RecordState};
 use crate::record::{Content, Delivery, Origin, Part, Raw, Record, Reject, Row};
 use crate::route::{self, Route, Step, Target};
 use crate::secret::{Keys, Reference};
-use crate::source::Redelivery;
+use crate::source::{Redelivery, Unwrap};
 use crate::table::layout::Policy;
 use crate::table_name::TableName;
 use crate::transform;
@@ -179,7 +179,11 @@ impl<'a> Sorter<'a> {
             )),
             (Some(route), Ok(record)) => {
                 *sorted.report.taken.entry(route.name.clone()).or_default() += 1;
-                self.destination(route, &origin, record)
+                let unwraps = routes.iter().any(|it| it.unwrap.unwrap_or_default() != Unwrap::None);
+                match transform::closed_envelope(route, &record).filter(|_| unwraps) {
+                    Some(reject) => Destination::Rejected(reject),
+                    None => self.destination(route, &origin, record),
+                }
             }
             (Some(_), Err(reject)) => Destination::Rejected(reject),
         };

@@ -80,6 +80,25 @@ pub fn row(
     Ok(Some(Row { lineage, fields }))
 }
 
+/// Returns the reject of a record that looks like an envelope which could not be opened, if the route
+/// hides fields: what they are to hide may be in the text within it, where no step finds it.
+pub fn closed_envelope(route: &Route, record: &Record) -> Option<Reject> {
+    let Payload::Event(fields) = &record.payload else { return None };
+    let has = |name: &str| value::get(fields, name).is_some();
+    let has_text = |name: &str| matches!(value::get(fields, name), Some(Value::Text(_)));
+    let is_notification = has_text("Message")
+        && (has("TopicArn")
+            || has("MessageId")
+            || value::get(fields, "Type") == Some(&Value::Text("Notification".to_owned())));
+    let is_event = has("detail") && (has("detail-type") || has("source"));
+    let is_of_s3 = matches!(value::get(fields, "Records"), Some(Value::List(_)));
+    (hides(route) && (is_notification || is_event || is_of_s3)).then(|| {
+        let detail = "it looks like an envelope that can't be opened, and a step of its route hides \
+                      fields that may be in it";
+        Reject::new("no_envelope", detail)
+    })
+}
+
 /// Returns true if the route's steps hide anything. Then the digest is of the fields that they leave,
 /// because a reader of the table could guess hidden values from a hash of them. Else it is of the
 /// delivered payload, so that a change of the config does not make another event of it.

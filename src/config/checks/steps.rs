@@ -15,11 +15,9 @@ fn steps(draft: &DraftRoute) -> impl Iterator<Item = (&Step, usize)> {
 /// Returns true if a step leaves nothing at `path`.
 fn removes(step: &Step, path: &Path) -> bool {
     let parts = path.parts();
-    // Attributes and envelopes are not fields of the record until a step makes them one.
-    let is_field = !matches!(parts, [first, _, ..] if first == "attributes" || first == "envelope");
     match step {
         Step::Drop(fields) => fields.iter().any(|it| it.covers(parts)),
-        Step::Keep(fields) => is_field && !fields.iter().any(|it| it.touches(parts)),
+        Step::Keep(fields) => !is_metadata(parts) && !fields.iter().any(|it| it.touches(parts)),
         Step::Rename(_) | Step::Hash { .. } | Step::Require(_) | Step::Filter(_) => false,
     }
 }
@@ -78,13 +76,16 @@ pub(super) fn renamed_to_same(draft: &DraftRoute, found: &mut Vec<Problem>) {
     }
 }
 
-/// Finds hidden fields that the name of a table would show.
+/// Finds hidden fields that the name of a table would show: it is filled in with the fields as they are
+/// delivered.
 pub(super) fn shown_in_table_name(draft: &DraftRoute, found: &mut Vec<Problem>) {
     let Target::Tables(template, _) = &draft.route.target else { return };
     for path in template.fields() {
-        let hidden = steps(draft).find(|(step, _)| match step {
-            Step::Hash { fields, .. } => fields.iter().any(|it| it.touches(path.parts())),
-            step => matches!(step, Step::Drop(_)) && removes(step, path),
+        let mut places = vec![path.parts().to_vec()];
+        let hidden = steps(draft).find(|(step, _)| {
+            let hides = places.iter().any(|it| hides(step, it));
+            places = places.iter().flat_map(|it| moved(step, it)).collect();
+            hides
         });
         if let Some((_, line)) = hidden {
             let table = template.as_str();
@@ -93,6 +94,46 @@ pub(super) fn shown_in_table_name(draft: &DraftRoute, found: &mut Vec<Problem>) 
             found.push(Problem::new(what, remedy).on_line(line));
         }
     }
+}
+
+/// Returns true if a step hides a value at `place`, or a part of it.
+fn hides(step: &Step, place: &[String]) -> bool {
+    match step {
+        Step::Drop(fields) | Step::Hash { fields, .. } => {
+            fields.iter().any(|it| it.covers(place) || it.touches(place))
+        }
+        Step::Keep(fields) => !is_metadata(place) && !fields.iter().any(|it| it.covers(place)),
+        Step::Rename(_) | Step::Require(_) | Step::Filter(_) => false,
+    }
+}
+
+/// Returns the places that a value at `place` may have after a step. A `rename` of an attribute or an
+/// envelope field makes a field of it, and renames a field of the record's own that is called so.
+fn moved(step: &Step, place: &[String]) -> Vec<Vec<String>> {
+    let Step::Rename(pairs) = step else { return vec![place.to_vec()] };
+    let mut places = vec![place.to_vec()];
+    for (old, new) in pairs {
+        let length = old.segments().len();
+        let (renamed, mut others): (Vec<_>, Vec<_>) =
+            places.into_iter().partition(|it| old.covers(it));
+        for place in renamed {
+            let (before, behind) = place.split_at_checked(length).unwrap_or_default();
+            let parent = before.split_last().map_or(&[][..], |(_, it)| it);
+            let within = |parent: &[String]| [parent, std::slice::from_ref(new), behind].concat();
+            if is_metadata(&place) {
+                others.push(within(&[]));
+            }
+            others.push(within(parent));
+        }
+        places = others;
+    }
+    places
+}
+
+/// Returns true if a path leads into a message's attributes or its envelope, which are not fields of
+/// the record until a step makes them one.
+fn is_metadata(path: &[String]) -> bool {
+    matches!(path, [first, _, ..] if first == "attributes" || first == "envelope")
 }
 
 /// Finds columns of hashed fields whose type does not take a hash, which is text.

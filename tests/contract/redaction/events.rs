@@ -260,12 +260,16 @@ fn mail(it: &Canaries) -> Value {
         json!({"kind": "letter", "message": letter["message"], "to": it.rejected("reused")});
     let nameless = json!({"kind": "letter", "to": it.rejected("no-id")});
     let homeless = json!({"message": it.rejected("no-table")});
+    // Without a topic it can't be opened, and no step finds what is in it.
+    let inner = json!({"kind": "letter", "message": "m", "text": it.rejected("closed-envelope")});
+    let closed = json!({"kind": "letter", "Type": "Notification", "Message": inner.to_string()});
     let records = [
         fifo(1, &it.shown("message-group"), &notification.to_string()),
         fifo(2, "group", &reused.to_string()),
         fifo(3, "group", &nameless.to_string()),
         fifo(4, "group", &homeless.to_string()),
         fifo(5, "group", &format!("{{\"kind\": {}", it.rejected("no-json"))),
+        fifo(7, "group", &closed.to_string()),
     ];
     event(records.map(|record| from(record, "sqs:eu-west-1:123456789012:mail.fifo")))
 }

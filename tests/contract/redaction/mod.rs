@@ -79,7 +79,7 @@ fn check_rows(lake: &Path) {
         ("crm.people_changes", 4),
         ("crm.moves", 1),
         ("crm.mail_letter", 1),
-        ("lakeward.quarantine", 8),
+        ("lakeward.quarantine", 9),
     ];
     for (table, rows) in expected {
         let found = process::rows(lake, table);
