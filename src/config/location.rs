@@ -1,11 +1,14 @@
 //! The text of a config: from a file, or from an object in S3.
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use crate::config::FILE_NAME;
 use crate::config::problem::Problem;
 use crate::store::files::s3::S3Files;
+
+/// The folder to which Lambda unpacks the zip of a function.
+const TASK_ROOT: &str = "/var/task";
 
 /// Where a Lambda function's config is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,6 +65,29 @@ impl ConfigLocation {
     }
 }
 
+/// Returns the problem of a lake on the disk of a Lambda environment, which ends with it: the function
+/// would answer that all is well, and the rows would be gone. Only a mounted file system outlives it.
+#[expect(clippy::disallowed_methods, reason = "main, config and secret read the environment")]
+pub(super) fn on_own_disk(lake: &str) -> Option<Problem> {
+    let is_lambda = std::env::var_os("LAMBDA_TASK_ROOT").is_some_and(|it| it == TASK_ROOT);
+    (is_lambda && !outlives_environment(lake)).then(|| {
+        Problem::new(
+            format!("the location {lake} is on the disk of one execution environment, which ends with it"),
+            "name a location in S3, s3://bucket/folder, or in a file system that is mounted under \
+             /mnt/",
+        )
+    })
+}
+
+/// Returns true if a lake is in S3, or where Lambda mounts file systems.
+/// Source: Lambda API reference, `FileSystemConfig`.
+fn outlives_environment(lake: &str) -> bool {
+    let path = Path::new(lake.strip_prefix("file://").unwrap_or(lake));
+    let is_mounted =
+        path.starts_with("/mnt") && path.components().all(|it| it != Component::ParentDir);
+    S3Files::is_location(lake) || is_mounted
+}
+
 pub(super) fn read_file(path: &Path) -> Result<String, Problem> {
     let bytes = std::fs::read(path).map_err(|error| {
         Problem::new(
@@ -99,6 +125,16 @@ fn text(bytes: Vec<u8>, path: &Path) -> Result<String, Problem> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_s3_and_mounted_file_systems_outlive_an_environment() {
+        for lake in ["s3://bucket/lake", "/mnt/lake", "file:///mnt/efs/lake"] {
+            assert!(outlives_environment(lake), "{lake}");
+        }
+        for lake in ["./lake", "lake", "/tmp/q", "file:///tmp/q", "/mnt/../tmp/q", "/mntx", "/"] {
+            assert!(!outlives_environment(lake), "{lake}");
+        }
+    }
 
     #[test]
     fn a_config_may_be_a_file_or_a_version_of_an_object() {

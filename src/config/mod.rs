@@ -155,7 +155,14 @@ impl Config {
             Ok(text) => check(&text, &Overrides::from_environment()),
             Err(problem) => CheckReport::failed(vec![problem]),
         };
-        checked.into_config(location.path())
+        let config = checked.into_config(location.path())?;
+        let lakes = std::iter::once(&config.lake).chain(config.quarantine.lake.as_ref());
+        let problems: Vec<Problem> =
+            lakes.filter_map(|it| location::on_own_disk(&it.location)).collect();
+        if problems.is_empty() {
+            return Ok(config);
+        }
+        Err(ConfigError { path: location.path().to_owned(), problems })
     }
 }
 

@@ -8,10 +8,14 @@ use crate::recovery::shard::{Page, Shard, ShardError, StartPosition, StreamRecor
 use crate::response::by_number;
 use crate::source::{Event, StreamKind, event};
 
-/// The number of empty pages in a row after which a DynamoDB shard is taken to have no more
-/// records. The API does not say, and returns an empty page for about each megabyte that does not
-/// match.
+/// The number of empty pages of a DynamoDB shard in a row after which reading is left to another try.
+/// The API returns an empty page for about each megabyte that does not match, and does not say whether
+/// there is more.
 const MAX_EMPTY_PAGES: u32 = 30;
+/// The largest number of records in the range of a batch: a batch has 10,000 at most, and between its
+/// first and its last lie those of the nine other batches of its shard that Lambda may handle at the same
+/// time.
+const MAX_RECORDS: usize = 100_000;
 
 /// A report of a range, and of what became of its records.
 #[derive(Debug, Default)]
@@ -50,7 +54,11 @@ async fn read(
 ) -> Result<(), String> {
     let shard = Shard { streams, stream: &range.stream, kind: range.kind, name: &range.shard };
     let lost = |reason| Some(Gap { range: range.clone(), reason });
-    let mut reader = match Reader::begin(shard, range).await {
+    let begun = match check(&shard, range).await {
+        Ok(()) => Reader::begin(shard, range).await,
+        Err(error) => Err(error),
+    };
+    let mut reader = match begun {
         Ok(reader) => reader,
         Err(ShardError::Gone) => {
             report.gap = lost(Reason::StreamGone);
@@ -59,9 +67,14 @@ async fn read(
         Err(error) => return Err(unreadable(range, &error)),
     };
     let mut first: Option<String> = None;
+    let mut read = 0;
     while let Some(records) = reader.page().await.map_err(|it| unreadable(range, &it))? {
         if deadline.passed() {
             return Err(format!("there was no time to read all of {}", named(range)));
+        }
+        read += records.len();
+        if read > MAX_RECORDS {
+            return Err(format!("no batch has as many records as {}", named(range)));
         }
         if let (None, Some(record)) = (&first, records.first()) {
             first = Some(record.number.clone());
@@ -83,15 +96,44 @@ async fn read(
     if first.is_some() && !reader.reached {
         return Err(format!("the shard ends before the end of {}", named(range)));
     }
-    report.gap = match first {
+    if first.as_ref().is_some_and(|it| by_number(it, &range.first).is_eq()) {
+        return Ok(());
+    }
+    // Records of other numbers may have followed the one before the range. Only what is older than the
+    // oldest record that the stream holds is lost.
+    let oldest = match reader.oldest {
+        Some(oldest) => Some(oldest),
+        None => oldest(&shard, range).await.map_err(|it| unreadable(range, &it))?,
+    };
+    report.gap = match oldest {
         None => lost(Reason::Trimmed),
-        Some(first) if by_number(&first, &range.first).is_gt() => {
-            let range = Range { last: before(&first), ..range.clone() };
-            Some(Gap { range, reason: Reason::Trimmed })
+        Some(oldest) if by_number(&oldest, &range.first).is_gt() => {
+            let before = before(&oldest);
+            let is_whole = by_number(&range.last, &before).is_le();
+            let last = if is_whole { range.last.clone() } else { before };
+            Some(Gap { range: Range { last, ..range.clone() }, reason: Reason::Trimmed })
         }
         Some(_) => None,
     };
     Ok(())
+}
+
+/// Returns the number of the oldest record that the shard holds; `None` if it holds none.
+async fn oldest(shard: &Shard<'_>, range: &Range) -> Result<Option<String>, ShardError> {
+    let mut reader = Reader::at_oldest(*shard, range).await?;
+    while reader.oldest.is_none() && reader.page().await?.is_some() {}
+    Ok(reader.oldest)
+}
+
+/// Checks that the shard may have had all of a range. Whoever may send to a queue of failure notices can
+/// name any range of a stream that has a route: it must not count as lost, nor make the function read
+/// the whole shard.
+async fn check(shard: &Shard<'_>, range: &Range) -> Result<(), ShardError> {
+    let begin = shard.first_number().await?;
+    let is_within =
+        by_number(&range.first, &begin).is_ge() && by_number(&range.first, &range.last).is_le();
+    let what = "the shard never had this range, so that it is not that of a failed batch";
+    if is_within { Ok(()) } else { Err(ShardError::Failed(what.to_owned())) }
 }
 
 /// A reader of a range.
@@ -101,8 +143,10 @@ struct Reader<'a> {
     iterator: Option<String>,
     /// The last record that was read.
     last: Option<String>,
-    /// Whether the stream no longer holds the first record.
+    /// Whether it began with the oldest record, because the stream does not hold the first.
     trimmed: bool,
+    /// The oldest record that the stream holds, if it began there and has come across it.
+    oldest: Option<String>,
     /// Whether a page reached the end of the range.
     reached: bool,
     /// Empty pages in a row.
@@ -111,11 +155,29 @@ struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     async fn begin(shard: Shard<'a>, range: &'a Range) -> Result<Self, ShardError> {
-        let (iterator, trimmed) = match shard.iterator(StartPosition::At(&range.first)).await {
-            Err(ShardError::Trimmed) => (shard.iterator(StartPosition::Oldest).await?, true),
-            other => (other?, false),
-        };
-        Ok(Self { shard, range, iterator, last: None, trimmed, reached: false, empty: 0 })
+        match shard.iterator(StartPosition::At(&range.first)).await {
+            // The oldest record that is left shows whether the range is lost.
+            Err(ShardError::Trimmed | ShardError::Unknown) => Self::at_oldest(shard, range).await,
+            iterator => Ok(Self { iterator: iterator?, ..Self::new(shard, range) }),
+        }
+    }
+
+    async fn at_oldest(shard: Shard<'a>, range: &'a Range) -> Result<Self, ShardError> {
+        let iterator = shard.iterator(StartPosition::Oldest).await?;
+        Ok(Self { iterator, trimmed: true, ..Self::new(shard, range) })
+    }
+
+    fn new(shard: Shard<'a>, range: &'a Range) -> Self {
+        Self {
+            shard,
+            range,
+            iterator: None,
+            last: None,
+            trimmed: false,
+            oldest: None,
+            reached: false,
+            empty: 0,
+        }
     }
 
     /// Reads the next records of the range, none if a page has none of them; `None` at its end.
@@ -139,20 +201,24 @@ impl<'a> Reader<'a> {
             }
             other => other?,
         };
+        if let (true, None, Some(record)) = (self.trimmed, &self.oldest, records.first()) {
+            self.oldest = Some(record.number.clone());
+        }
         let Range { first, last, .. } = self.range;
         self.reached = records.last().is_some_and(|it| by_number(&it.number, last).is_ge());
         self.empty = if records.is_empty() { self.empty + 1 } else { 0 };
-        // Kinesis says if there is nothing newer.
-        let too_many = match self.shard.kind {
-            StreamKind::DynamoDb => self.empty > MAX_EMPTY_PAGES,
+        // Kinesis says if there is nothing newer. DynamoDB does not: only the end of the shard, or a
+        // record behind the range, shows that there is no more of it.
+        let is_too_long = match self.shard.kind {
+            StreamKind::DynamoDb => self.empty > MAX_EMPTY_PAGES && next.is_some(),
             StreamKind::Kinesis => false,
         };
-        if too_many && !self.trimmed && next.is_some() {
-            let what = "the records were not reached after many empty pages".to_owned();
-            return Err(ShardError::Failed(what));
+        if is_too_long {
+            let what = "the records were not reached after many empty pages; try again";
+            return Err(ShardError::Failed(what.to_owned()));
         }
-        let nothing_more = newest && records.is_empty() || too_many;
-        self.iterator = next.filter(|_| !self.reached && !nothing_more);
+        let is_all = newest && records.is_empty();
+        self.iterator = next.filter(|_| !self.reached && !is_all);
         // A reader that begins with the oldest record may see records from before the range.
         records.retain(|it| by_number(&it.number, first).is_ge());
         records.retain(|it| by_number(&it.number, last).is_le());

@@ -59,9 +59,13 @@ pub(crate) enum StartPosition<'a> {
 /// An error that keeps a shard from being read.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum ShardError {
-    /// The stream does not hold the record to begin with, no longer or never.
+    /// The stream no longer holds the record to begin with.
     #[error("the stream has dropped its oldest records meanwhile; try again")]
     Trimmed,
+    /// The shard does not know the sequence number to begin with: it dropped the record long ago, or
+    /// never had it.
+    #[error("the shard does not know the sequence number to begin with")]
+    Unknown,
     /// The stream or the shard does not exist any more.
     #[error("the stream or its shard does not exist any more; check its name and region")]
     Gone,
@@ -117,23 +121,67 @@ impl Streams {
 
     /// Lists the shards of a Kinesis stream, including closed ones whose records are kept.
     pub(crate) async fn shards(&self, stream: &Arn) -> Result<Vec<String>, ShardError> {
+        let shards = self.kinesis_shards(stream).await?;
+        Ok(shards.into_iter().map(|it| it.shard_id).collect())
+    }
+
+    async fn kinesis_shards(&self, stream: &Arn) -> Result<Vec<kinesis::types::Shard>, ShardError> {
         let client = self.kinesis(stream).await;
-        let (mut names, mut next) = (Vec::new(), None);
+        let (mut shards, mut next) = (Vec::new(), None);
         loop {
             // A token stands for the stream; Kinesis refuses both at once.
             let arn = next.is_none().then(|| stream.as_str().to_owned());
             let page = client.list_shards().set_stream_arn(arn).set_next_token(next).send().await;
             let page = page.map_err(|error| shard_error("kinesis:ListShards", &error))?;
-            names.extend(page.shards.unwrap_or_default().into_iter().map(|it| it.shard_id));
+            shards.extend(page.shards.unwrap_or_default());
             next = page.next_token;
             if next.is_none() {
-                return Ok(names);
+                return Ok(shards);
+            }
+        }
+    }
+
+    async fn dynamodb_shards(
+        &self,
+        stream: &Arn,
+    ) -> Result<Vec<dynamodb::types::Shard>, ShardError> {
+        let client = dynamodb::Client::new(&self.config(stream).await);
+        let (mut shards, mut next) = (Vec::new(), None);
+        loop {
+            let call = client.describe_stream().stream_arn(stream.as_str());
+            let page = call.set_exclusive_start_shard_id(next).send().await;
+            let page = page.map_err(|error| shard_error("dynamodb:DescribeStream", &error))?;
+            let Some(page) = page.stream_description else { return Ok(shards) };
+            shards.extend(page.shards.unwrap_or_default());
+            next = page.last_evaluated_shard_id;
+            if next.is_none() {
+                return Ok(shards);
             }
         }
     }
 }
 
 impl Shard<'_> {
+    /// Returns the sequence number that the shard began with; no record of it has a smaller one, even
+    /// one that the stream has dropped.
+    pub(crate) async fn first_number(&self) -> Result<String, ShardError> {
+        let first = match self.kind {
+            StreamKind::DynamoDb => {
+                let shards = self.streams.dynamodb_shards(self.stream).await?;
+                let shard = shards.into_iter().find(|it| it.shard_id() == Some(self.name));
+                let range = shard.ok_or(ShardError::Gone)?.sequence_number_range;
+                range.and_then(|it| it.starting_sequence_number)
+            }
+            StreamKind::Kinesis => {
+                let shards = self.streams.kinesis_shards(self.stream).await?;
+                let shard = shards.into_iter().find(|it| it.shard_id == self.name);
+                let range = shard.ok_or(ShardError::Gone)?.sequence_number_range;
+                range.map(|it| it.starting_sequence_number)
+            }
+        };
+        Ok(first.unwrap_or_else(|| "0".to_owned()))
+    }
+
     /// Returns the iterator of a position; `None` if a closed shard has nothing from there on.
     pub(crate) async fn iterator(
         &self,
@@ -210,7 +258,8 @@ where
     E: ProvideErrorMetadata,
 {
     match error.code() {
-        Some("TrimmedDataAccessException" | "InvalidArgumentException") => ShardError::Trimmed,
+        Some("TrimmedDataAccessException") => ShardError::Trimmed,
+        Some("InvalidArgumentException") => ShardError::Unknown,
         Some("ResourceNotFoundException") => ShardError::Gone,
         Some("ExpiredIteratorException") => ShardError::Expired,
         Some(code) => ShardError::Failed(format!("{call} answers {code}")),

@@ -165,6 +165,45 @@ fn records_that_can_not_be_read_now_are_not_lost() {
     assert_eq!(workspace.ids("web.clicks"), clicks(2..9));
 }
 
+/// Whoever may send to a queue of failure notices can name any range of a stream.
+#[test]
+fn a_range_that_is_not_that_of_a_batch_is_neither_read_nor_lost() {
+    let workspace = Workspace::new("forged");
+    workspace.aws.put(SHARD, (4..40).step_by(2).map(click));
+    workspace.aws.put(SHARD, (4..40).step_by(2).map(order));
+    let number = kinesis_sequence;
+    let longest = "9".repeat(56);
+    for (name, first, last) in [
+        ("a", "1", "2"),
+        ("b", "0", &longest),
+        ("c", &number(9), &number(7)),
+        ("d", &number(3), &number(8)),
+    ] {
+        workspace.store(name, &notice("KinesisBatchInfo", STREAM, first, last));
+    }
+    workspace.store("e", &notice("DDBStreamBatchInfo", CHANGES, "1", "2"));
+    let (code, said, errors) = workspace.json(&["redrive", "failed", "failed"]);
+    assert_eq!((code, &said["gaps"]), (1, &json!(0)), "{said} {errors}");
+    assert_eq!(errors.matches("the shard never had this range").count(), 5, "{errors}");
+    assert_eq!(workspace.ids("web.clicks"), clicks(0..0));
+
+    // Records that the shard never had are not lost.
+    let workspace = Workspace::new("forged-between");
+    workspace.aws.put(SHARD, (4..40).step_by(2).map(click));
+    workspace.store("a", &notice_of_clicks(5, 11));
+    workspace.store("b", &notice_of_clicks(13, 13));
+    let (code, said, errors) = workspace.json(&["redrive", "failed", "failed"]);
+    assert_eq!((code, &said["gaps"]), (0, &json!(0)), "{said} {errors}");
+    assert_eq!(workspace.ids("web.clicks").len(), 3);
+    // Even if the stream has dropped others.
+    workspace.aws.trim(STREAM, SHARD, 2);
+    workspace.store("c", &notice_of_clicks(9, 15));
+    let (code, said, errors) = workspace.json(&["redrive", "failed", "failed"]);
+    assert_eq!((code, &said["gaps"]), (1, &json!(1)), "{said} {errors}");
+    let gaps = workspace.rows("lakeward.gaps");
+    assert_eq!(gaps[0]["first_sequence_number"], number(5));
+}
+
 #[test]
 fn a_stream_is_read_where_it_is_and_over_any_number_of_empty_pages() {
     let workspace = Workspace::new("elsewhere");

@@ -182,17 +182,23 @@ impl State {
         match action {
             "ListShards" => {
                 let stream = body["StreamARN"].as_str().unwrap();
-                let of_stream = self.shards.keys().filter(|(it, _)| it == stream);
-                let shards: Vec<Value> = of_stream.map(|(_, shard)| shard_of_api(shard)).collect();
-                if shards.is_empty() {
-                    return Err("ResourceNotFoundException");
-                }
-                Ok(json!({"Shards": shards}))
+                Ok(json!({"Shards": self.shards_of(stream, kinesis)?}))
+            }
+            "DescribeStream" => {
+                let shards = self.shards_of(body["StreamArn"].as_str().unwrap(), kinesis)?;
+                Ok(json!({"StreamDescription": {"Shards": shards}}))
             }
             "GetShardIterator" => self.iterator(body, kinesis),
             "GetRecords" => self.records(body, kinesis),
             _ => self.of_queues(action, body),
         }
+    }
+
+    fn shards_of(&self, stream: &str, kinesis: bool) -> Result<Vec<Value>, &'static str> {
+        let of_stream = self.shards.iter().filter(|((it, _), _)| it == stream);
+        let shards: Vec<Value> =
+            of_stream.map(|((_, name), shard)| shard_of_api(name, shard, kinesis)).collect();
+        if shards.is_empty() { Err("ResourceNotFoundException") } else { Ok(shards) }
     }
 
     fn iterator(&self, body: &Value, kinesis: bool) -> Result<Value, &'static str> {
@@ -286,11 +292,12 @@ impl State {
     }
 }
 
-fn shard_of_api(name: &str) -> Value {
+fn shard_of_api(name: &str, shard: &Shard, kinesis: bool) -> Value {
+    let first = shard.records.first().map_or("0", |it| number(it, kinesis));
     json!({
         "ShardId": name,
         "HashKeyRange": {"StartingHashKey": "0", "EndingHashKey": "1"},
-        "SequenceNumberRange": {"StartingSequenceNumber": "0"},
+        "SequenceNumberRange": {"StartingSequenceNumber": first},
     })
 }
 
