@@ -26,11 +26,20 @@ pub(super) const ROOT: Section = Section {
 pub(super) const LAKE: Section = Section {
     name: "[lake]",
     remedy: "write [lake] and its keys below it",
-    keys: &["location", "catalog", "commit", "names", "numbers", "timestamps"],
-    later: &["keep_for", "commit_queue", "region", "endpoint"],
+    keys: &[
+        "location",
+        "catalog",
+        "commit",
+        "keep_snapshots_for",
+        "names",
+        "numbers",
+        "timestamps",
+    ],
+    later: &["commit_queue", "region", "endpoint"],
     elsewhere: &[
         ("warehouse", "the directory of the lake is `location`"),
         ("path", "the directory of the lake is `location`"),
+        ("keep_for", "how long snapshots are kept is `keep_snapshots_for`"),
     ],
 };
 

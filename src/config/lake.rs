@@ -1,19 +1,25 @@
 //! `[lake]` and `[quarantine]`
 
+use std::time::Duration;
+
 use toml::de::{DeTable, DeValue};
 
 use crate::config::document::Reader;
 use crate::config::keys::{LAKE, QUARANTINE};
 use crate::config::problem::Problem;
-use crate::config::values::{location, numbers, one_of, refuse_later};
+use crate::config::values::{duration, location, numbers, one_of, refuse_later};
 use crate::name::Names;
 use crate::quarantine::Keep;
 use crate::table::layout::Policy;
+
+/// The longest time for which snapshots can be kept.
+const MAX_RETENTION: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// `[lake]`
 #[derive(Default)]
 pub(super) struct DraftLake {
     pub location: Option<String>,
+    pub keep_snapshots_for: Option<Duration>,
     /// Policy of every table, unless its own section differs.
     pub policy: Policy,
 }
@@ -37,6 +43,7 @@ impl DraftLake {
         let policy = &mut self.policy;
         match key {
             "location" => self.location = Some(location(text)?),
+            "keep_snapshots_for" => self.keep_snapshots_for = Some(retention(text)?),
             "names" => policy.names = one_of(key, text, &names)?,
             "numbers" => policy.numbers = numbers(text)?,
             "timestamps" => policy.zoned = one_of(key, text, &timestamps)?,
@@ -52,6 +59,18 @@ impl DraftLake {
         }
         Ok(())
     }
+}
+
+/// Parses `keep_snapshots_for`.
+fn retention(text: &str) -> Result<Duration, Problem> {
+    let micros = duration(text).and_then(|it| u64::try_from(it).ok());
+    let found = micros.map(Duration::from_micros).filter(|it| *it <= MAX_RETENTION);
+    found.ok_or_else(|| {
+        Problem::new(
+            format!("`keep_snapshots_for` \"{text}\" is not a duration of up to 30 days"),
+            "write a whole number of days, hours or minutes: \"7d\", \"12h\", \"90m\"",
+        )
+    })
 }
 
 /// `[quarantine]`

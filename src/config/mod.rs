@@ -11,6 +11,7 @@ use crate::digest::sha256_hex;
 use crate::quarantine;
 use crate::route::{Route, Target};
 use crate::store::Settings;
+use crate::store::trim::DEFAULT_KEEP_FOR;
 use crate::table::layout::Policy;
 use crate::table_name::TableName;
 
@@ -197,7 +198,9 @@ pub fn check_location(location: &str) -> Result<(), Problem> {
 
 fn config(draft: Draft, hash: &str) -> Config {
     let Draft { lake, quarantine, routes, tables } = draft;
-    let settings = |location| Settings { location, config_hash: hash.to_owned() };
+    let keep_snapshots_for = lake.keep_snapshots_for.unwrap_or(DEFAULT_KEEP_FOR);
+    let settings =
+        |location| Settings { location, config_hash: hash.to_owned(), keep_snapshots_for };
     let mut config = Config {
         lake: settings(lake.location.unwrap_or_else(|| DEFAULT_LOCATION.to_owned())),
         routes: routes.into_iter().map(|it| it.route).collect(),

@@ -6,14 +6,13 @@ use crate::config::conditions::conditions;
 use crate::config::document::{Item, Reader, SectionReader};
 use crate::config::keys::ROUTE;
 use crate::config::problem::Problem;
-use crate::config::values::{Scope, has_placeholder, path, scope};
+use crate::config::values::{
+    DAY_MICROS, MINUTE_MICROS, Scope, duration, has_placeholder, path, scope,
+};
 use crate::config::{sources, steps};
 use crate::pattern::Pattern;
 use crate::route::{DEFAULT_ID_WINDOW_DAYS, DEFAULT_MAX_TABLES, Id, Route, Target};
 use crate::source::{Kind, Unwrap};
-
-const MINUTE_MICROS: i64 = 60 * 1_000_000;
-const DAY_MICROS: i64 = 24 * 60 * MINUTE_MICROS;
 
 /// A route without problems of its own, and its position.
 pub(super) struct DraftRoute {
@@ -176,17 +175,4 @@ fn window(text: &str) -> Result<i64, Problem> {
             "write a whole number of days, hours or minutes: \"15d\", \"36h\", \"90m\"",
         )
     })
-}
-
-/// Parses `15d`, `36h` or `90m` into microseconds.
-fn duration(text: &str) -> Option<i64> {
-    let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
-    let unit = match unit {
-        "d" => DAY_MICROS,
-        "h" => 60 * MINUTE_MICROS,
-        "m" => MINUTE_MICROS,
-        _ => return None,
-    };
-    let digits = number.bytes().all(|it| it.is_ascii_digit());
-    number.parse::<i64>().ok().filter(|_| digits)?.checked_mul(unit)
 }

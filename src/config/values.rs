@@ -8,6 +8,11 @@ use crate::table::declared::DeclaredType;
 use crate::table::layout::Numbers;
 use crate::table_name::{BadTableName, TableName};
 
+/// Microseconds of a minute.
+pub(super) const MINUTE_MICROS: i64 = 60 * 1_000_000;
+/// Microseconds of a day.
+pub(super) const DAY_MICROS: i64 = 24 * 60 * MINUTE_MICROS;
+
 /// Parses a text that is one of `known`.
 pub(super) fn one_of<T: Copy>(key: &str, text: &str, known: &[(&str, T)]) -> Result<T, Problem> {
     if let Some((_, value)) = known.iter().find(|(name, _)| *name == text) {
@@ -134,4 +139,17 @@ pub(super) fn selector(text: &str) -> Result<Selector, Problem> {
     let remedy = "write names joined by dots, [] for every item of a list: payment.card, \
                   items[].card, \"a.b\".c";
     text.parse().map_err(|error: BadPath| Problem::new(error.to_string(), remedy))
+}
+
+/// Parses `15d`, `36h` or `90m` into microseconds.
+pub(super) fn duration(text: &str) -> Option<i64> {
+    let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    let unit = match unit {
+        "d" => DAY_MICROS,
+        "h" => 60 * MINUTE_MICROS,
+        "m" => MINUTE_MICROS,
+        _ => return None,
+    };
+    let digits = number.bytes().all(|it| it.is_ascii_digit());
+    number.parse::<i64>().ok().filter(|_| digits)?.checked_mul(unit)
 }

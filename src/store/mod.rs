@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use crate::deadline::Deadline;
 use crate::record::Row;
@@ -58,6 +59,8 @@ pub struct Settings {
     pub location: String,
     /// SHA-256 of the config, hex; written to snapshot summaries.
     pub config_hash: String,
+    /// The time for which the snapshots of its tables are kept.
+    pub keep_snapshots_for: Duration,
 }
 
 /// A lake.
@@ -68,6 +71,7 @@ pub struct Lake {
     files: Arc<dyn Files>,
     clock: Clock,
     release: Release,
+    keep_snapshots_for: Duration,
     /// Tables cache heads to start from, and manifests, which never change.
     tables: Mutex<HashMap<TableName, Arc<Table>>>,
 }
@@ -77,7 +81,8 @@ impl Lake {
     pub fn open(settings: Settings) -> Result<Self, StoreError> {
         let (files, location) =
             files::at(&settings.location).map_err(StoreError::files("open", &settings.location))?;
-        Ok(Self::with(files, location, settings.config_hash, Clock::system()))
+        let lake = Self::with(files, location, settings.config_hash, Clock::system());
+        Ok(lake.keeping_snapshots_for(settings.keep_snapshots_for))
     }
 
     /// A lake on other files, with another clock.
@@ -88,7 +93,15 @@ impl Lake {
         clock: Clock,
     ) -> Self {
         let release = Release::current();
-        Self { location, config_hash, files, clock, release, tables: Mutex::default() }
+        let keep_snapshots_for = trim::DEFAULT_KEEP_FOR;
+        let tables = Mutex::default();
+        Self { location, config_hash, files, clock, release, keep_snapshots_for, tables }
+    }
+
+    /// The same lake, whose tables keep their snapshots for this time.
+    #[must_use]
+    pub fn keeping_snapshots_for(self, time: Duration) -> Self {
+        Self { keep_snapshots_for: time, tables: Mutex::default(), ..self }
     }
 
     /// The same lake, written to by another release; for tests of two releases on one table.
@@ -196,6 +209,7 @@ impl Lake {
             clock: self.clock.clone(),
             release: self.release.clone(),
             config_hash: self.config_hash.clone(),
+            keep_snapshots_for: self.keep_snapshots_for,
             location,
         }
     }

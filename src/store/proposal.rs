@@ -60,7 +60,7 @@ pub async fn append(
         .with_schema_id(metadata.current_schema_id())
         .with_summary(summary(table, metadata, commit, entries))
         .build();
-    let trim = trim::trim(metadata, now)?;
+    let trim = trim::trim(metadata, now, table.keep_snapshots_for)?;
     let failed = StoreError::metadata("make the next version of a table");
     table
         .builder(head)?

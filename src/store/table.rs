@@ -1,6 +1,7 @@
 //! One table of the lake: its head, its files, and the builder of its next version.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use iceberg::spec::{TableMetadata, TableMetadataBuilder};
 use serde_json::Value;
@@ -38,6 +39,8 @@ pub struct Table {
     pub release: Release,
     /// The hash of the config, for every snapshot's summary.
     pub config_hash: String,
+    /// The time for which its snapshots are kept.
+    pub keep_snapshots_for: Duration,
 }
 
 impl Table {

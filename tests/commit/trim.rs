@@ -1,7 +1,11 @@
 //! Hole 22: metadata stays small, and a tag's snapshot stays.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, UNIX_EPOCH};
 
+use lakeward::store::Lake;
+use lakeward::store::clock::Clock;
 use lakeward::store::files::Files;
 
 use super::{AT, TABLE_AT, meddle, newest, run};
@@ -33,6 +37,33 @@ fn a_thousand_batches_with_a_new_attribute_each_keep_the_metadata_small() {
         let columns = types(&lake).await.keys().filter(|it| it.starts_with("attribute")).count();
         assert_eq!(columns, 200);
         assert_eq!(read(&lake).await.len(), 1_000);
+    });
+}
+
+/// Commits of one minute each, and the snapshots that are left.
+async fn snapshots_left(keep_for: Duration, commits: u32) -> usize {
+    let memory: Arc<dyn Files> = Arc::new(Memory::default());
+    let minutes = Arc::new(AtomicU64::new(29_900_000));
+    let now = Arc::clone(&minutes);
+    let clock =
+        Clock::from_fn(move || UNIX_EPOCH + Duration::from_secs(60 * now.load(Ordering::Relaxed)));
+    let lake = Lake::with(Arc::clone(&memory), AT.to_owned(), String::new(), clock);
+    let lake = lake.keeping_snapshots_for(keep_for);
+    for n in 0..commits {
+        minutes.fetch_add(1, Ordering::Relaxed);
+        land(&lake, vec![row(n, fields([("a", text("x"))]))]).await.unwrap();
+    }
+    newest(&memory, TABLE_AT).await.snapshots().len()
+}
+
+#[test]
+fn snapshots_are_kept_as_long_as_the_config_says() {
+    const MINUTE: Duration = Duration::from_secs(60);
+    run(async {
+        // The last 20 are always kept, and none is dropped before 16 can be.
+        assert!((20..=36).contains(&snapshots_left(MINUTE, 100).await));
+        assert!((60..=77).contains(&snapshots_left(60 * MINUTE, 150).await));
+        assert_eq!(snapshots_left(6 * 60 * MINUTE, 250).await, 250);
     });
 }
 
