@@ -1,9 +1,12 @@
 //! Redriving a dead-letter queue: its messages are received, and deleted once they have landed.
 //!
-//! A message keeps its id on the way into a DLQ and names the queue that it was sent to. So a
-//! message that had landed before is a duplicate, and routes take it as if it came from that queue.
+//! A message keeps its id on the way into a DLQ and names the queue that it came from. So a message that
+//! had landed before is a duplicate, and routes take it as if it came from that queue. If that is a DLQ
+//! itself, SQS says whose: the message is of the queue where the chain begins, as long as each DLQ in it
+//! has only one queue.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use aws_sdk_sqs::Client;
@@ -31,6 +34,8 @@ const MAX_BATCH_MESSAGES: usize = 1_000;
 const MAX_BATCH_BYTES: usize = 4 * 1024 * 1024;
 /// Seconds that a call waits for messages, so that SQS asks all of its servers.
 const WAIT_SECONDS: i32 = 2;
+/// The largest number of DLQs in a chain.
+const MAX_CHAIN: usize = 8;
 /// Time limit of a call, longer than it waits for messages.
 const CALL_TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -56,6 +61,8 @@ pub struct Queue {
     pub arn: String,
     /// The queue whose DLQ this is, if there is only one.
     only_source: Option<String>,
+    /// By the ARN of a queue that messages came from: the queue where its chain of DLQs begins.
+    origins: Mutex<HashMap<String, String>>,
 }
 
 /// A redrive of a queue, batch by batch.
@@ -147,14 +154,40 @@ impl Queue {
         let answer = answer.map_err(|it| failed("GetQueueAttributes", aws::error_text(&it)))?;
         let attributes = answer.attributes.unwrap_or_default();
         let arn = attributes.get(&QueueAttributeName::QueueArn).cloned().unwrap_or_default();
-        let sources = client.list_dead_letter_source_queues().queue_url(&url).send().await;
-        let sources =
-            sources.map_err(|it| failed("ListDeadLetterSourceQueues", aws::error_text(&it)))?;
-        let only_source = match sources.queue_urls.as_slice() {
-            [one] => arn_beside(&arn, one),
-            _ => None,
-        };
-        Ok(Self { client, url, arn, only_source })
+        let only_source = only_source(&client, &url, &arn).await;
+        let only_source = only_source.map_err(|it| failed("ListDeadLetterSourceQueues", it))?;
+        Ok(Self { client, url, arn, only_source, origins: Mutex::default() })
+    }
+
+    /// Finds the queue where the chain of DLQs begins that ends with the queue `arn`.
+    async fn find_origin(&self, arn: &str) {
+        let mut origin = arn.to_owned();
+        for _ in 0..MAX_CHAIN {
+            // Nothing is known of a queue that can't be asked, or that is the DLQ of several.
+            let Some(name) = origin.rsplit(':').next() else { break };
+            let Ok(queue) = self.client.get_queue_url().queue_name(name).send().await else {
+                break;
+            };
+            let url = queue.queue_url.unwrap_or_default();
+            match only_source(&self.client, &url, &origin).await {
+                Ok(Some(source)) if source != arn => origin = source,
+                _ => break,
+            }
+        }
+        self.origins().insert(arn.to_owned(), origin);
+    }
+
+    fn origins(&self) -> MutexGuard<'_, HashMap<String, String>> {
+        self.origins.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns the queue that a message came from, by its own word or because there is only one.
+    fn source_of<'m>(&'m self, message: &'m Message) -> Option<&'m str> {
+        let named = message.attributes.as_ref().and_then(|it| {
+            let mut named = it.iter().filter(|(name, _)| name.as_str() == DLQ_SOURCE);
+            named.next().map(|(_, source)| source.as_str())
+        });
+        named.or(self.only_source.as_deref())
     }
 
     /// Receives the next messages that have not been seen; those that have go to `repeated`.
@@ -186,6 +219,13 @@ impl Queue {
                 }
             }
         }
+        let sources: BTreeSet<&str> = batch.iter().filter_map(|it| self.source_of(it)).collect();
+        for source in sources {
+            let is_known = self.origins().contains_key(source);
+            if !is_known {
+                self.find_origin(source).await;
+            }
+        }
         Ok(batch)
     }
 
@@ -194,8 +234,10 @@ impl Queue {
         let own: &HashMap<_, _> = &message.attributes.clone().unwrap_or_default();
         let mut attributes: BTreeMap<&str, &str> =
             own.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-        if let Some(source) = &self.only_source {
-            attributes.entry(DLQ_SOURCE).or_insert(source);
+        let origins = self.origins();
+        if let Some(source) = self.source_of(message) {
+            let origin = origins.get(source).map_or(source, String::as_str);
+            attributes.insert(DLQ_SOURCE, origin);
         }
         let of_sender = message.message_attributes.iter().flatten();
         let of_sender: Map<String, Value> =
@@ -245,6 +287,16 @@ impl Queue {
             drop(call.send().await);
         }
     }
+}
+
+/// Returns the queue whose DLQ is the queue at `url`, if there is only one.
+async fn only_source(client: &Client, url: &str, arn: &str) -> Result<Option<String>, String> {
+    let sources = client.list_dead_letter_source_queues().queue_url(url).send().await;
+    let sources = sources.map_err(|it| aws::error_text(&it))?;
+    Ok(match sources.queue_urls.as_slice() {
+        [one] => arn_beside(arn, one),
+        _ => None,
+    })
 }
 
 /// Returns the ARN of the queue at `url`, which is in the account and region of the queue `arn`.

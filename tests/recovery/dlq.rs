@@ -73,3 +73,29 @@ fn messages_that_unpack_to_any_number_land_and_dropped_ones_stay() {
     assert_eq!(said["tables"]["office.notes"]["landed"], 135_000);
     assert!(workspace.aws.left("notes-dlq").is_empty());
 }
+
+/// SQS names only the queue that a message came from last. Of a DLQ it says whose it is.
+#[test]
+fn messages_of_a_dlq_of_a_dlq_are_of_the_queue_where_the_chain_begins() {
+    let workspace = Workspace::new("dlq-chain");
+    let from = |n: u32, queue: &str, source: &str| {
+        let mut message = message(n, queue, &json!({"n": n}).to_string());
+        message["attributes"]["DeadLetterQueueSourceArn"] =
+            json!(format!("arn:aws:sqs:eu-west-1:123456789012:{source}"));
+        message
+    };
+    // One had landed before its batch failed.
+    let before = event([message(1, "notes", r#"{"n":1}"#)]);
+    fs::write(workspace.folder.join("before.json"), before.to_string()).unwrap();
+    assert!(workspace.lakeward(&["replay", "before.json"]).status.success());
+    workspace.aws.queue("notes-dlq", &["notes"], []);
+    let messages = [1, 2].map(|n| from(n, "notes-dlq-2", "notes-dlq"));
+    let unnamed = message(3, "notes-dlq-2", r#"{"n":3}"#);
+    workspace.aws.queue("notes-dlq-2", &["notes-dlq"], messages.into_iter().chain([unnamed]));
+    let (code, said, _) = workspace.json(&["redrive", "dlq", "notes-dlq-2"]);
+    assert_eq!((code, &said["tables"]["office.notes"]["landed"]), (0, &json!(2)), "{said}");
+    assert_eq!(workspace.ids("office.notes"), [1, 2, 3].map(message_id));
+    let rows = workspace.rows("office.notes");
+    let notes = "arn:aws:sqs:eu-west-1:123456789012:notes";
+    assert!(rows.iter().all(|it| it["_lw_source"] == notes), "{rows:?}");
+}

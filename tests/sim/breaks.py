@@ -132,6 +132,20 @@ BREAKS = {
     "forget duplicates within a batch": [
         ("src/store/batch.rs", "            if verdict == Verdict::Stays {\n                self.push(index, row);\n            } else if row", "            if verdict == Verdict::Stays || row.lineage.digest.is_none() {\n                self.push(index, row);\n            } else if row")
     ],
+    "believe every id": [
+        (
+            "src/store/verdict.rs",
+            "is_claimed: digest.is_some() || came_through_kinesis",
+            "is_claimed: false",
+        ),
+        ("src/store/verdict.rs", "let came_through_kinesis = shard", "let _ = digest;\n        let _came_through_kinesis = shard"),
+    ],
+    "believe every source": [
+        ("src/source/dynamodb.rs", "if !is_table_name(name) {", "if named.starts_with(\"arn:\") {\n        return Ok(named);\n    }\n    if !is_table_name(name) {")
+    ],
+    "believe every time": [
+        ("src/source/dynamodb.rs", "    if age > MAX_AGE_MICROS {", "    if age > i64::MAX {")
+    ],
 }
 
 

@@ -27,7 +27,7 @@ use records::{CONFIG, Record, Source};
 use world::{FAULTS, World};
 
 /// Events that must have happened in one of the runs, beside the faults.
-const SOMETIMES: [&str; 12] = [
+const SOMETIMES: [&str; 13] = [
     "a cold start",
     "a zombie ran to its end",
     "sometimes: a batch is bisected",
@@ -40,6 +40,7 @@ const SOMETIMES: [&str; 12] = [
     "sometimes: a shard is split",
     "sometimes: several batches of a shard at once",
     "sometimes: two mappings of one stream",
+    "sometimes: a producer writes a forged change",
 ];
 
 /// Virtual time within which all must be done, once nothing fails any more.
@@ -69,11 +70,11 @@ async fn simulate(seed: u64) -> Run {
 
     let mut sent: Vec<Arc<Record>> = Vec::new();
     let mut sources = Vec::new();
-    for (at, source) in Source::ALL.into_iter().enumerate() {
+    for source in Source::ALL {
         if world.one_in(2) {
             continue;
         }
-        let first = at as u32 * 1000;
+        let first = source.first();
         let (function, ledger) = (Arc::clone(&function), Arc::clone(&ledger));
         if matches!(source, Source::Kinesis | Source::Dynamo) {
             let stream = Arc::new(Stream::new(&world, source, first));

@@ -41,15 +41,18 @@ pub async fn read_all(world: &World, memory: &Arc<Memory>) -> Result<Tables, Str
     Ok(tables)
 }
 
-/// Where each record is: by source and id, the tables that hold it, one entry for each row.
-type Places<'a> = BTreeMap<(&'a str, &'a str), Vec<(&'a str, &'a Object)>>;
+/// Where each record is: by source, id, and whether the sender gave the id, the tables that hold it, one
+/// entry for each row.
+type Places<'a> = BTreeMap<(&'a str, &'a str, bool), Vec<(&'a str, &'a Object)>>;
 
 fn places(tables: &Tables) -> Places<'_> {
     let mut places = Places::new();
     for (table, rows) in tables {
         for row in rows {
             let text = |name: &str| row.get(name).and_then(Value::as_str).unwrap_or_default();
-            let place = places.entry((text("_lw_source"), text("_lw_id"))).or_default();
+            let is_claimed = row.contains_key("_lw_digest");
+            let place = (text("_lw_source"), text("_lw_id"), is_claimed);
+            let place = places.entry(place).or_default();
             place.push((table, row));
         }
     }
@@ -60,11 +63,11 @@ fn places(tables: &Tables) -> Places<'_> {
 pub fn at_any_time(tables: &Tables, seen: &mut BTreeSet<String>) -> Vec<String> {
     let mut problems = Vec::new();
     let mut now = BTreeSet::new();
-    for ((source, id), found) in places(tables) {
+    for ((source, id, is_claimed), found) in places(tables) {
         if found.len() > 1 {
             problems.push(format!("I2: {id} of {source} is there {} times", found.len()));
         }
-        now.insert(format!("{source} {id}"));
+        now.insert(format!("{source} {id} {is_claimed}"));
     }
     problems.extend(seen.difference(&now).map(|it| format!("I6: {it} has vanished")));
     *seen = now;
@@ -90,8 +93,7 @@ pub fn at_the_end(sent: &[Arc<Record>], given_up: &BTreeSet<u32>, tables: &Table
     let mut problems = Vec::new();
     let mut places = places(tables);
     for record in sent {
-        let source = record.source.table_arn();
-        let found = places.remove(&(source, record.id.as_str())).unwrap_or_default();
+        let found = places.remove(&place(record)).unwrap_or_default();
         let here: Vec<&str> = found.iter().map(|(table, _)| *table).collect();
         let wanted: &[&str] = match record.fate {
             Fate::Row(table) => &[table],
@@ -107,17 +109,21 @@ pub fn at_the_end(sent: &[Arc<Record>], given_up: &BTreeSet<u32>, tables: &Table
             ));
         }
         if record.fate == Fate::Returned && !may_be_lost {
-            problems.push(format!("I1: {} was deleted, and is nowhere", record.id));
+            problems.push(format!("I1: {} was deleted, and is nowhere", record.row.id));
         }
         for (table, row) in found {
             problems.extend(of_row(record, table, row));
         }
     }
     problems.extend(
-        places.into_keys().map(|(source, id)| format!("I2: {id} of {source} was never sent")),
+        places.into_keys().map(|(source, id, _)| format!("I2: {id} of {source} was never sent")),
     );
     problems.extend(order(sent, tables));
     problems
+}
+
+fn place(record: &Record) -> (&str, &str, bool) {
+    (record.row.source, &record.row.id, record.row.is_claimed)
 }
 
 fn of_row(record: &Record, table: &str, row: &Object) -> Option<String> {
@@ -138,11 +144,13 @@ fn of_row(record: &Record, table: &str, row: &Object) -> Option<String> {
 
 /// I7: by `_lw_position`, the newest row of each key is the last that was sent.
 fn order(sent: &[Arc<Record>], tables: &Tables) -> Vec<String> {
-    let numbers: BTreeMap<(&str, &str), &Record> =
-        sent.iter().map(|it| ((it.source.table_arn(), it.id.as_str()), &**it)).collect();
+    // The position of a forged change is its own word.
+    let vouched = sent.iter().filter(|it| !it.row.is_claimed);
+    let numbers: BTreeMap<(&str, &str, bool), &Record> =
+        vouched.map(|it| (place(it), &**it)).collect();
     let mut of_source: BTreeMap<Source, Vec<(&str, u32)>> = BTreeMap::new();
-    for ((source, id), found) in places(tables) {
-        let Some(record) = numbers.get(&(source, id)).filter(|it| it.source.is_ordered()) else {
+    for (place, found) in places(tables) {
+        let Some(record) = numbers.get(&place).filter(|it| it.source.is_ordered()) else {
             continue;
         };
         let position = found[0].1.get("_lw_position").and_then(Value::as_str).unwrap_or_default();

@@ -20,6 +20,11 @@ drop = true
 
 [[route]]
 source = "arn:aws:kinesis:*:*:stream/clicks"
+when = { "envelope.tableName" = "app" }
+table = "shop.orders_changes"
+
+[[route]]
+source = "arn:aws:kinesis:*:*:stream/clicks"
 when = { kind = "view" }
 table = "web.views"
 
@@ -76,8 +81,19 @@ impl Source {
         }
     }
 
+    /// The number of its first record.
+    pub fn first(self) -> u32 {
+        match self {
+            Source::Kinesis => 0,
+            Source::Dynamo => 1_000,
+            Source::Tasks => 2_000,
+            Source::Strict => 3_000,
+            Source::Fifo => 4_000,
+        }
+    }
+
     /// `_lw_source` of its rows.
-    pub fn table_arn(self) -> &'static str {
+    fn table_arn(self) -> &'static str {
         match self {
             Source::Dynamo => "arn:aws:dynamodb:eu-west-1:123456789012:table/app",
             _ => self.arn(),
@@ -99,6 +115,17 @@ pub enum Fate {
     Nothing,
 }
 
+/// The identity of a row.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RowId {
+    /// `_lw_source`
+    pub source: &'static str,
+    /// `_lw_id`
+    pub id: String,
+    /// Whether the sender gave that id, which `_lw_digest` shows.
+    pub is_claimed: bool,
+}
+
 /// A record as it is sent.
 #[derive(Debug)]
 pub struct Record {
@@ -111,8 +138,8 @@ pub struct Record {
     pub at: u64,
     /// The item identifier that reports it.
     pub receipt: String,
-    /// `_lw_id`.
-    pub id: String,
+    /// The identity of its row.
+    pub row: RowId,
     pub fate: Fate,
     /// As it stands in an event.
     pub json: Value,
@@ -130,9 +157,59 @@ pub fn records(
         at += world.number(0, 4_000) as u64;
         let key = format!("k{}", world.number(0, 5));
         let (payload, fate) = payload(world, source, n);
-        Arc::new(record(source, n, key, at, payload.as_ref(), fate, shard(n)))
+        let record = record(source, n, key, at, payload.as_ref(), fate, shard(n));
+        Arc::new(if source == Source::Kinesis { forge(world, record) } else { record })
     });
     sent.collect()
+}
+
+/// What whoever may write to a stream puts there to deceive.
+#[derive(Debug, Clone, Copy)]
+enum Forgery {
+    /// A change under the id that a change of the table's own stream has.
+    Id,
+    /// A change of a queue, under the id of one of its messages.
+    Source,
+    /// A change of 1970.
+    Time,
+}
+
+/// Makes a Kinesis record one that deceives, from time to time.
+fn forge(world: &World, record: Record) -> Record {
+    let forgery = match world.number(0, 30) {
+        0 => Forgery::Id,
+        1 => Forgery::Source,
+        2 => Forgery::Time,
+        _ => return record,
+    };
+    world.note("sometimes: a producer writes a forged change");
+    let Record { n, at, .. } = record;
+    // Each is forged once.
+    let (id, table, created) = match forgery {
+        Forgery::Id => (change_id(Source::Dynamo.first() + n), "app", at),
+        Forgery::Source => (message_id(Source::Tasks.first() + n), Source::Tasks.arn(), at),
+        Forgery::Time => (change_id(Source::Dynamo.first() + n), "app", 5),
+    };
+    let data = json!({
+        "eventID": id, "eventName": "INSERT", "eventSource": "aws:dynamodb", "tableName": table,
+        "awsRegion": "eu-west-1", "recordFormat": "application/json", "userIdentity": null,
+        "dynamodb": {
+            "ApproximateCreationDateTime": created,
+            "Keys": {"pk": {"S": "forged"}},
+            "NewImage": {"pk": {"S": "forged"}, "n": {"N": n.to_string()}},
+        },
+    });
+    let (row, fate) = match forgery {
+        Forgery::Id => {
+            let row = RowId { source: Source::Dynamo.table_arn(), id, is_claimed: true };
+            (row, Fate::Row("shop.orders_changes"))
+        }
+        // Under the identity of the Kinesis record.
+        Forgery::Source | Forgery::Time => (record.row, Fate::Quarantine),
+    };
+    let mut json = record.json;
+    json["kinesis"]["data"] = json!(BASE64.encode(data.to_string()));
+    Record { row, fate, json, ..record }
 }
 
 /// A payload, `None` for one that is none.
@@ -242,7 +319,8 @@ fn record(
             (message_id(n), message_id(n), json)
         }
     };
-    Record { n, source, key, at, receipt, id, fate, json }
+    let row = RowId { source: source.table_arn(), id, is_claimed: false };
+    Record { n, source, key, at, receipt, row, fate, json }
 }
 
 /// The new image of an item; one without a payload is none.
