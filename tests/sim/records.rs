@@ -163,7 +163,7 @@ pub fn records(
     sent.collect()
 }
 
-/// What whoever may write to a stream puts there to deceive.
+/// A change with which a producer deceives.
 #[derive(Debug, Clone, Copy)]
 enum Forgery {
     /// A change under the id that a change of the table's own stream has.
