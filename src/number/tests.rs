@@ -199,7 +199,7 @@ fn whole_numbers_of_any_length_have_digits() {
 }
 
 /// Returns true if a float lies midway between two of its shortest texts.
-fn is_midway(float: f64) -> bool {
+fn is_midway(float: impl std::fmt::LowerExp) -> bool {
     let digits = |it: &str| {
         let (mantissa, _) = it.split_once('e').unwrap();
         mantissa.trim_end_matches('0').trim_matches('-').replace('.', "")
@@ -219,6 +219,13 @@ fn midway_between_two_texts_the_even_one_is_the_number() {
         assert_eq!(number(even).as_f64(), Some(float));
         assert_eq!(number(odd).as_f64(), None);
     }
+}
+
+#[test]
+fn midway_between_two_texts_of_a_float_of_32_bits_the_even_one_is_the_number() {
+    assert_eq!("-1666243.3".parse(), Ok(-1_666_243.2_f32));
+    assert_eq!(number("-1666243.2").as_f32(), Some(-1_666_243.2));
+    assert_eq!(number("-1666243.3").as_f32(), None);
 }
 
 proptest! {
@@ -264,7 +271,7 @@ proptest! {
     #[test]
     fn every_finite_f32_survives(bits: u32) {
         let float = f32::from_bits(bits);
-        prop_assume!(float.is_finite());
+        prop_assume!(float.is_finite() && !is_midway(float));
         prop_assert_eq!(number(&format!("{float:?}")).as_f32(), Some(float));
     }
 
@@ -273,7 +280,7 @@ proptest! {
         let it = number(&text);
         if let Some(float) = it.as_f64() {
             prop_assert!(float.is_finite());
-            prop_assert_eq!(number(&format!("{float:?}")), it);
+            prop_assert!(is_midway(float) || number(&format!("{float:?}")) == it, "{float:?}");
         }
     }
 
