@@ -179,10 +179,11 @@ impl<'a> Sorter<'a> {
             )),
             (Some(route), Ok(record)) => {
                 *sorted.report.taken.entry(route.name.clone()).or_default() += 1;
-                let unwraps = routes.iter().any(|it| it.unwrap.unwrap_or_default() != Unwrap::None);
-                match transform::closed_envelope(route, &record).filter(|_| unwraps) {
-                    Some(reject) => Destination::Rejected(reject),
-                    None => self.destination(route, &origin, record),
+                let unwraps =
+                    || routes.iter().any(|it| it.unwrap.is_some_and(|it| it != Unwrap::None));
+                match transform::closed_envelope(route, &record) {
+                    Some(reject) if unwraps() => Destination::Rejected(reject),
+                    _ => self.destination(route, &origin, record),
                 }
             }
             (Some(_), Err(reject)) => Destination::Rejected(reject),
@@ -236,7 +237,6 @@ impl<'a> SortedRecords<'a> {
             matches!(destination, Destination::Rejected(_)) && self.is_returnable(redelivery, from)
         });
         for (origin, destination) in parts {
-            let route = origin.route.map(|it| it.name.clone()).unwrap_or_default();
             match destination {
                 Destination::Rejected(reject) if is_returned => self.hand_back(&origin, &reject),
                 Destination::Row(..) | Destination::Crowded(..) if is_returned => {}
@@ -246,6 +246,7 @@ impl<'a> SortedRecords<'a> {
                 }
                 Destination::Rejected(reject) => self.reject(redelivery, origin, reject),
                 Destination::Filtered => {
+                    let route = origin.route.map(|it| it.name.clone()).unwrap_or_default();
                     *self.report.filtered.entry(route).or_default() += 1;
                     self.worsen_last(Outcome::LeftOut);
                 }

@@ -84,6 +84,9 @@ pub fn row(
 /// hides fields: what they are to hide may be in the text within it, where no step finds it.
 pub fn closed_envelope(route: &Route, record: &Record) -> Option<Reject> {
     let Payload::Event(fields) = &record.payload else { return None };
+    if !hides(route) {
+        return None;
+    }
     let has = |name: &str| value::get(fields, name).is_some();
     let has_text = |name: &str| matches!(value::get(fields, name), Some(Value::Text(_)));
     let is_notification = has_text("Message")
@@ -92,7 +95,7 @@ pub fn closed_envelope(route: &Route, record: &Record) -> Option<Reject> {
             || value::get(fields, "Type") == Some(&Value::Text("Notification".to_owned())));
     let is_event = has("detail") && (has("detail-type") || has("source"));
     let is_of_s3 = matches!(value::get(fields, "Records"), Some(Value::List(_)));
-    (hides(route) && (is_notification || is_event || is_of_s3)).then(|| {
+    (is_notification || is_event || is_of_s3).then(|| {
         let detail = "it looks like an envelope that can't be opened, and a step of its route hides \
                       fields that may be in it";
         Reject::new("no_envelope", detail)
