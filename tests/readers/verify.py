@@ -122,8 +122,12 @@ def _order(row: dict) -> tuple:
 
 
 def _no_duplicates(contents: Contents) -> Iterator[str]:
-    identities = Counter((row.get("_lw_source"), row.get("_lw_id")) for row in contents.rows)
-    for (source, identity), count in identities.items():
+    """An id that AWS gave, and one that a route took or a sender gave, are of two records."""
+    identities = Counter(
+        (row.get("_lw_source"), row.get("_lw_id"), row.get("_lw_digest") is None)
+        for row in contents.rows
+    )
+    for (source, identity, _), count in identities.items():
         if source is None or identity is None:
             yield f"{count} rows lack _lw_source or _lw_id"
         elif count > 1:
