@@ -12,10 +12,8 @@ use crate::source::{Event, StreamKind, event};
 /// The API returns an empty page for about each megabyte that does not match, and does not say whether
 /// there is more.
 const MAX_EMPTY_PAGES: u32 = 30;
-/// The largest number of records in the range of a batch: a batch has 10,000 at most, and between its
-/// first and its last lie those of the nine other batches of its shard that Lambda may handle at the same
-/// time.
-const MAX_RECORDS: usize = 100_000;
+/// The problem of a range that is not that of a batch.
+const NEVER_HAD: &str = "the shard never had this range, so that it is not that of a failed batch";
 
 /// A report of a range, and of what became of its records.
 #[derive(Debug, Default)]
@@ -67,14 +65,9 @@ async fn read(
         Err(error) => return Err(unreadable(range, &error)),
     };
     let mut first: Option<String> = None;
-    let mut read = 0;
     while let Some(records) = reader.page().await.map_err(|it| unreadable(range, &it))? {
         if deadline.passed() {
             return Err(format!("there was no time to read all of {}", named(range)));
-        }
-        read += records.len();
-        if read > MAX_RECORDS {
-            return Err(format!("no batch has as many records as {}", named(range)));
         }
         if let (None, Some(record)) = (&first, records.first()) {
             first = Some(record.number.clone());
@@ -132,8 +125,7 @@ async fn check(shard: &Shard<'_>, range: &Range) -> Result<(), ShardError> {
     let begin = shard.first_number().await?;
     let is_within =
         by_number(&range.first, &begin).is_ge() && by_number(&range.first, &range.last).is_le();
-    let what = "the shard never had this range, so that it is not that of a failed batch";
-    if is_within { Ok(()) } else { Err(ShardError::Failed(what.to_owned())) }
+    if is_within { Ok(()) } else { Err(ShardError::Failed(NEVER_HAD.to_owned())) }
 }
 
 /// A reader of a range.
@@ -145,6 +137,8 @@ struct Reader<'a> {
     last: Option<String>,
     /// Whether it began with the oldest record, because the stream does not hold the first.
     trimmed: bool,
+    /// Whether it did so because the shard does not know the number of the first.
+    is_unknown: bool,
     /// The oldest record that the stream holds, if it began there and has come across it.
     oldest: Option<String>,
     /// Whether a page reached the end of the range.
@@ -157,7 +151,10 @@ impl<'a> Reader<'a> {
     async fn begin(shard: Shard<'a>, range: &'a Range) -> Result<Self, ShardError> {
         match shard.iterator(StartPosition::At(&range.first)).await {
             // The oldest record that is left shows whether the range is lost.
-            Err(ShardError::Trimmed | ShardError::Unknown) => Self::at_oldest(shard, range).await,
+            Err(ShardError::Trimmed) => Self::at_oldest(shard, range).await,
+            Err(ShardError::Unknown) => {
+                Ok(Self { is_unknown: true, ..Self::at_oldest(shard, range).await? })
+            }
             iterator => Ok(Self { iterator: iterator?, ..Self::new(shard, range) }),
         }
     }
@@ -174,6 +171,7 @@ impl<'a> Reader<'a> {
             iterator: None,
             last: None,
             trimmed: false,
+            is_unknown: false,
             oldest: None,
             reached: false,
             empty: 0,
@@ -201,10 +199,15 @@ impl<'a> Reader<'a> {
             }
             other => other?,
         };
+        let Range { first, last, .. } = self.range;
         if let (true, None, Some(record)) = (self.trimmed, &self.oldest, records.first()) {
             self.oldest = Some(record.number.clone());
+            // A record that the shard does not know is one that it has dropped, or never had. The rest
+            // of the shard is not read to find out.
+            if self.is_unknown && by_number(&record.number, first).is_le() {
+                return Err(ShardError::Failed(NEVER_HAD.to_owned()));
+            }
         }
-        let Range { first, last, .. } = self.range;
         self.reached = records.last().is_some_and(|it| by_number(&it.number, last).is_ge());
         self.empty = if records.is_empty() { self.empty + 1 } else { 0 };
         // Kinesis says if there is nothing newer. DynamoDB does not: only the end of the shard, or a
