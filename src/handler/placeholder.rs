@@ -80,7 +80,7 @@ async fn list(lake: &Lake, template: &Template) -> Result<Vec<TableName>, StoreE
 /// the function has added by now.
 ///
 /// # Errors
-/// If the tables can't be looked for before the deadline.
+/// If the lake can't be asked. If only time is up, these records fail.
 pub(super) async fn admit<'a>(
     app: &'a App,
     sorted: &mut SortedRecords<'a>,
@@ -88,9 +88,15 @@ pub(super) async fn admit<'a>(
     deadline: &Deadline,
 ) -> Result<(), StoreError> {
     let crowded = std::mem::take(&mut sorted.crowded);
-    let tables: BTreeSet<&TableName> = crowded.iter().map(|it| &it.table).collect();
-    let Some(first) = tables.first().copied() else { return Ok(()) };
-    let there = in_time(deadline, first, existing(&app.lake, &tables)).await?;
+    let Some(first) = crowded.first().map(|it| it.table.clone()) else { return Ok(()) };
+    let there = match in_time(deadline, &first, existing(&app.lake, &crowded)).await {
+        Err(error @ StoreError::OutOfTime(_)) => {
+            sorted.fail(crowded.iter().map(|it| it.origin.record));
+            sorted.report.trouble.push(error.to_string());
+            return Ok(());
+        }
+        there => there?,
+    };
     for CrowdedRow { table, row, origin, reject } in crowded {
         if there.contains(&table) {
             sorted.add_row(app, table, row, origin);
@@ -101,23 +107,32 @@ pub(super) async fn admit<'a>(
     Ok(())
 }
 
-/// Returns those tables that exist.
+/// Returns those tables that exist: a few are looked for one by one, of many the templates' tables are
+/// listed.
 async fn existing(
     lake: &Lake,
-    tables: &BTreeSet<&TableName>,
+    crowded: &[CrowdedRow<'_>],
 ) -> Result<BTreeSet<TableName>, StoreError> {
+    let tables: BTreeSet<&TableName> = crowded.iter().map(|it| &it.table).collect();
     let mut there = BTreeSet::new();
     if tables.len() <= MAX_LOOKS {
         for table in tables {
             if lake.exists(table).await? {
-                there.insert((*table).clone());
+                there.insert(table.clone());
             }
         }
         return Ok(there);
     }
-    let namespaces: BTreeSet<&str> = tables.iter().map(|it| it.namespace()).collect();
-    for namespace in namespaces {
-        there.extend(lake.names(namespace).await?);
+    let mut templates: Vec<&Template> = Vec::new();
+    for target in crowded.iter().filter_map(|it| it.origin.route).map(|it| &it.target) {
+        if let Target::Tables(template, _) = target
+            && !templates.contains(&template)
+        {
+            templates.push(template);
+        }
+    }
+    for template in templates {
+        there.extend(list(lake, template).await?);
     }
     Ok(there)
 }
