@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use crate::json;
 use crate::name;
-use crate::record::Row;
+use crate::record::{Lineage, Row};
 use crate::table::declared::DeclaredType;
 use crate::table::infer::Sample;
 use crate::table::layout::{Change, Column, Layout, NewColumns, Owner, Policy, Role, Spread};
@@ -149,8 +149,29 @@ struct Draft {
 #[derive(Default)]
 struct Candidate<'r> {
     sample: Sample<'r>,
-    /// Number of rows that have a value for it.
-    rows: usize,
+    records: RecordCount<'r>,
+}
+
+/// A count of delivered records, each of which may hold many rows.
+#[derive(Default)]
+struct RecordCount<'r> {
+    count: usize,
+    last: Option<(&'r str, Option<&'r str>, Option<&'r str>)>,
+}
+
+impl<'r> RecordCount<'r> {
+    /// Counts the record of a row, unless the row before was of the same one.
+    fn add(&mut self, row: &'r Row) {
+        let record = Some(delivered(row));
+        self.count += usize::from(self.last != record);
+        self.last = record;
+    }
+}
+
+/// Returns what the rows of one delivered record have in common. Its rows follow each other.
+fn delivered(row: &Row) -> (&str, Option<&str>, Option<&str>) {
+    let Lineage { source, shard, position, .. } = &row.lineage;
+    (source, shard.as_deref(), position.as_deref())
 }
 
 impl Draft {
@@ -198,10 +219,11 @@ impl Draft {
         if candidates.is_empty() {
             return;
         }
-        for (original, value) in rows.iter().flat_map(|row| values(row)) {
-            if let Some(candidate) = candidates.get_mut(original) {
+        for row in rows {
+            for (original, value) in values(row) {
+                let Some(candidate) = candidates.get_mut(original) else { continue };
                 candidate.sample.add(value);
-                candidate.rows += 1;
+                candidate.records.add(row);
             }
         }
         // Of several new fields, a name goes to the one that is called exactly so.
@@ -226,11 +248,12 @@ impl Draft {
 
     /// Adds the siblings that values need and that were never made, within `max_columns`.
     fn add_siblings(&mut self, rows: &[&Row], originals: &BTreeSet<&str>, policy: &Policy) {
-        let mut missing: BTreeMap<(&str, Role), (String, usize)> = BTreeMap::new();
+        let mut missing: BTreeMap<(&str, Role), (String, RecordCount<'_>)> = BTreeMap::new();
         {
             let targets = resolve(originals, &self.next, policy);
             let columns = &self.next.columns;
-            for (original, value) in rows.iter().flat_map(|row| values(row)) {
+            let all = rows.iter().flat_map(|row| values(row).map(move |it| (row, it)));
+            for (row, (original, value)) in all {
                 let Some(target) = targets.get(original) else { continue };
                 if target.needs_no_sibling(value, columns) {
                     continue;
@@ -238,13 +261,14 @@ impl Draft {
                 if let Spot::Missing(role) = target.spot(value, columns)
                     && let Some(kind) = role.kind()
                 {
-                    let base = || (name::sibling(Target::base(target), kind), 0);
-                    missing.entry((original, role)).or_insert_with(base).1 += 1;
+                    let base =
+                        || (name::sibling(Target::base(target), kind), RecordCount::default());
+                    missing.entry((original, role)).or_insert_with(base).1.add(row);
                 }
             }
         }
-        for ((original, role), (base, rows)) in missing {
-            if self.has_room(rows) && original.len() <= MAX_ORIGINAL_BYTES {
+        for ((original, role), (base, records)) in missing {
+            if self.has_room(records.count) && original.len() <= MAX_ORIGINAL_BYTES {
                 self.add_inferred(fit::sibling_type(role), &base, original, role);
             }
         }
@@ -254,7 +278,7 @@ impl Draft {
     /// values.
     fn chosen<'r>(&self, candidates: &BTreeMap<&'r str, Candidate<'_>>) -> BTreeSet<&'r str> {
         let mut by_rows: Vec<(&&str, usize)> =
-            candidates.iter().map(|(original, it)| (original, it.rows)).collect();
+            candidates.iter().map(|(original, it)| (original, it.records.count)).collect();
         by_rows.sort_by_key(|(original, rows)| (std::cmp::Reverse(*rows), *original));
         let room = |(nth, (original, rows)): (usize, (&&'r str, usize))| {
             let used = self.next.columns.len() + nth;

@@ -212,7 +212,10 @@ fn one_record_takes_half_of_the_free_columns() {
     assert_eq!(lake.layout.columns.len(), 100);
     // What two records have comes first, and takes any.
     let honest = row(&names(10, "z").into_iter().map(|it| (it, n("1"))).collect::<Vec<_>>());
-    lake.land(&[junk("b"), honest.clone(), honest], &inferred());
+    let mut other = honest.clone();
+    other.lineage.position = Some("1".repeat(60));
+    // However many rows one record holds.
+    lake.land(&[junk("b"), junk("b"), honest, other], &inferred());
     assert_eq!(lake.layout.columns.len(), 150);
     assert!(names(10, "z").iter().all(|it| lake.position(it).is_some()));
     for sum in [175, 191, 200, 200] {
