@@ -6,6 +6,7 @@ mod hash;
 mod steps;
 
 use crate::digest;
+use crate::json;
 use crate::record::{Lineage, Origin, Payload, Record, Reject, Row};
 use crate::route::{self, Path, Route, Step};
 use crate::secret::Keys;
@@ -84,17 +85,27 @@ pub fn row(
 /// hides fields: what they are to hide may be in the text within it, where no step finds it.
 pub fn closed_envelope(route: &Route, record: &Record) -> Option<Reject> {
     let Payload::Event(fields) = &record.payload else { return None };
-    if !hides(route) {
+    // What was in an envelope is data.
+    if !hides(route) || record.envelope.is_some() {
         return None;
     }
     let has = |name: &str| value::get(fields, name).is_some();
-    let has_text = |name: &str| matches!(value::get(fields, name), Some(Value::Text(_)));
-    let is_notification = has_text("Message")
-        && (has("TopicArn")
-            || has("MessageId")
-            || value::get(fields, "Type") == Some(&Value::Text("Notification".to_owned())));
-    let is_event = has("detail") && (has("detail-type") || has("source"));
-    let is_of_s3 = matches!(value::get(fields, "Records"), Some(Value::List(_)));
+    let holds_object = |name: &str| match value::get(fields, name) {
+        Some(Value::Text(text)) => json::members(text.as_bytes()).is_ok(),
+        Some(Value::Map(_)) => name == "detail",
+        _ => false,
+    };
+    let is_notification = holds_object("Message");
+    let is_event = holds_object("detail") && (has("detail-type") || has("source"));
+    let is_of_s3 = match value::get(fields, "Records") {
+        Some(Value::List(records)) => records.iter().any(|it| match it {
+            Value::Map(record) => {
+                value::get(record, "eventSource") == Some(&Value::Text("aws:s3".to_owned()))
+            }
+            _ => false,
+        }),
+        _ => false,
+    };
     (is_notification || is_event || is_of_s3).then(|| {
         let detail = "it looks like an envelope that can't be opened, and a step of its route hides \
                       fields that may be in it";
