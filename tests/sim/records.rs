@@ -207,6 +207,14 @@ fn forge(world: &World, record: Record) -> Record {
         // Under the identity of the Kinesis record.
         Forgery::Source | Forgery::Time => (record.row, Fate::Quarantine),
     };
+    let mut data = data;
+    if matches!(forgery, Forgery::Id) {
+        // As if it were forwarded from the table's own stream, so that the commit looks for it where
+        // the real one is.
+        data["eventSourceARN"] = json!(Source::Dynamo.arn());
+        data["dynamodb"]["SequenceNumber"] = json!(change_sequence(Source::Dynamo.first() + n));
+        data["dynamodb"]["ApproximateCreationDateTime"] = json!(at / 1000);
+    }
     let mut json = record.json;
     json["kinesis"]["data"] = json!(BASE64.encode(data.to_string()));
     Record { row, fate, json, ..record }
