@@ -132,10 +132,12 @@ pub fn verdicts_within<'a>(rows: impl IntoIterator<Item = &'a Row>) -> Vec<Verdi
 }
 
 /// Returns whether another row of the same id arrived near enough to be the same record, or one
-/// that reuses the id. Only an id that a route took may be used again later.
+/// that reuses the id. An id that AWS did not give may be used again later: the search for rows of a
+/// batch reaches no further.
 fn is_near(row: &Row, arrived_at: Option<i64>) -> bool {
-    match (row.lineage.id_window, arrival(row), arrived_at) {
-        (Some(_), Some(own), Some(other)) => {
+    let is_claimed = row.lineage.id_window.is_some() || row.lineage.digest.is_some();
+    match (is_claimed, arrival(row), arrived_at) {
+        (true, Some(own), Some(other)) => {
             let apart = i64::try_from(own.abs_diff(other)).unwrap_or(i64::MAX);
             apart <= candidates::reach(row)
         }
