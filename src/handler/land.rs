@@ -193,7 +193,7 @@ impl RejectLimit {
         is_too_many.then(|| {
             format!(
                 "{rejected} of {} records can't become rows ({reason}), more than reject_limit \
-                 allows, so none was quarantined: find out whether the format changed; then fix the \
+                 allows, so they are redelivered and not quarantined: find out whether the format changed; then fix the \
                  producer, or raise reject_limit in [quarantine]",
                 self.records
             )

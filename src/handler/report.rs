@@ -72,7 +72,7 @@ pub struct Report {
     pub failed: u64,
     /// Why some of them are not durable.
     pub trouble: Vec<String>,
-    /// True if more records were rejected than `reject_limit` allows, so that none was quarantined.
+    /// True if more records were rejected than `reject_limit` allows, so that they are redelivered.
     pub held_back: bool,
 }
 
