@@ -6,8 +6,8 @@ use crate::number::Number;
 use crate::record::{DeletedBy, Delivery, Op, Origin, Payload, Record, Reject, SHARD_OF_KINESIS};
 use crate::source::attribute;
 use crate::source::members::{
-    Object, get, malformed, object, padded, salvage, sequence, single, take, take_object, text,
-    text_or_number,
+    Object, POSITION_DIGITS, get, malformed, object, padded, salvage, sequence, single, take,
+    take_object, text, text_or_number,
 };
 use crate::time::{TimeUnit, Timestamp};
 use crate::value::Fields;
@@ -154,6 +154,9 @@ fn claimed_origin(
     stream: &Arn,
     arrived_at: Option<Timestamp>,
 ) -> Result<Origin, Reject> {
+    if is_read(members) {
+        return Err(bad_origin("only an export has items that were read"));
+    }
     let is_forwarded = get(members, "eventSourceARN").is_some_and(|it| *it != Json::Null);
     let origin = if is_forwarded {
         let arn = text(members, "eventSourceARN").and_then(|it| it.parse::<Arn>().ok());
@@ -162,7 +165,7 @@ fn claimed_origin(
                 "its eventSourceARN is not the ARN of a table's stream, as that of a forwarded change must be")
         })?;
         let (number, origin) = identify(members, Some(change), &arn);
-        if number.is_none() {
+        if number.is_none_or(|it| it.len() > POSITION_DIGITS) {
             return Err(bad_origin(
                 "its SequenceNumber is missing or has other characters than digits",
             ));

@@ -11,7 +11,7 @@ use crate::record::{Content, Delivery, Origin, Part, Raw, Receipt, Record, Rejec
 pub(super) const WRAPPERS: &str = "lakewardWrappers";
 
 /// The number of digits that positions are padded to, so that they compare as text.
-const POSITION_DIGITS: usize = 60;
+pub(super) const POSITION_DIGITS: usize = 60;
 
 /// The largest length of a sequence number; real ones have 21 to 56 digits.
 /// Source: Kinesis API reference, `Record`.
