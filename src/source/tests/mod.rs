@@ -22,7 +22,7 @@ const STREAM: &str =
 #[derive(Debug)]
 struct FlatDelivery<'a> {
     raw: &'a [u8],
-    /// True for a whole delivered record, false for a piece or a change that came through Kinesis.
+    /// True for a whole delivered record, false for a piece.
     is_whole: bool,
     receipt: Option<Receipt>,
     group: Option<String>,
@@ -59,7 +59,7 @@ fn flat(event: DecodedEvent<'_>) -> Vec<FlatDelivery<'_>> {
         let Delivery { receipt, group, source, content } = it;
         let Content::Parts(parts) = content else { panic!("deferred") };
         let Part { raw, origin, record } = parts.into_iter().next().unwrap();
-        let is_whole = raw.piece.is_none() && origin.shard.as_deref() != Some("kinesis");
+        let is_whole = raw.piece.is_none();
         FlatDelivery { raw: raw.record, is_whole, receipt, group, source, origin, record }
     });
     each.collect()
