@@ -36,12 +36,18 @@ pub(super) async fn land<'a>(
         Commits { app, deadline, times: BTreeMap::new(), tried: 0, failed: Vec::new() };
     for (table, batch) in std::mem::take(&mut sorted.batches) {
         let TableBatch { policy, rows, origins } = batch;
+        // The rest of what was held back.
+        if rows.is_empty() {
+            continue;
+        }
         let Some(rejects) = commits.land(&table, policy, rows, &mut sorted.report).await else {
             sorted.fail(origins.iter().map(|it| it.record));
             continue;
         };
         sorted.count(&table, &origins, &rejects);
-        app.tables().add(table);
+        if rejects.len() < origins.len() {
+            app.tables().add(table);
+        }
         for (index, reject) in rejects {
             if let Some(origin) = origins.get(index) {
                 sorted.reject(redelivery, origin.clone(), reject);
@@ -193,8 +199,8 @@ impl RejectLimit {
         is_too_many.then(|| {
             format!(
                 "{rejected} of {} records can't become rows ({reason}), more than reject_limit \
-                 allows, so they are redelivered and not quarantined: find out whether the format changed; then fix the \
-                 producer, or raise reject_limit in [quarantine]",
+                 allows, so they are redelivered and not quarantined: find out whether the \
+                 format changed; then fix the producer, or raise reject_limit in [quarantine]",
                 self.records
             )
         })
@@ -211,11 +217,11 @@ impl SortedRecords<'_> {
 
     /// Leaves the rejected records to be redelivered, but for those that can't be reported.
     fn hold_back_rejected(&mut self) {
-        let held: Vec<usize> = self.quarantine.iter().map(|(from, _)| from.record).collect();
-        let is_held = |record: usize| {
-            self.records.get(record).is_some_and(|it| it.rejected && it.receipt.is_some())
+        let is_held = |record: &usize| {
+            self.records.get(*record).is_some_and(|it| it.rejected && it.receipt.is_some())
         };
-        let held: BTreeSet<usize> = held.into_iter().filter(|it| is_held(*it)).collect();
+        let rejected = self.quarantine.iter().map(|(from, _)| from.record);
+        let held: BTreeSet<usize> = rejected.filter(is_held).collect();
         self.quarantine.retain(|(from, _)| !held.contains(&from.record));
         // Of a message of several records, none lands before all do.
         for batch in self.batches.values_mut() {

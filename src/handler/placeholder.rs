@@ -27,6 +27,9 @@ pub(super) async fn known_tables(
     deliveries: &[Delivery<'_>],
     deadline: &Deadline,
 ) -> Result<BTreeSet<TableName>, StoreError> {
+    if !app.config.routes.iter().any(|it| matches!(it.target, Target::Tables(..))) {
+        return Ok(BTreeSet::new());
+    }
     for (template, table) in unknown_tables(app, deliveries) {
         if !app.tables().is_listed(template) {
             let found = in_time(deadline, &table, list(&app.lake, template)).await?;
@@ -40,9 +43,6 @@ pub(super) async fn known_tables(
 /// each.
 fn unknown_tables<'a>(app: &'a App, deliveries: &[Delivery<'_>]) -> Vec<(&'a Template, TableName)> {
     let routes = &app.config.routes;
-    if !routes.iter().any(|it| matches!(it.target, Target::Tables(..))) {
-        return Vec::new();
-    }
     let known = app.tables();
     let mut unknown: Vec<(&Template, TableName)> = Vec::new();
     let mut of_source: HashMap<&Arn, Vec<&Route>> = HashMap::new();
