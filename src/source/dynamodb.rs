@@ -162,13 +162,15 @@ fn claimed_origin(
         let arn = text(members, "eventSourceARN").and_then(|it| it.parse::<Arn>().ok());
         let arn = arn.filter(is_stream_of_a_table).ok_or_else(|| {
             bad_origin(
-                "its eventSourceARN is not the ARN of a table's stream, as that of a forwarded change must be")
+                "its eventSourceARN is not the ARN of a table's stream, as that of a forwarded \
+                 change must be",
+            )
         })?;
         let (number, origin) = identify(members, Some(change), &arn);
         if number.is_none_or(|it| it.len() > POSITION_DIGITS) {
-            return Err(bad_origin(
-                "its SequenceNumber is missing or has other characters than digits",
-            ));
+            return Err(bad_origin(&format!(
+                "its SequenceNumber is not a number of at most {POSITION_DIGITS} digits"
+            )));
         }
         origin
     } else {
