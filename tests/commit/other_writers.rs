@@ -157,19 +157,28 @@ fn another_writer_widens_a_column() {
     });
 }
 
+/// Partitions a table by one field.
+fn partition_by(
+    (column, name, transform): (&str, &str, Transform),
+    metadata: &TableMetadata,
+    builder: TableMetadataBuilder,
+) -> TableMetadataBuilder {
+    let spec = PartitionSpec::builder(Arc::clone(metadata.current_schema()))
+        .with_last_assigned_field_id(metadata.last_partition_id())
+        .add_partition_field(column, name, transform)
+        .unwrap()
+        .build()
+        .unwrap();
+    builder.add_default_partition_spec(spec.into_unbound()).unwrap()
+}
+
 /// Rows of one day and two hours are in two partitions, which readers prune by.
 #[test]
 fn another_writer_partitions_by_the_hour_of_arrival() {
     run(async {
         let (files, lake, table, folder) = prepared("commit-by-hour").await;
         meddle(&files, &table, |metadata, builder| {
-            let spec = PartitionSpec::builder(Arc::clone(metadata.current_schema()))
-                .with_last_assigned_field_id(metadata.last_partition_id())
-                .add_partition_field("_lw_arrived_at", "by_hour", Transform::Hour)
-                .unwrap()
-                .build()
-                .unwrap();
-            builder.add_default_partition_spec(spec.into_unbound()).unwrap()
+            partition_by(("_lw_arrived_at", "by_hour", Transform::Hour), metadata, builder)
         })
         .await;
         let hour = 3_600_000;
@@ -188,13 +197,7 @@ fn another_writer_changes_the_partition_spec() {
             row(2, fields([("name", text("three"))])),
         ];
         land_meddled(&files, &lake_at(&table), batch.clone(), |metadata, builder| {
-            let spec = PartitionSpec::builder(Arc::clone(metadata.current_schema()))
-                .with_last_assigned_field_id(metadata.last_partition_id())
-                .add_partition_field("name", "by_name", Transform::Identity)
-                .unwrap()
-                .build()
-                .unwrap();
-            builder.add_default_partition_spec(spec.into_unbound()).unwrap()
+            partition_by(("name", "by_name", Transform::Identity), metadata, builder)
         })
         .await
         .unwrap();
@@ -226,13 +229,7 @@ fn a_batch_of_many_foreign_partitions_lands_in_several_commits() {
     run(async {
         let (files, lake, table, folder) = prepared("commit-many-partitions").await;
         meddle(&files, &table, |metadata, builder| {
-            let spec = PartitionSpec::builder(Arc::clone(metadata.current_schema()))
-                .with_last_assigned_field_id(metadata.last_partition_id())
-                .add_partition_field("name", "by_name", Transform::Identity)
-                .unwrap()
-                .build()
-                .unwrap();
-            builder.add_default_partition_spec(spec.into_unbound()).unwrap()
+            partition_by(("name", "by_name", Transform::Identity), metadata, builder)
         })
         .await;
         let batch: Vec<_> =
