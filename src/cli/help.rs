@@ -112,9 +112,9 @@ under the source and id that they came with. Records that land are marked in
 lakeward.resolved and skipped from then on. Records that still can't become
 rows, or that the config drops or filters, stay. A second run changes nothing.
 
-TABLE selects the records that a route of this table rejected. Records that no
-route took, or whose route drops its records or is no longer in the config, are
-selected if a route of this table names their source.
+TABLE selects the records that a route of this table rejected. A record may have
+no such route: none took it, or its route now drops records or has left the
+config. TABLE selects it if a route of this table names its source.
 
 A condition compares a column of lakeward.quarantine, such as reason, route,
 _lw_source or _lw_arrived_at, as `show` prints it, with a text in which * stands

@@ -210,8 +210,8 @@ impl<'a> Reader<'a> {
         }
         self.reached = records.last().is_some_and(|it| by_number(&it.number, last).is_ge());
         self.empty = if records.is_empty() { self.empty + 1 } else { 0 };
-        // Kinesis says if there is nothing newer. DynamoDB does not: only the end of the shard, or a
-        // record behind the range, shows that there is no more of it.
+        // Kinesis says if there is nothing newer. DynamoDB does not: the range is complete if the shard
+        // ends or a record after the range comes.
         let is_too_long = match self.shard.kind {
             StreamKind::DynamoDb => self.empty > MAX_EMPTY_PAGES && next.is_some(),
             StreamKind::Kinesis => false,

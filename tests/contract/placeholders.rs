@@ -126,8 +126,8 @@ fn types_without_a_table_cost_no_list_in_each_invocation() {
     });
 }
 
-/// Copies that see room at the same moment may each add a table. A record of one that another copy has
-/// added is no less at home there.
+/// Copies that see room at the same moment may each add a table. Each copy's records land in the tables
+/// that another copy has added.
 #[test]
 fn a_table_that_another_copy_has_added_takes_records_beyond_the_limit() {
     run(async {
