@@ -37,10 +37,20 @@ pub(crate) fn of_record(content: &str, vouched_id: &str) -> String {
 /// delivery, whose content other steps may have changed since. Digests of Lakeward's first release have
 /// the first part alone.
 pub(crate) fn is_same_record(one: &str, other: &str) -> bool {
-    let (content, delivery) = one.split_at_checked(PART_DIGITS).unwrap_or((one, ""));
-    let (other_content, other_delivery) =
-        other.split_at_checked(PART_DIGITS).unwrap_or((other, ""));
-    content == other_content || !delivery.is_empty() && delivery == other_delivery
+    let (content, _) = parts(one);
+    let (other_content, _) = parts(other);
+    content == other_content
+        || delivery_of(one).is_some() && delivery_of(one) == delivery_of(other)
+}
+
+/// Returns the part of a `_lw_digest` that names the delivery; those of Lakeward's first release have
+/// none.
+pub(crate) fn delivery_of(digest: &str) -> Option<&str> {
+    Some(parts(digest).1).filter(|it| !it.is_empty())
+}
+
+fn parts(digest: &str) -> (&str, &str) {
+    digest.split_at_checked(PART_DIGITS).unwrap_or((digest, ""))
 }
 
 #[cfg(test)]

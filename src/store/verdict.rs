@@ -2,7 +2,8 @@
 //!
 //! A row is identified by its source, its id, and who gave the id. An id that AWS gave is of one record.
 //! Of an id that a route took from the record, or the sender gave, two records can have different
-//! content.
+//! content. Where a route took it, a row of the same delivery is the same record even under another id:
+//! the route's steps may have changed the field since.
 
 use std::collections::HashMap;
 
@@ -51,6 +52,10 @@ pub struct Occurrence<'a> {
 pub struct Occurrences<'a> {
     /// Index in `found` by id.
     wanted: HashMap<RowId<'a>, usize>,
+    /// Index in `is_there` by source and delivery, for rows whose route has an `id`.
+    deliveries: HashMap<(&'a str, &'a str), usize>,
+    /// Whether the table has a row of each delivery.
+    is_there: Vec<bool>,
     /// Digest and arrival of each occurrence.
     found: Vec<Vec<(Option<String>, Option<i64>)>>,
 }
@@ -58,16 +63,26 @@ pub struct Occurrences<'a> {
 impl<'a> Occurrences<'a> {
     /// An empty collection for the ids of these rows.
     pub fn of(rows: impl Iterator<Item = &'a Row>) -> Self {
-        let mut wanted = HashMap::new();
+        let (mut wanted, mut deliveries) = (HashMap::new(), HashMap::new());
         for row in rows {
             let next = wanted.len();
             wanted.entry(RowId::of(row)).or_insert(next);
+            if let Some(delivery) = delivery(row) {
+                let next = deliveries.len();
+                deliveries.entry(delivery).or_insert(next);
+            }
         }
-        Occurrences { found: vec![Vec::new(); wanted.len()], wanted }
+        let (found, is_there) = (vec![Vec::new(); wanted.len()], vec![false; deliveries.len()]);
+        Occurrences { wanted, found, deliveries, is_there }
     }
 
-    /// Adds a row of the table; ids that the batch does not have are ignored.
+    /// Adds a row of the table; ids and deliveries that the batch does not have are ignored.
     pub fn add(&mut self, id: RowId<'_>, occurrence: Occurrence<'_>) {
+        let delivery = occurrence.digest.and_then(digest::delivery_of);
+        let delivery = delivery.and_then(|it| self.deliveries.get(&(id.source, it)));
+        if let Some(is_there) = delivery.and_then(|it| self.is_there.get_mut(*it)) {
+            *is_there = true;
+        }
         let Some(index) = self.wanted.get(&id) else { return };
         if let Some(found) = self.found.get_mut(*index) {
             found.push((occurrence.digest.map(str::to_owned), occurrence.arrived_at));
@@ -76,6 +91,10 @@ impl<'a> Occurrences<'a> {
 
     /// Returns the verdict on a row, given the occurrences of its id.
     pub(super) fn verdict(&self, row: &'a Row) -> Verdict {
+        let of_delivery = delivery(row).and_then(|it| self.deliveries.get(&it));
+        if of_delivery.and_then(|it| self.is_there.get(*it)) == Some(&true) {
+            return Verdict::Duplicate;
+        }
         let index = self.wanted.get(&RowId::of(row)).copied();
         let found = index.and_then(|it| self.found.get(it)).map_or(&[][..], Vec::as_slice);
         let occurrences = found.iter().map(|(digest, arrived_at)| Occurrence {
@@ -143,6 +162,13 @@ fn is_near(row: &Row, arrived_at: Option<i64>) -> bool {
         }
         _ => true,
     }
+}
+
+/// Returns the source and the delivery of a row whose route has an `id`.
+fn delivery(row: &Row) -> Option<(&str, &str)> {
+    let Lineage { source, digest, id_window, .. } = &row.lineage;
+    let digest = digest.as_deref().filter(|_| id_window.is_some())?;
+    Some((source, digest::delivery_of(digest)?))
 }
 
 fn arrival(row: &Row) -> Option<i64> {
