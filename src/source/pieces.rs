@@ -82,7 +82,9 @@ fn array<'a>(text: &'a [u8], what: &str) -> Result<Vec<&'a [u8]>, Reject> {
 
 /// Returns the lines of a text that is JSON lines: one of them is a whole object, and the next one
 /// neither closes a bracket nor begins with a comma. No part of one document looks like this, wherever
-/// it was cut off: within it, a comma or a closing bracket follows each object.
+/// it was cut off: within it, a comma or a closing bracket follows each object. Nor is it JSON lines if
+/// the first line opens a bracket and breaks where documents do: then it begins a document over several
+/// lines, whose end may be missing before another one.
 fn lines(text: &[u8]) -> Option<Vec<&[u8]>> {
     let lines: Vec<&[u8]> =
         text.split(|it| *it == b'\n').map(<[u8]>::trim_ascii).filter(|it| !it.is_empty()).collect();
@@ -95,5 +97,32 @@ fn lines(text: &[u8]) -> Option<Vec<&[u8]>> {
         }
         _ => false,
     };
-    lines.windows(2).any(is_followed_by_another).then_some(lines)
+    let begins_document = match lines.as_slice() {
+        [first, second, ..] => {
+            let breaks = first.ends_with(b"{")
+                || first.ends_with(b"[")
+                || first.ends_with(b",")
+                || first.ends_with(b":")
+                || second.starts_with(b",");
+            breaks && opens_more_than_it_closes(first)
+        }
+        _ => false,
+    };
+    (!begins_document && lines.windows(2).any(is_followed_by_another)).then_some(lines)
+}
+
+/// Returns true if a line has brackets, outside of texts, that it does not close.
+fn opens_more_than_it_closes(line: &[u8]) -> bool {
+    let (mut depth, mut in_text, mut is_escaped) = (0_i64, false, false);
+    for byte in line {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' if in_text => is_escaped = true,
+            b'"' => in_text = !in_text,
+            b'{' | b'[' if !in_text => depth += 1,
+            b'}' | b']' if !in_text => depth -= 1,
+            _ => {}
+        }
+    }
+    depth > 0
 }
