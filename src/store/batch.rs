@@ -97,27 +97,23 @@ impl Batch {
         if verdicts.iter().all(|it| *it == Verdict::Stays) {
             return false;
         }
-        let mut verdicts = verdicts.into_iter();
-        let before = self.rows.len();
-        for (index, row) in self.take() {
-            self.decide(index, row, verdicts.next(), false);
-        }
-        for (index, row) in std::mem::take(&mut self.later) {
-            self.decide(index, row, verdicts.next(), true);
-        }
-        self.rows.len() != before
-    }
-
-    fn decide(&mut self, index: usize, row: Row, verdict: Option<Verdict>, is_later: bool) {
-        match verdict {
-            Some(Verdict::Duplicate) => self.duplicates += 1,
-            Some(Verdict::Reused) => {
-                let detail = "the table has another record of this id, with other content";
-                self.refused.push((index, Reject::new(ID_REUSED, detail)));
+        let before = self.indexes.clone();
+        let mut all = self.take();
+        all.append(&mut self.later);
+        let mut left = Vec::with_capacity(all.len());
+        for ((index, row), verdict) in all.into_iter().zip(verdicts) {
+            match verdict {
+                Verdict::Stays => left.push((index, row)),
+                Verdict::Duplicate => self.duplicates += 1,
+                Verdict::Reused => {
+                    let detail = "the table has another record of this id, with other content";
+                    self.refused.push((index, Reject::new(ID_REUSED, detail)));
+                }
             }
-            Some(Verdict::Stays) | None if is_later => self.later.push((index, row)),
-            Some(Verdict::Stays) | None => self.push(index, row),
         }
+        // A later row may have been held against one that has left.
+        self.arrange(left);
+        self.indexes != before
     }
 
     /// Refuses rows, by index in `rows`. A later row of the same id replaces a refused one. Returns
@@ -295,6 +291,16 @@ mod tests {
         let batch = Batch::new(rows);
         assert_eq!(left(&batch), [("a", "1"), ("a", "2"), ("a", "1")]);
         assert_eq!(end(batch), (1, vec![(3, ID_REUSED)]));
+
+        // The first is in the table, which the second is too far from.
+        let mut batch = Batch::new(vec![row_at(1, "1"), row_at(2, "2")]);
+        let mut occurrences = batch.occurrences();
+        let id = RowId::new("queue", "a", Some("1"), None);
+        occurrences.add(id, Occurrence { digest: Some("1"), arrived_at: Some(0) });
+        let verdicts = batch.verdicts(&occurrences);
+        assert!(batch.settle(verdicts));
+        assert_eq!(left(&batch), [("a", "2")]);
+        assert_eq!(end(batch), (1, vec![]));
 
         let mut batch = Batch::new(vec![row_at(4, "2"), row_at(9, "2")]);
         let mut occurrences = batch.occurrences();
