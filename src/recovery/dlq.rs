@@ -1,9 +1,9 @@
 //! Redriving a dead-letter queue: its messages are received, and deleted once they have landed.
 //!
 //! A message keeps its id on the way into a DLQ and names the queue that it came from. So a message that
-//! had landed before is a duplicate, and routes take it as if it came from that queue. If that is a DLQ
-//! itself, SQS says whose: the message is of the queue where the chain begins, as long as each DLQ in it
-//! has only one queue.
+//! had landed before is a duplicate, and routes take it as if it came from that queue. If no route names
+//! that queue, it may be a DLQ itself, and SQS says whose: the message is of the first queue of the chain
+//! that a route names, as long as each DLQ before it has only one queue.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -18,10 +18,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Map, Value, json};
 
+use crate::arn::Arn;
 use crate::aws;
 use crate::number::count;
 use crate::outcome::Outcome;
 use crate::recovery::notice::DLQ_SOURCE;
+use crate::route::{self, Route};
 use crate::source::Kind;
 
 /// Seconds for which a received message is hidden from other receivers.
@@ -61,7 +63,7 @@ pub struct Queue {
     pub arn: String,
     /// The queue whose DLQ this is, if there is only one.
     only_source: Option<String>,
-    /// By the ARN of a queue that messages came from: the queue where its chain of DLQs begins.
+    /// By the ARN of a queue that messages came from: the queue of its chain that a route names.
     origins: Mutex<HashMap<String, String>>,
 }
 
@@ -69,6 +71,7 @@ pub struct Queue {
 #[derive(Debug)]
 pub struct DlqRedrive<'q> {
     queue: &'q Queue,
+    routes: &'q [Route],
     dry_run: bool,
     seen: HashSet<String>,
     /// Messages that stay in the queue.
@@ -79,10 +82,10 @@ pub struct DlqRedrive<'q> {
 }
 
 impl<'q> DlqRedrive<'q> {
-    /// Begins a redrive. A dry run deletes nothing.
-    pub fn new(queue: &'q Queue, dry_run: bool) -> Self {
+    /// Begins a redrive of messages that these routes take. A dry run deletes nothing.
+    pub fn new(queue: &'q Queue, routes: &'q [Route], dry_run: bool) -> Self {
         let (seen, kept, batch) = (HashSet::new(), Vec::new(), Vec::new());
-        Self { queue, dry_run, seen, kept, batch, counts: DlqCounts::default() }
+        Self { queue, routes, dry_run, seen, kept, batch, counts: DlqCounts::default() }
     }
 
     /// Receives the next messages, as records; none if all have been received.
@@ -91,6 +94,7 @@ impl<'q> DlqRedrive<'q> {
     /// Says why SQS returns none.
     pub async fn receive(&mut self) -> Result<Vec<String>, String> {
         self.batch = self.queue.receive(&mut self.seen, &mut self.kept).await?;
+        self.queue.find_origins(&self.batch, self.routes).await;
         self.counts.received += count(self.batch.len());
         Ok(self.batch.iter().map(|it| self.queue.record(it)).collect())
     }
@@ -142,12 +146,7 @@ impl Queue {
         let url = if queue.contains("://") {
             queue.to_owned()
         } else {
-            let name = queue.rsplit(':').next().unwrap_or(queue);
-            let owner = queue.starts_with("arn:").then(|| queue.split(':').nth(4)).flatten();
-            let call = client.get_queue_url().queue_name(name);
-            let answer = call.set_queue_owner_aws_account_id(owner.map(str::to_owned)).send().await;
-            let answer = answer.map_err(|it| failed("GetQueueUrl", aws::error_text(&it)))?;
-            answer.queue_url.unwrap_or_default()
+            url_of(&client, queue).await.map_err(|it| failed("GetQueueUrl", it))?
         };
         let call = client.get_queue_attributes().queue_url(&url);
         let answer = call.attribute_names(QueueAttributeName::QueueArn).send().await;
@@ -159,22 +158,21 @@ impl Queue {
         Ok(Self { client, url, arn, only_source, origins: Mutex::default() })
     }
 
-    /// Finds the queue where the chain of DLQs begins that ends with the queue `arn`.
-    async fn find_origin(&self, arn: &str) {
+    /// Finds the first queue that a route names, of the chain of DLQs that ends with the queue `arn`;
+    /// `None` if SQS does not tell. Then no route names the queue that the message came from, and the
+    /// message stays.
+    async fn find_origin(&self, arn: &str, routes: &[Route]) -> Option<String> {
         let mut origin = arn.to_owned();
         for _ in 0..MAX_CHAIN {
-            // Nothing is known of a queue that can't be asked, or that is the DLQ of several.
-            let Some(name) = origin.rsplit(':').next() else { break };
-            let Ok(queue) = self.client.get_queue_url().queue_name(name).send().await else {
-                break;
-            };
-            let url = queue.queue_url.unwrap_or_default();
-            match only_source(&self.client, &url, &origin).await {
-                Ok(Some(source)) if source != arn => origin = source,
-                _ => break,
+            let queue: Arn = origin.parse().ok()?;
+            // A queue with a route is where its messages were sent to, even if it is a DLQ as well.
+            if !route::of_source(routes, &queue).is_empty() {
+                return Some(origin);
             }
+            let url = url_of(&self.client, &origin).await.ok()?;
+            origin = only_source(&self.client, &url, &origin).await.ok()??;
         }
-        self.origins().insert(arn.to_owned(), origin);
+        None
     }
 
     fn origins(&self) -> MutexGuard<'_, HashMap<String, String>> {
@@ -219,14 +217,18 @@ impl Queue {
                 }
             }
         }
+        Ok(batch)
+    }
+
+    /// Finds the queues of which messages are.
+    async fn find_origins(&self, batch: &[Message], routes: &[Route]) {
         let sources: BTreeSet<&str> = batch.iter().filter_map(|it| self.source_of(it)).collect();
         for source in sources {
             let is_known = self.origins().contains_key(source);
-            if !is_known {
-                self.find_origin(source).await;
+            if !is_known && let Some(origin) = self.find_origin(source, routes).await {
+                self.origins().insert(source.to_owned(), origin);
             }
         }
-        Ok(batch)
     }
 
     /// Returns a message as an event source mapping of this queue would deliver it.
@@ -287,6 +289,15 @@ impl Queue {
             drop(call.send().await);
         }
     }
+}
+
+/// Returns the URL of a queue, by its ARN or its name.
+async fn url_of(client: &Client, queue: &str) -> Result<String, String> {
+    let name = queue.rsplit(':').next().unwrap_or(queue);
+    let owner = queue.starts_with("arn:").then(|| queue.split(':').nth(4)).flatten();
+    let call = client.get_queue_url().queue_name(name);
+    let answer = call.set_queue_owner_aws_account_id(owner.map(str::to_owned)).send().await;
+    Ok(answer.map_err(|it| aws::error_text(&it))?.queue_url.unwrap_or_default())
 }
 
 /// Returns the queue whose DLQ is the queue at `url`, if there is only one.

@@ -99,3 +99,27 @@ fn messages_of_a_dlq_of_a_dlq_are_of_the_queue_where_the_chain_begins() {
     let notes = "arn:aws:sqs:eu-west-1:123456789012:notes";
     assert!(rows.iter().all(|it| it["_lw_source"] == notes), "{rows:?}");
 }
+
+/// A queue may be a DLQ and have senders of its own. Nothing in a message of its DLQ tells them apart, but
+/// messages of a queue that has a route have landed as such.
+#[test]
+fn a_chain_of_dlqs_ends_at_a_queue_that_a_route_names() {
+    let workspace = Workspace::new("dlq-routed");
+    let mut message = message(1, "notes-dlq", r#"{"n":1}"#);
+    message["attributes"]["DeadLetterQueueSourceArn"] =
+        json!("arn:aws:sqs:eu-west-1:123456789012:notes");
+    workspace.aws.queue("notes", &["orders"], []);
+    workspace.aws.queue("notes-dlq", &["notes"], [message.clone()]);
+    let (code, said, _) = workspace.json(&["redrive", "dlq", "notes-dlq"]);
+    assert_eq!(code, 0, "{said}");
+    let notes = "arn:aws:sqs:eu-west-1:123456789012:notes";
+    assert_eq!(workspace.rows("office.notes")[0]["_lw_source"], notes);
+
+    // SQS does not tell whose DLQ this is: the message stays.
+    message["attributes"]["DeadLetterQueueSourceArn"] =
+        json!("arn:aws:sqs:eu-west-1:123456789012:unknown");
+    workspace.aws.queue("notes-dlq", &["unknown"], [message]);
+    let (code, said, _) = workspace.json(&["redrive", "dlq", "notes-dlq"]);
+    assert_eq!((code, &said["dlq"]["kept"]), (1, &json!(1)), "{said}");
+    assert_eq!(workspace.rows("office.notes").len(), 1);
+}

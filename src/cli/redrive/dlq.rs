@@ -27,7 +27,7 @@ pub(in crate::cli) async fn run(
 ) -> Result<u8, Failure> {
     let intake = Intake::new(report::open(config, options)?);
     let queue = Queue::open(queue).await.map_err(Failure::Failed)?;
-    let mut redrive = DlqRedrive::new(&queue, options.dry_run);
+    let mut redrive = DlqRedrive::new(&queue, &intake.app.config.routes, options.dry_run);
     let mut summary = Summary::default();
     let end = loop {
         let records = match redrive.receive().await {
