@@ -50,8 +50,11 @@ impl Deadline {
         self.limits.is_none_or(|it| Instant::now() + time < it.no_new_work)
     }
 
-    /// Returns how long work that is under way may still be waited for; `None` without a limit.
-    pub fn last_call(&self) -> Option<Duration> {
-        self.limits.map(|it| it.no_waiting.saturating_duration_since(Instant::now()))
+    /// Waits for work that is under way for as long as there is time; `None` if time is up before.
+    pub async fn wait_for<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        match self.limits {
+            None => Some(Box::pin(work).await),
+            Some(limits) => tokio::time::timeout_at(limits.no_waiting, Box::pin(work)).await.ok(),
+        }
     }
 }

@@ -89,14 +89,10 @@ impl Commits<'_> {
         let began = Instant::now();
         let offered = count(rows.len());
         let landing = self.app.lake_of(table).land(table, policy, rows, self.deadline);
-        let landed = match self.deadline.last_call() {
-            None => landing.await,
-            // A call that hangs must not use up the time that the answer needs. Ending it is safe:
-            // rows that land even so are found when their records are redelivered.
-            Some(left) => tokio::time::timeout(left, landing)
-                .await
-                .unwrap_or_else(|_| Err(StoreError::OutOfTime(table.clone()))),
-        };
+        // A call that hangs must not use up the time that the answer needs. Ending it is safe: rows that
+        // land even so are found when their records are redelivered.
+        let landed = self.deadline.wait_for(landing).await;
+        let landed = landed.unwrap_or_else(|| Err(StoreError::OutOfTime(table.clone())));
         self.tried += 1;
         *self.times.entry(table.to_string()).or_default() += began.elapsed();
         let (offered_rows, sum) = report.tables.entry(table.to_string()).or_default();

@@ -89,7 +89,7 @@ pub(super) async fn admit<'a>(
 ) -> Result<(), StoreError> {
     let crowded = std::mem::take(&mut sorted.crowded);
     let Some(first) = crowded.first().map(|it| it.table.clone()) else { return Ok(()) };
-    let there = match in_time(deadline, &first, existing(&app.lake, &crowded)).await {
+    let there = match in_time(deadline, &first, existing(app, &crowded)).await {
         Err(error @ StoreError::OutOfTime(_)) => {
             sorted.fail(crowded.iter().map(|it| it.origin.record));
             sorted.report.trouble.push(error.to_string());
@@ -108,16 +108,16 @@ pub(super) async fn admit<'a>(
 }
 
 /// Returns those tables that exist: a few are looked for one by one, of many the templates' tables are
-/// listed.
+/// listed, and the lists remembered.
 async fn existing(
-    lake: &Lake,
+    app: &App,
     crowded: &[CrowdedRow<'_>],
 ) -> Result<BTreeSet<TableName>, StoreError> {
     let tables: BTreeSet<&TableName> = crowded.iter().map(|it| &it.table).collect();
     let mut there = BTreeSet::new();
     if tables.len() <= MAX_LOOKS {
         for table in tables {
-            if lake.exists(table).await? {
+            if app.lake.exists(table).await? {
                 there.insert(table.clone());
             }
         }
@@ -132,7 +132,9 @@ async fn existing(
         }
     }
     for template in templates {
-        there.extend(list(lake, template).await?);
+        let found = list(&app.lake, template).await?;
+        there.extend(found.iter().cloned());
+        app.tables().add_list(template, found);
     }
     Ok(there)
 }
@@ -143,10 +145,6 @@ async fn in_time<T>(
     table: &TableName,
     call: impl Future<Output = Result<T, StoreError>>,
 ) -> Result<T, StoreError> {
-    match deadline.last_call() {
-        None => call.await,
-        Some(left) => tokio::time::timeout(left, call)
-            .await
-            .unwrap_or_else(|_| Err(StoreError::OutOfTime(table.clone()))),
-    }
+    let answer = deadline.wait_for(call).await;
+    answer.unwrap_or_else(|| Err(StoreError::OutOfTime(table.clone())))
 }

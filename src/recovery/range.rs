@@ -52,10 +52,11 @@ async fn read(
 ) -> Result<(), String> {
     let shard = Shard { streams, stream: &range.stream, kind: range.kind, name: &range.shard };
     let lost = |reason| Some(Gap { range: range.clone(), reason });
-    let begun = match check(&shard, range).await {
-        Ok(()) => Reader::begin(shard, range).await,
-        Err(error) => Err(error),
-    };
+    let begun = deadline.wait_for(async {
+        check(&shard, range).await?;
+        Reader::begin(shard, range).await
+    });
+    let begun = begun.await.ok_or_else(|| out_of_time(range))?;
     let mut reader = match begun {
         Ok(reader) => reader,
         Err(ShardError::Gone) => {
@@ -65,9 +66,11 @@ async fn read(
         Err(error) => return Err(unreadable(range, &error)),
     };
     let mut first: Option<String> = None;
-    while let Some(records) = reader.page().await.map_err(|it| unreadable(range, &it))? {
+    loop {
+        let page = deadline.wait_for(reader.page()).await.ok_or_else(|| out_of_time(range))?;
+        let Some(records) = page.map_err(|it| unreadable(range, &it))? else { break };
         if deadline.passed() {
-            return Err(format!("there was no time to read all of {}", named(range)));
+            return Err(out_of_time(range));
         }
         if let (None, Some(record)) = (&first, records.first()) {
             first = Some(record.number.clone());
@@ -96,7 +99,11 @@ async fn read(
     // oldest record that the stream holds is lost.
     let oldest = match reader.oldest {
         Some(oldest) => Some(oldest),
-        None => oldest(&shard, range).await.map_err(|it| unreadable(range, &it))?,
+        None => deadline
+            .wait_for(oldest(&shard, range))
+            .await
+            .ok_or_else(|| out_of_time(range))?
+            .map_err(|it| unreadable(range, &it))?,
     };
     report.gap = match oldest {
         None => lost(Reason::Trimmed),
@@ -241,6 +248,10 @@ fn before(number: &str) -> String {
         *digit = b'9';
     }
     String::from_utf8(digits).unwrap_or_default()
+}
+
+fn out_of_time(range: &Range) -> String {
+    format!("there was no time to read all of {}", named(range))
 }
 
 fn named(range: &Range) -> String {
