@@ -87,10 +87,14 @@ pub(super) fn shown_in_table_name(draft: &DraftRoute, found: &mut Vec<Problem>) 
             places = places.iter().flat_map(|it| moved(step, it)).collect();
             hides
         });
-        if let Some((_, line)) = hidden {
+        if let Some((step, line)) = hidden {
             let table = template.as_str();
             let what = format!("this step hides `{path}`, but the table name `{table}` shows it");
-            let remedy = "use another field in the table name, or remove this step";
+            let remedy = match step {
+                // The keys of an item stay even so, but no config says which fields they are.
+                Step::Keep(_) => "use another field in the table name, or add this one to `keep`",
+                _ => "use another field in the table name, or remove this step",
+            };
             found.push(Problem::new(what, remedy).on_line(line));
         }
     }
