@@ -39,8 +39,7 @@ pub(crate) fn of_record(content: &str, vouched_id: &str) -> String {
 pub(crate) fn is_same_record(one: &str, other: &str) -> bool {
     let (content, _) = parts(one);
     let (other_content, _) = parts(other);
-    content == other_content
-        || delivery_of(one).is_some() && delivery_of(one) == delivery_of(other)
+    content == other_content || delivery_of(one).is_some() && delivery_of(one) == delivery_of(other)
 }
 
 /// Returns the part of a `_lw_digest` that names the delivery; those of Lakeward's first release have
