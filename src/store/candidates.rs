@@ -3,17 +3,16 @@
 //! Only columns that are the same in every delivery of a record decide, and anything unknown counts
 //! as "may hold": a file that is skipped can't hold a record of the batch.
 
-use iceberg::spec::{DataFile, Datum, PrimitiveLiteral, Schema};
-
 use crate::record::{Op, Row};
-use crate::store::manifest::Arrivals;
-use crate::table::lineage;
+use crate::source::Kind;
+use crate::store::arrivals::{Arrivals, MAX_MOVE_MS};
+use crate::store::live_file::LiveFile;
 
 /// Widening of the arrival interval at both ends: some sources report the same arrival with another
 /// resolution when a record is read again.
 const ARRIVAL_SLACK_MICROS: i64 = 2_000_000;
-/// The same for messages that came through a DLQ: twice the longest retention.
-const MOVED_SLACK_MICROS: i64 = 28 * 24 * 3_600 * 1_000_000;
+/// The same for messages that came through a DLQ.
+const MOVED_SLACK_MICROS: i64 = MAX_MOVE_MS * 1_000;
 
 /// The values that a batch has in one column.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,6 +61,8 @@ struct Reach {
     shard: Span<String>,
     position: Span<String>,
     arrived: Span<i64>,
+    /// Whether some of the rows are messages of queues.
+    has_queues: bool,
 }
 
 impl Reach {
@@ -80,31 +81,48 @@ impl Reach {
             shard: unless_moved(shard),
             position: unless_moved(position),
             arrived: arrivals(rows),
+            has_queues: has_queues(rows),
         }
     }
 
     /// The reach of rows whose id other records may have: only source and arrival decide.
     fn of_ids(rows: &[&Row]) -> Self {
-        let (shard, position) = (Span::Anything, Span::Anything);
-        Self { source: sources(rows), shard, position, arrived: arrivals(rows) }
+        Self {
+            source: sources(rows),
+            shard: Span::Anything,
+            position: Span::Anything,
+            arrived: arrivals(rows),
+            has_queues: has_queues(rows),
+        }
     }
 
-    fn may_be_in(&self, schema: &Schema, file: &DataFile) -> bool {
-        let text = |name: &str, span: &Span<String>| {
-            let [lower, upper] = bounds(schema, file, name).map(|it| it.and_then(text_of));
-            span.overlaps(lower, upper)
-        };
-        let [lower, upper] =
-            bounds(schema, file, lineage::ARRIVED_AT).map(|it| it.and_then(micros_of));
-        self.arrived.overlaps(lower, upper)
-            && text(lineage::SOURCE, &self.source)
-            && text(lineage::POSITION, &self.position)
-            && text(lineage::SHARD, &self.shard)
+    fn may_be_in(&self, file: &LiveFile) -> bool {
+        self.arrived.overlaps(file.arrived_at[0], file.arrived_at[1])
+            && of_text(&self.source, &file.source)
+            && of_text(&self.position, &file.position)
+            && of_text(&self.shard, &file.shard)
     }
+
+    /// The same for a file that another engine has written. If it has compacted messages that came
+    /// through a DLQ, its bounds are of what the move has changed.
+    fn may_be_in_foreign(&self, file: &LiveFile) -> bool {
+        let [lower, upper] = file.arrived_at;
+        let lower = lower.map(|it| it.saturating_sub(MOVED_SLACK_MICROS));
+        let of_queue = self.arrived.overlaps(lower, upper) && of_text(&self.source, &file.source);
+        if self.has_queues { of_queue } else { self.may_be_in(file) }
+    }
+}
+
+fn of_text(span: &Span<String>, [lower, upper]: &[Option<String>; 2]) -> bool {
+    span.overlaps(lower.clone(), upper.clone())
 }
 
 fn sources(rows: &[&Row]) -> Span<String> {
     Span::of(rows.iter().map(|row| Some(row.lineage.source.clone())))
+}
+
+fn has_queues(rows: &[&Row]) -> bool {
+    rows.iter().any(|row| row.lineage.source.split(':').nth(2) == Some(Kind::Sqs.service()))
 }
 
 /// Returns how far apart from a row, in microseconds, its record may have arrived before: in
@@ -144,7 +162,8 @@ impl Search {
 
     /// Returns whether a manifest may have a file that is searched for, by its name alone.
     pub fn may_be_in_manifest(&self, location: &str) -> bool {
-        Arrivals::of_manifest(location).is_none_or(|it| {
+        let named = Arrivals::of_manifest(location).and_then(Arrivals::interval);
+        named.is_none_or(|it| {
             let micros = |ms: i64| ms.saturating_mul(1_000);
             // The milliseconds of the name are rounded down, so the last one counts to its end.
             let (from, to) = (micros(it.from), micros(it.to).saturating_add(999));
@@ -152,33 +171,13 @@ impl Search {
         })
     }
 
-    /// Returns whether a file may hold a record that is searched for.
-    pub fn may_be_in_file(&self, schema: &Schema, file: &DataFile) -> bool {
-        self.reaches.iter().any(|reach| reach.may_be_in(schema, file))
-    }
-}
-
-/// Returns the bounds of a column; `None` where the file may hold any value: no bound, a null among
-/// the values, or no count of nulls.
-fn bounds<'a>(schema: &Schema, file: &'a DataFile, name: &str) -> [Option<&'a Datum>; 2] {
-    let Some(id) = schema.field_id_by_name(name) else { return [None, None] };
-    if file.null_value_counts().get(&id) != Some(&0) {
-        return [None, None];
-    }
-    [file.lower_bounds().get(&id), file.upper_bounds().get(&id)]
-}
-
-fn text_of(datum: &Datum) -> Option<String> {
-    match datum.literal() {
-        PrimitiveLiteral::String(it) => Some(it.clone()),
-        _ => None,
-    }
-}
-
-fn micros_of(datum: &Datum) -> Option<i64> {
-    match datum.literal() {
-        PrimitiveLiteral::Long(it) => Some(*it),
-        _ => None,
+    /// Returns whether a file of a manifest may hold a record that is searched for.
+    pub fn may_be_in_file(&self, manifest: &str, file: &LiveFile) -> bool {
+        let is_ours = Arrivals::of_manifest(manifest).is_some();
+        self.reaches.iter().any(|reach| match is_ours {
+            true => reach.may_be_in(file),
+            false => reach.may_be_in_foreign(file),
+        })
     }
 }
 

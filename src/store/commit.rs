@@ -4,7 +4,7 @@
 //! bisected half, a zombie, another committer) makes the swap fail and the check run again.
 
 use std::collections::{BTreeMap, HashSet};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use iceberg::spec::{DataFile, ManifestFile};
 use uuid::Uuid;
@@ -14,9 +14,10 @@ use crate::number::count;
 use crate::record::{Reject, Row};
 use crate::store::batch::{Batch, BatchReport, IndexedItem};
 use crate::store::candidates::Search;
-use crate::store::data::{self, DataFiles};
+use crate::store::data::{self, DataFiles, FileGroup};
 use crate::store::error::StoreError;
 use crate::store::head::{HeadVersion, Swap};
+use crate::store::merge::Merge;
 use crate::store::proposal::{self, CommitId};
 use crate::store::table::Table;
 use crate::store::{read, schema};
@@ -30,6 +31,9 @@ const MAX_SCHEMA_TRIES: u32 = 32;
 const MAX_UNKNOWN_TRIES: u32 = 8;
 /// Longest pause after a lost swap.
 const MAX_PAUSE_MS: u64 = 250;
+/// The age up to which a commit adds files that it has written: later, upkeep may have removed them. An
+/// environment may be frozen for days.
+const MAX_FILE_AGE: Duration = Duration::from_secs(12 * 60 * 60);
 
 /// The outcome of a batch that is durable now.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -111,8 +115,12 @@ pub struct Commit<'a> {
     checked: HashSet<String>,
     /// Locations of data files that this commit has written.
     own_files: HashSet<String>,
-    /// The files of the rows, unless the rows have changed since.
-    written: Option<(DataFiles, ManifestFile)>,
+    /// The files of the rows and their manifests, unless the rows have changed since.
+    written: Option<(DataFiles, Vec<ManifestFile>)>,
+    /// The manifests that the first attempt has merged.
+    merge: Option<Merge>,
+    /// The time from which on files are written.
+    began: SystemTime,
     /// The number of columns up to which one record may add some, as the first head had room.
     limit_of_one_record: Option<usize>,
     report: LandReport,
@@ -129,6 +137,8 @@ impl<'a> Commit<'a> {
             checked: HashSet::new(),
             own_files: HashSet::new(),
             written: None,
+            merge: None,
+            began: table.clock.now(),
             limit_of_one_record: None,
             report: LandReport::default(),
         }
@@ -144,6 +154,9 @@ impl<'a> Commit<'a> {
         while !self.batch.rows().is_empty() {
             if deadline.passed() {
                 return Err(StoreError::OutOfTime(self.table.name.clone()));
+            }
+            if self.table.clock.is_older(self.began, MAX_FILE_AGE) {
+                (self.written, self.merge, self.began) = (None, None, self.table.clock.now());
             }
             let (head, layout) = self.agree_on_schema(deadline).await?;
             let manifests = match head.metadata.current_snapshot() {
@@ -161,11 +174,12 @@ impl<'a> Commit<'a> {
                 break;
             }
             self.leave_partitions(&head, &layout)?;
-            let manifest = self.write(&head, &layout).await?;
-            let entries = self.written.as_ref().map_or(&[][..], |(files, _)| &files.entries);
+            self.write(&head, &layout).await?;
+            let old = self.merged(&head, manifests, lost == 0).await?;
+            let Some((files, new)) = &self.written else { continue };
+            let entries: Vec<&DataFile> = files.entries().collect();
             let next =
-                proposal::append(self.table, &head, &self.commit, manifests, manifest, entries)
-                    .await?;
+                proposal::append(self.table, &head, &self.commit, old, new, &entries).await?;
             self.report.attempts += 1;
             match self.table.head.swap(Some(&head), &next, &self.commit.id).await {
                 Swap::Swapped => return Ok(self.into_report()),
@@ -192,8 +206,8 @@ impl<'a> Commit<'a> {
         let commit = (landed > 0).then_some(commit);
         let mut report = LandReport { landed, indexes, duplicates, refused, commit, ..report };
         if let Some((files, _)) = written {
-            report.files = count(files.entries.len());
-            report.bytes = files.entries.iter().map(DataFile::file_size_in_bytes).sum();
+            report.files = count(files.entries().count());
+            report.bytes = files.entries().map(DataFile::file_size_in_bytes).sum();
             report.extra = files.extra;
             report.spread = files.spread;
         }
@@ -295,22 +309,23 @@ impl<'a> Commit<'a> {
             if self.checked.contains(location) || !search.may_be_in_manifest(location) {
                 continue;
             }
-            for file in table.manifests.live(manifest).await?.iter() {
-                if self.own_files.contains(file.file_path()) {
+            for file in table.manifests.live_files(manifest, schema).await?.iter() {
+                if self.own_files.contains(&file.location) {
                     return Ok(true);
                 }
-                if self.checked.contains(file.file_path()) || !search.may_be_in_file(schema, file) {
+                let is_checked = self.checked.contains(&file.location);
+                if is_checked || !search.may_be_in_file(location, file) {
                     continue;
                 }
                 if deadline.passed() {
                     return Err(StoreError::OutOfTime(table.name.clone()));
                 }
-                read::ids(&table.files, schema, file, |id, occurrence| {
+                read::ids(&table.files, schema, &file.location, |id, occurrence| {
                     occurrences.add(id, occurrence);
                 })
                 .await?;
                 self.report.files_read += 1;
-                self.checked.insert(file.file_path().to_owned());
+                self.checked.insert(file.location.clone());
             }
             self.checked.insert(location.clone());
         }
@@ -346,33 +361,47 @@ impl<'a> Commit<'a> {
 
     /// Writes the rows under the head's schema, unless the files of an earlier attempt still fit
     /// it.
-    async fn write(
-        &mut self,
-        head: &HeadVersion,
-        layout: &Layout,
-    ) -> Result<ManifestFile, StoreError> {
-        if let Some((files, manifest)) = &self.written
-            && files.fit(&head.metadata)
-        {
-            return Ok(manifest.clone());
+    async fn write(&mut self, head: &HeadVersion, layout: &Layout) -> Result<(), StoreError> {
+        if self.written.as_ref().is_some_and(|(files, _)| files.fit(&head.metadata)) {
+            return Ok(());
         }
         let table = self.table;
         let metadata = &head.metadata;
         let files = data::write(table, metadata, layout, self.policy, self.batch.rows()).await?;
-        self.own_files.extend(files.entries.iter().map(|entry| entry.file_path().to_owned()));
-        let spec = metadata.default_partition_spec();
-        let manifest = table
-            .manifests
-            .write(
-                self.commit.snapshot,
-                metadata.current_schema(),
-                spec,
-                &files.entries,
-                files.arrivals,
-            )
-            .await?;
-        self.written = Some((files, manifest.clone()));
-        Ok(manifest)
+        self.own_files.extend(files.entries().map(|entry| entry.file_path().to_owned()));
+        let (schema, spec) = (metadata.current_schema(), metadata.default_partition_spec());
+        let mut manifests = Vec::with_capacity(files.groups.len());
+        for FileGroup { entries, arrivals } in &files.groups {
+            let snapshot = self.commit.snapshot;
+            let manifest = table.manifests.write(snapshot, schema, spec, entries, *arrivals);
+            manifests.push(manifest.await?);
+        }
+        self.written = Some((files, manifests));
+        Ok(())
+    }
+
+    /// Returns the head's manifests, ten of them merged if there are ten alike. Only the first attempt
+    /// merges: a writer that loses swaps must not spend its time on it.
+    async fn merged(
+        &mut self,
+        head: &HeadVersion,
+        manifests: Vec<ManifestFile>,
+        is_first: bool,
+    ) -> Result<Vec<ManifestFile>, StoreError> {
+        if is_first {
+            self.merge = match Merge::of(self.table, head, &manifests, self.commit.snapshot).await {
+                Ok(merge) => merge,
+                Err(error) => {
+                    // The rows can land without it.
+                    tracing::warn!(table = %self.table.name, %error, "can't merge manifests");
+                    None
+                }
+            };
+        }
+        Ok(match &self.merge {
+            Some(merge) => merge.apply(manifests),
+            None => manifests,
+        })
     }
 }
 

@@ -11,9 +11,9 @@ use uuid::Uuid;
 use crate::name;
 use crate::number::count;
 use crate::record::Row;
+use crate::store::arrivals::Arrivals;
 use crate::store::encode::{self, Destination, FileColumn};
 use crate::store::error::StoreError;
-use crate::store::manifest::Arrivals;
 use crate::store::table::Table;
 use crate::table::Cell;
 use crate::table::layout::{Layout, Policy, Spread};
@@ -28,10 +28,8 @@ pub const MAX_PARTITIONS: usize = 64;
 /// Data files that are durable and in no snapshot yet.
 #[derive(Debug)]
 pub struct DataFiles {
-    /// Their manifest entries.
-    pub entries: Vec<DataFile>,
-    /// First and last arrival; `None` when a row has no arrival, or may have had another one.
-    pub arrivals: Option<Arrivals>,
+    /// The files, those of messages that came through a DLQ apart.
+    pub groups: Vec<FileGroup>,
     /// Number of rows with something in `_lw_extra`.
     pub extra: u64,
     /// The columns that the values went to, by the name of their field's own column.
@@ -42,7 +40,21 @@ pub struct DataFiles {
     fields: Vec<NestedFieldRef>,
 }
 
+/// Files of one manifest.
+#[derive(Debug)]
+pub struct FileGroup {
+    /// Their manifest entries.
+    pub entries: Vec<DataFile>,
+    /// The arrivals of their rows.
+    pub arrivals: Arrivals,
+}
+
 impl DataFiles {
+    /// Returns the manifest entries of all files.
+    pub fn entries(&self) -> impl Iterator<Item = &DataFile> {
+        self.groups.iter().flat_map(|it| &it.entries)
+    }
+
     /// Returns whether a head still has all their columns under the same ids, names and types, and
     /// their spec. Readers resolve columns by id: a file that does not fit shows values under wrong
     /// names.
@@ -144,24 +156,36 @@ pub async fn write(
         });
     }
     let cells = Cells::new(table, schema, layout, rows, placement);
-    let moved = rows.iter().any(|row| row.lineage.moved);
-    let mut entries = Vec::new();
-    for PartitionRows { partition, rows } in partitions(metadata, &cells, rows)? {
-        let batch = encode::batch(schema, &cells.select(schema, &rows))?;
-        let folder = folder(&spec.partition_to_path(&partition, Arc::clone(schema)));
-        let location = format!("{}/data/{folder}{}.parquet", table.location, Uuid::new_v4());
-        let destination =
-            Destination { location: &location, spec_id: spec.spec_id(), partition, moved };
-        let file = encode::parquet(schema, &batch, &table.release, destination)?;
-        let written = table.files.write(&location, file.bytes).await;
-        written.map_err(StoreError::files("write", &location))?;
-        entries.push(file.entry);
+    let mut groups = Vec::new();
+    for moved in [false, true] {
+        let is_of_group = |it: &usize| rows.get(*it).is_some_and(|row| row.lineage.moved == moved);
+        let mut entries = Vec::new();
+        for PartitionRows { partition, rows } in partitions(metadata, &cells, rows)? {
+            let rows: Vec<usize> = rows.into_iter().filter(is_of_group).collect();
+            if rows.is_empty() {
+                continue;
+            }
+            let batch = encode::batch(schema, &cells.select(schema, &rows))?;
+            let folder = folder(&spec.partition_to_path(&partition, Arc::clone(schema)));
+            let location = format!("{}/data/{folder}{}.parquet", table.location, Uuid::new_v4());
+            let destination =
+                Destination { location: &location, spec_id: spec.spec_id(), partition, moved };
+            let file = encode::parquet(schema, &batch, &table.release, destination)?;
+            let written = table.files.write(&location, file.bytes).await;
+            written.map_err(StoreError::files("write", &location))?;
+            entries.push(file.entry);
+        }
+        if !entries.is_empty() {
+            let rows = rows.iter().filter(|row| row.lineage.moved == moved);
+            let millis =
+                rows.map(|row| row.lineage.arrived_at.map(|it| it.micros().div_euclid(1_000)));
+            groups.push(FileGroup { entries, arrivals: Arrivals::of(millis, moved) });
+        }
     }
     let fields = schema.as_struct().fields();
     let used = fields.iter().filter(|field| cells.columns.iter().any(|(id, _)| *id == field.id));
     Ok(DataFiles {
-        entries,
-        arrivals: arrivals(rows).filter(|_| !moved),
+        groups,
         extra: count(extra),
         spread,
         spec_id: spec.spec_id(),
@@ -180,13 +204,6 @@ fn folder(partition: &str) -> String {
         it.len() <= MAX_BYTES && it.bytes().all(is_plain) && !it.is_empty() && !it.starts_with('.')
     });
     if plain { format!("{partition}/") } else { String::new() }
-}
-
-fn arrivals(rows: &[Row]) -> Option<Arrivals> {
-    let millis =
-        rows.iter().map(|row| row.lineage.arrived_at.map(|it| it.micros().div_euclid(1_000)));
-    let millis = millis.collect::<Option<Vec<_>>>()?;
-    Some(Arrivals { from: *millis.iter().min()?, to: *millis.iter().max()? })
 }
 
 /// Returns the rows beyond the first [`MAX_PARTITIONS`] partitions, by index.
@@ -310,8 +327,7 @@ mod tests {
     fn a_file_fits_a_head_whose_ids_mean_the_same_columns() {
         let mine = head(&[("a", PrimitiveType::Int), ("b", PrimitiveType::String)]);
         let files = DataFiles {
-            entries: Vec::new(),
-            arrivals: None,
+            groups: Vec::new(),
             extra: 0,
             spread: BTreeMap::new(),
             spec_id: mine.default_partition_spec_id(),

@@ -194,7 +194,8 @@ async fn live(table: &Table, head: &HeadVersion) -> Result<Vec<DataFile>, StoreE
     let Some(snapshot) = head.metadata.current_snapshot() else { return Ok(Vec::new()) };
     let mut files = Vec::new();
     for manifest in table.manifests.list(snapshot).await? {
-        files.extend(table.manifests.live(&manifest).await?.iter().cloned());
+        let entries = table.manifests.entries(&manifest).await?;
+        files.extend(entries.into_iter().map(|it| it.data_file));
     }
     Ok(files)
 }

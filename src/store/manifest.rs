@@ -6,47 +6,31 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
+use iceberg::ErrorKind;
 use iceberg::io::FileIO;
 use iceberg::spec::{
-    DataFile, FormatVersion, Manifest, ManifestContentType, ManifestFile, ManifestList,
-    ManifestListWriter, ManifestWriterBuilder, PartitionSpec, Schema, Snapshot,
+    DataFile, FormatVersion, ManifestContentType, ManifestEntry, ManifestFile, ManifestList,
+    ManifestListWriter, ManifestWriter, ManifestWriterBuilder, PartitionSpec, Schema, Snapshot,
 };
 use uuid::Uuid;
 
+use crate::store::arrivals::Arrivals;
 use crate::store::error::StoreError;
 use crate::store::files::Files;
+use crate::store::live_file::{LiveFile, SearchColumns};
 
 /// Sequence number of a manifest that is not in a list yet.
 const UNASSIGNED: i64 = -1;
-/// Number of parsed manifests that are kept; they never change once written.
-const MAX_PARSED: usize = 2048;
+/// The largest number of files that are kept of manifests, which never change once written: some 10 MB.
+const MAX_KEPT_FILES: usize = 16_384;
 
-/// The arrival times of a manifest's files, in its name, so that a commit opens few manifests.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Arrivals {
-    /// First arrival, ms since the epoch.
-    pub from: i64,
-    /// Last arrival, ms since the epoch.
-    pub to: i64,
-}
-
-impl Arrivals {
-    /// Makes a name: `m-<from>-<to>-<uuid>.avro`; without known arrivals `m-any-<uuid>.avro`.
-    fn file_name(arrivals: Option<Self>) -> String {
-        let unique = Uuid::new_v4();
-        match arrivals {
-            Some(Self { from, to }) if from >= 0 => format!("m-{from}-{to}-{unique}.avro"),
-            _ => format!("m-any-{unique}.avro"),
-        }
-    }
-
-    /// Returns the interval in a manifest's name; `None` means that it may hold any arrival.
-    pub fn of_manifest(location: &str) -> Option<Self> {
-        let name = location.rsplit('/').next()?.strip_prefix("m-")?;
-        let (from, rest) = name.split_once('-')?;
-        let (to, _) = rest.split_once('-')?;
-        Some(Self { from: from.parse().ok()?, to: to.parse().ok()? })
-    }
+/// The live files of manifests that were read.
+#[derive(Debug, Default)]
+struct ReadManifests {
+    /// The columns whose bounds the files have.
+    columns: SearchColumns,
+    by_location: HashMap<String, Arc<Vec<LiveFile>>>,
+    files: usize,
 }
 
 /// Reads and writes the manifests of one table.
@@ -55,7 +39,7 @@ pub struct Manifests {
     files: Arc<dyn Files>,
     /// `<table>/metadata`
     folder: String,
-    parsed: Mutex<HashMap<String, Arc<Vec<DataFile>>>>,
+    read: Mutex<ReadManifests>,
     /// The last manifest list that was read or written, by location.
     list: Mutex<Option<(String, Vec<ManifestFile>)>>,
 }
@@ -64,7 +48,7 @@ impl Manifests {
     /// Manifests of the table at `location`.
     pub fn new(files: Arc<dyn Files>, location: &str) -> Self {
         let folder = format!("{location}/metadata");
-        Self { files, folder, parsed: Mutex::default(), list: Mutex::default() }
+        Self { files, folder, read: Mutex::default(), list: Mutex::default() }
     }
 
     async fn bytes(&self, location: &str) -> Result<Bytes, StoreError> {
@@ -74,26 +58,64 @@ impl Manifests {
         })
     }
 
-    /// Writes a manifest that adds `entries`, which belong to `spec`.
+    /// Writes a manifest that adds `files`, which belong to `spec`.
     pub async fn write(
         &self,
         snapshot_id: i64,
         schema: &Arc<Schema>,
         spec: &PartitionSpec,
-        entries: &[DataFile],
-        arrivals: Option<Arrivals>,
+        files: &[DataFile],
+        arrivals: Arrivals,
+    ) -> Result<ManifestFile, StoreError> {
+        let add = |writer: &mut ManifestWriter| {
+            files.iter().try_for_each(|file| {
+                // Without a sequence number: it is inherited from the commit that wins.
+                writer.add_file(file.clone(), UNASSIGNED)
+            })
+        };
+        self.write_with(snapshot_id, schema, spec, arrivals, add).await
+    }
+
+    /// Writes a manifest of `entries` of other manifests, which belong to `spec`. Each keeps its snapshot
+    /// and its sequence numbers, so that deletes apply to the same files as before.
+    pub async fn rewrite(
+        &self,
+        snapshot_id: i64,
+        schema: &Arc<Schema>,
+        spec: &PartitionSpec,
+        entries: Vec<ManifestEntry>,
+        arrivals: Arrivals,
+    ) -> Result<ManifestFile, StoreError> {
+        let add = |writer: &mut ManifestWriter| {
+            entries.into_iter().try_for_each(|entry| {
+                let ManifestEntry { snapshot_id, sequence_number, file_sequence_number, .. } =
+                    entry;
+                let (Some(snapshot), Some(sequence)) = (snapshot_id, sequence_number) else {
+                    let what = "an entry has no snapshot or no sequence number";
+                    return Err(iceberg::Error::new(ErrorKind::DataInvalid, what));
+                };
+                writer.add_existing_file(entry.data_file, snapshot, sequence, file_sequence_number)
+            })
+        };
+        self.write_with(snapshot_id, schema, spec, arrivals, add).await
+    }
+
+    async fn write_with(
+        &self,
+        snapshot_id: i64,
+        schema: &Arc<Schema>,
+        spec: &PartitionSpec,
+        arrivals: Arrivals,
+        add: impl FnOnce(&mut ManifestWriter) -> iceberg::Result<()>,
     ) -> Result<ManifestFile, StoreError> {
         let failed = StoreError::metadata("make a manifest");
-        let location = format!("{}/{}", self.folder, Arrivals::file_name(arrivals));
+        let location = format!("{}/{}", self.folder, arrivals.file_name());
         let memory = FileIO::new_with_memory();
         let output = memory.new_output(&location).map_err(&failed)?;
         let builder =
             ManifestWriterBuilder::new(output, Some(snapshot_id), Arc::clone(schema), spec.clone());
         let mut writer = builder.build_v2_data();
-        for entry in entries {
-            // Without a sequence number: it is inherited from the commit that wins.
-            writer.add_file(entry.clone(), -1).map_err(&failed)?;
-        }
+        add(&mut writer).map_err(&failed)?;
         let manifest = writer.write_manifest_file().await.map_err(&failed)?;
         self.publish(&memory, &location).await?;
         Ok(manifest)
@@ -160,29 +182,53 @@ impl Manifests {
         *self.kept() = Some((location, list));
     }
 
-    /// Returns the live data files of a manifest; none for a manifest of delete files, which are
-    /// not applied here.
-    pub async fn live(&self, manifest: &ManifestFile) -> Result<Arc<Vec<DataFile>>, StoreError> {
+    /// Returns the live entries of a manifest, with the numbers that they inherit from the list; none for
+    /// a manifest of delete files, which are not applied here.
+    pub async fn entries(&self, manifest: &ManifestFile) -> Result<Vec<ManifestEntry>, StoreError> {
         if manifest.content == ManifestContentType::Deletes {
-            return Ok(Arc::default());
+            return Ok(Vec::new());
         }
         let location = &manifest.manifest_path;
-        if let Some(files) = self.parsed().get(location) {
-            return Ok(Arc::clone(files));
-        }
         let bytes = self.bytes(location).await?;
-        let parsed = Manifest::parse_avro(&bytes).map_err(StoreError::damaged(location))?;
-        let alive = parsed.entries().iter().filter(|entry| entry.is_alive());
-        let files = Arc::new(alive.map(|entry| entry.data_file().clone()).collect::<Vec<_>>());
-        let mut kept = self.parsed();
-        if kept.len() >= MAX_PARSED {
-            kept.clear();
+        // The library lets entries inherit only where it reads the file itself.
+        let failed = StoreError::metadata("read a manifest");
+        let memory = FileIO::new_with_memory();
+        let output = memory.new_output(location).map_err(&failed)?;
+        output.write(bytes).await.map_err(&failed)?;
+        let parsed =
+            manifest.load_manifest(&memory).await.map_err(StoreError::damaged(location))?;
+        let (entries, _) = parsed.into_parts();
+        Ok(entries.into_iter().map(Arc::unwrap_or_clone).filter(ManifestEntry::is_alive).collect())
+    }
+
+    /// Returns the live files of a manifest, as far as a search needs them.
+    pub async fn live_files(
+        &self,
+        manifest: &ManifestFile,
+        schema: &Schema,
+    ) -> Result<Arc<Vec<LiveFile>>, StoreError> {
+        let (location, columns) = (&manifest.manifest_path, SearchColumns::of(schema));
+        if let Some(files) = self.kept_of(location, columns) {
+            return Ok(files);
         }
-        kept.insert(location.clone(), Arc::clone(&files));
+        let entries = self.entries(manifest).await?;
+        let files = entries.iter().map(|it| LiveFile::new(it.data_file(), columns));
+        let files = Arc::new(files.collect::<Vec<_>>());
+        let mut read = self.read();
+        if read.columns != columns || read.files + files.len() > MAX_KEPT_FILES {
+            *read = ReadManifests { columns, ..ReadManifests::default() };
+        }
+        read.files += files.len();
+        read.by_location.insert(location.clone(), Arc::clone(&files));
         Ok(files)
     }
 
-    fn parsed(&self) -> MutexGuard<'_, HashMap<String, Arc<Vec<DataFile>>>> {
-        self.parsed.lock().unwrap_or_else(PoisonError::into_inner)
+    fn kept_of(&self, location: &str, columns: SearchColumns) -> Option<Arc<Vec<LiveFile>>> {
+        let read = self.read();
+        read.by_location.get(location).filter(|_| read.columns == columns).map(Arc::clone)
+    }
+
+    fn read(&self) -> MutexGuard<'_, ReadManifests> {
+        self.read.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

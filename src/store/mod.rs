@@ -30,8 +30,12 @@ pub mod error;
 pub mod files;
 pub mod release;
 
+pub mod arrivals;
 pub mod head;
+pub mod live_file;
+
 pub mod manifest;
+
 pub mod table;
 
 pub mod schema;
@@ -47,6 +51,7 @@ pub mod batch;
 pub mod data;
 pub mod read;
 
+pub mod merge;
 pub mod proposal;
 
 pub mod commit;

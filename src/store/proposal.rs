@@ -1,6 +1,5 @@
 //! The metadata that a commit proposes: its head with one more snapshot, and less of the past.
 
-use std::iter;
 use std::sync::Arc;
 
 use iceberg::spec::{
@@ -36,18 +35,18 @@ impl CommitId {
 }
 
 /// Writes the manifest list of a new snapshot, and returns the metadata that makes it current. The
-/// snapshot has the manifests of the head and `manifest`, which adds `entries`.
+/// snapshot has the files of the head, in the manifests `old`, and in `new` those that the commit adds.
 pub async fn append(
     table: &Table,
     head: &HeadVersion,
     commit: &CommitId,
-    head_manifests: Vec<ManifestFile>,
-    manifest: ManifestFile,
-    entries: &[DataFile],
+    old: Vec<ManifestFile>,
+    new: &[ManifestFile],
+    entries: &[&DataFile],
 ) -> Result<TableMetadata, StoreError> {
     let metadata = &head.metadata;
     let sequence = metadata.next_sequence_number();
-    let manifests = iter::once(manifest).chain(head_manifests).collect();
+    let manifests = new.iter().cloned().chain(old).collect();
     let parent_id = metadata.current_snapshot_id();
     let list = table.manifests.write_list(commit.snapshot, parent_id, sequence, manifests).await?;
     let now = table.time_after(head);
@@ -78,7 +77,7 @@ fn summary(
     table: &Table,
     metadata: &TableMetadata,
     commit: &CommitId,
-    entries: &[DataFile],
+    entries: &[&DataFile],
 ) -> Summary {
     let mut collector = SnapshotSummaryCollector::default();
     for entry in entries {

@@ -28,10 +28,9 @@ const BATCH_ROWS: usize = 8192;
 /// left out.
 async fn batches(
     files: &Arc<dyn Files>,
-    file: &DataFile,
+    location: &str,
     ids: &[i32],
 ) -> Result<Vec<HashMap<i32, ArrayRef>>, StoreError> {
-    let location = file.file_path();
     let bytes = files.read(location).await.map_err(StoreError::files("read", location))?;
     let bytes = bytes.ok_or_else(|| {
         StoreError::damaged(location)("the table refers to it, but it does not exist")
@@ -63,19 +62,17 @@ fn decode(
 pub async fn ids(
     files: &Arc<dyn Files>,
     schema: &Schema,
-    file: &DataFile,
+    location: &str,
     mut each: impl FnMut(RowId<'_>, Occurrence<'_>),
 ) -> Result<(), StoreError> {
     let id_of = |name: &str| schema.field_id_by_name(name).unwrap_or(-1);
     let (source, id) = (id_of(lineage::SOURCE), id_of(lineage::ID));
     let (digest, shard) = (id_of(lineage::DIGEST), id_of(lineage::SHARD));
     let arrived_at = id_of(lineage::ARRIVED_AT);
-    for batch in batches(files, file, &[source, id, digest, shard, arrived_at]).await? {
+    for batch in batches(files, location, &[source, id, digest, shard, arrived_at]).await? {
         let column = |id: i32| batch.get(&id).and_then(|it| it.as_string_opt::<i32>());
         let (Some(sources), Some(ids)) = (column(source), column(id)) else {
-            return Err(StoreError::damaged(file.file_path())(
-                "it has no column _lw_source or _lw_id",
-            ));
+            return Err(StoreError::damaged(location)("it has no column _lw_source or _lw_id"));
         };
         let (digests, shards) = (column(digest), column(shard));
         let arrivals = batch.get(&arrived_at);
@@ -100,7 +97,7 @@ pub async fn rows(
 ) -> Result<Vec<Vec<Cell>>, StoreError> {
     let ids: Vec<i32> = fields.iter().map(|field| field.id).collect();
     let mut rows = Vec::new();
-    for batch in batches(files, file, &ids).await? {
+    for batch in batches(files, file.file_path(), &ids).await? {
         let length = batch.values().next().map_or(0, Array::len);
         let first = rows.len();
         rows.resize_with(first + length, || Vec::with_capacity(fields.len()));

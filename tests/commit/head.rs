@@ -8,7 +8,7 @@ use lakeward::store::clock::Clock;
 use lakeward::store::files::Files;
 
 use super::{AT, TABLE_AT, assert_hint_is_head, counts, newest, run};
-use crate::support::lake::{fields, lake_on, land, read, row, text};
+use crate::support::lake::{fields, lake_after, lake_on, land, read, row, text};
 use crate::support::store::{Fault, Memory, ScriptedFiles, Step};
 
 #[test]
@@ -35,7 +35,7 @@ fn whatever_happens_to_the_hint_nothing_is_lost_and_nothing_is_created() {
                     .unwrap();
             }
             let before = newest(&files, TABLE_AT).await;
-            // Upkeep removes old versions in the long run, all but the first.
+            // Upkeep removes versions whose successor is a day old, all but the first.
             for version in 2..=6 {
                 if damage != "behind" {
                     memory.remove(&format!("{TABLE_AT}/metadata/v{version}.metadata.json"));
@@ -46,7 +46,7 @@ fn whatever_happens_to_the_hint_nothing_is_lost_and_nothing_is_created() {
                 Some(text) => memory.put(&hint, text.as_bytes().to_vec()),
             }
             // A process that has seen nothing yet.
-            let lake = lake_on(Arc::clone(&files), AT);
+            let lake = lake_after(2, Arc::clone(&files), AT);
             let again = vec![row(5, fields([("a", text("x"))]))];
             assert_eq!(counts(&land(&lake, again).await.unwrap()), (0, 1), "{damage}");
             let head = memory.get(&hint).unwrap();
@@ -60,6 +60,38 @@ fn whatever_happens_to_the_hint_nothing_is_lost_and_nothing_is_created() {
             assert_eq!(newest(&files, TABLE_AT).await.uuid(), before.uuid(), "{damage}");
         });
     }
+}
+
+/// A restored bucket may hold any of the old versions, and any hint.
+#[test]
+fn no_version_that_is_left_over_passes_for_the_head() {
+    run(async {
+        let memory = Arc::new(Memory::default());
+        let files: Arc<dyn Files> = Arc::clone(&memory) as Arc<dyn Files>;
+        for n in 0..12 {
+            let lake = lake_on(Arc::clone(&files), AT);
+            land(&lake, vec![row(n, fields([("a", text("x"))]))]).await.unwrap();
+        }
+        let all = memory.objects();
+        let mut random = fastrand::Rng::with_seed(4);
+        for _ in 0..50 {
+            memory.restore(all.clone());
+            let mut left: Vec<u32> = (1..13).collect();
+            for version in 1..12 {
+                if random.bool() {
+                    memory.remove(&format!("{TABLE_AT}/metadata/v{version}.metadata.json"));
+                    left.retain(|it| *it != version);
+                }
+            }
+            for hint in left {
+                let at = format!("{TABLE_AT}/metadata/version-hint.text");
+                memory.put(&at, hint.to_string().into_bytes());
+                let lake = lake_after(2, Arc::clone(&files), AT);
+                let again = vec![row(11, fields([("a", text("x"))]))];
+                assert_eq!(counts(&land(&lake, again).await.unwrap()), (0, 1), "hint {hint}");
+            }
+        }
+    });
 }
 
 #[test]

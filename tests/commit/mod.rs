@@ -21,6 +21,7 @@ mod head;
 mod ids;
 mod inspect;
 mod listing;
+mod merging;
 mod names;
 mod other_writers;
 mod pruning;

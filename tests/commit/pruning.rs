@@ -116,8 +116,10 @@ proptest! {
                     row.lineage.moved = moved;
                     row.lineage.position = Some(format!("{:060}", 99_999));
                     row.lineage.shard = row.lineage.shard.map(|it| it + "x");
-                    let later = |it: Timestamp| Timestamp::from_micros(it.micros() + 86_400_000_000);
-                    row.lineage.arrived_at = row.lineage.arrived_at.and_then(later);
+                    // A move only makes a message later.
+                    let day = if moved { 86_400_000_000 } else { -86_400_000_000 };
+                    let other = |it: Timestamp| Timestamp::from_micros(it.micros() + day);
+                    row.lineage.arrived_at = row.lineage.arrived_at.and_then(other);
                 }
                 let landed = land(&lake, vec![row]).await.unwrap();
                 assert_eq!((landed.landed, landed.duplicates), (0, 1));

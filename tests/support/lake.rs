@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use lakeward::deadline::Deadline;
 use lakeward::number::Number;
@@ -38,6 +39,12 @@ pub fn table() -> TableName {
 /// A lake on `files` at a location.
 pub fn lake_on(files: Arc<dyn Files>, location: &str) -> Lake {
     Lake::with(files, location.to_owned(), "test".to_owned(), Clock::system())
+}
+
+/// The same for a process that runs `days` later.
+pub fn lake_after(days: u64, files: Arc<dyn Files>, location: &str) -> Lake {
+    let now = move || SystemTime::now() + Duration::from_secs(days * 24 * 60 * 60);
+    Lake::with(files, location.to_owned(), "test".to_owned(), Clock::from_fn(now))
 }
 
 /// A lake in a fresh local folder, with its location and its folder.

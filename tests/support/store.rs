@@ -38,6 +38,16 @@ impl Memory {
         self.objects.lock().unwrap().insert(location.to_owned(), bytes.into());
     }
 
+    /// All objects, to put them back with `restore`.
+    pub fn objects(&self) -> BTreeMap<String, Bytes> {
+        self.objects.lock().unwrap().clone()
+    }
+
+    /// Puts these objects in place of all others, as out of a backup.
+    pub fn restore(&self, objects: BTreeMap<String, Bytes>) {
+        *self.objects.lock().unwrap() = objects;
+    }
+
     /// An object.
     pub fn get(&self, location: &str) -> Option<Bytes> {
         self.objects.lock().unwrap().get(location).cloned()

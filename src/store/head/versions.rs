@@ -4,6 +4,7 @@
 //! The hint proves nothing: only reading and listing show which versions exist.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use iceberg::spec::{SnapshotLog, TableMetadata};
@@ -13,6 +14,9 @@ use crate::store::error::StoreError;
 use crate::store::files::{Creation, Files};
 use crate::store::head::{COMMIT_PROPERTY, Head, HeadCall, HeadVersion, MAX_HEAD_AGE, Swap};
 
+/// The age of a version from which on a missing successor proves nothing: it may have been removed,
+/// because its own successor is a day old, while this one was left over, or came out of a backup.
+const MAX_AGE_OF_PROOF: Duration = Duration::from_secs(24 * 60 * 60);
 /// Number of times that one swap is sent before its outcome counts as unknown.
 const MAX_SENDS: u32 = 3;
 /// The step back in time that Iceberg tolerates.
@@ -90,29 +94,57 @@ impl VersionFiles {
         Ok(bytes.and_then(|it| number(&it)))
     }
 
-    /// Returns the number of the newest version. Numbers have no gap after any existing version,
-    /// because a version is created only after its predecessor was read, and the oldest are removed
-    /// first; only the first stays when its successors are removed. Without a hint that names an
-    /// existing version, a listing decides.
-    async fn newest(&self) -> Result<Option<u64>, StoreError> {
+    /// Returns the newest version. Numbers have no gap after a young version, because a version is created
+    /// only after its predecessor was read, and removed only when its successor is a day old. Behind an old
+    /// version, and without a hint that names an existing one, a listing decides.
+    async fn newest(&self) -> Result<Option<CachedVersion>, StoreError> {
         let hinted = self.hinted().await?;
         let cached = self.cached().map(|it| it.number);
         // The cache proves nothing, either: versions may have been removed, or restored.
         let start = hinted.map(|hint| hint.max(cached.unwrap_or(0))).filter(|it| *it > 0);
-        let newest = match start {
-            Some(number) if self.exists(number).await? => match self.probe(number).await? {
-                // The first version is never removed, its successors are: there may be a gap.
-                1 => self.listed().await?,
-                newest => Some(newest),
-            },
-            _ => self.listed().await?,
+        let probed = match start {
+            Some(number) if self.exists(number).await? => {
+                Some(self.opened(self.probe(number).await?).await?)
+            }
+            _ => None,
         };
-        if let Some(newest) = newest
-            && hinted != Some(newest)
+        let newest = match probed {
+            Some(version) if !self.is_old(&version.metadata) => Some(version),
+            probed => match self.listed().await? {
+                Some(listed) if probed.as_ref().is_none_or(|it| it.number < listed) => {
+                    Some(self.opened(listed).await?)
+                }
+                _ => probed,
+            },
+        };
+        if let Some(newest) = &newest
+            && hinted != Some(newest.number)
         {
-            self.raise_hint(newest).await?;
+            self.raise_hint(newest.number).await?;
         }
         Ok(newest)
+    }
+
+    /// Returns whether a missing successor of this version proves nothing.
+    fn is_old(&self, metadata: &TableMetadata) -> bool {
+        let millis = u64::try_from(metadata.last_updated_ms()).unwrap_or(0);
+        let updated = SystemTime::UNIX_EPOCH + Duration::from_millis(millis);
+        self.clock.is_older(updated, MAX_AGE_OF_PROOF)
+    }
+
+    /// Reads a version that exists.
+    async fn opened(&self, number: u64) -> Result<CachedVersion, StoreError> {
+        let Some(text) = self.text(number).await? else {
+            let location = self.version(number);
+            return Err(StoreError::damaged(&location)("it was removed a moment ago"));
+        };
+        let metadata = match self.cached() {
+            Some(it) if it.number == number && it.text == text => it.metadata,
+            _ => Arc::new(self.parse(number, &text)?),
+        };
+        let version = CachedVersion { number, text, metadata };
+        self.remember(version.clone());
+        Ok(version)
     }
 
     /// Finds the last version after `number`, which exists: in doubling steps, then by halves.
@@ -210,19 +242,8 @@ impl Head for VersionFiles {
     fn load(&self) -> HeadCall<'_, Result<Option<HeadVersion>, StoreError>> {
         Box::pin(async move {
             let loaded_at = self.clock.now();
-            let Some(number) = self.newest().await? else {
-                return Ok(None);
-            };
-            let Some(text) = self.text(number).await? else {
-                let location = self.version(number);
-                return Err(StoreError::damaged(&location)("it was removed a moment ago"));
-            };
-            let metadata = match self.cached() {
-                Some(it) if it.number == number && it.text == text => it.metadata,
-                _ => Arc::new(self.parse(number, &text)?),
-            };
-            self.remember(CachedVersion { number, text, metadata: Arc::clone(&metadata) });
-            Ok(Some(HeadVersion {
+            let newest = self.newest().await?;
+            Ok(newest.map(|CachedVersion { number, metadata, .. }| HeadVersion {
                 metadata,
                 location: self.version(number),
                 token: number,
