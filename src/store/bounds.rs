@@ -80,12 +80,15 @@ fn datum(bytes: &[u8], ty: &PrimitiveType) -> Option<Datum> {
     Datum::try_from_bytes(bytes, ty.clone()).ok()
 }
 
-/// Returns the smallest and the largest of some values. They have a total order: none is NaN.
+/// Returns the smallest and the largest of some values. `None` if there are none, or one is NaN, which
+/// other engines may have written.
 fn range<T: PartialOrd + Copy>(mut values: impl Iterator<Item = T>) -> Option<[T; 2]> {
-    let first = values.next()?;
-    Some(values.fold([first, first], |[lower, upper], it| {
-        [if it < lower { it } else { lower }, if it > upper { it } else { upper }]
-    }))
+    let is_ordered = |it: &T| it.partial_cmp(it).is_some();
+    let first = values.next().filter(is_ordered)?;
+    values.try_fold([first, first], |[lower, upper], it| {
+        let range = [if it < lower { it } else { lower }, if it > upper { it } else { upper }];
+        is_ordered(&it).then_some(range)
+    })
 }
 
 fn primitive<T: ArrowPrimitiveType>(

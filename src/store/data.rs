@@ -12,7 +12,8 @@ use crate::name;
 use crate::number::count;
 use crate::record::Row;
 use crate::store::arrivals::Arrivals;
-use crate::store::encode::{self, Destination, FileColumn};
+use crate::store::data_file::{self, Destination, FileBounds};
+use crate::store::encode::{self, FileColumn};
 use crate::store::error::StoreError;
 use crate::store::table::Table;
 use crate::table::Cell;
@@ -168,9 +169,10 @@ pub async fn write(
             let batch = encode::batch(schema, &cells.select(schema, &rows))?;
             let folder = folder(&spec.partition_to_path(&partition, Arc::clone(schema)));
             let location = format!("{}/data/{folder}{}.parquet", table.location, Uuid::new_v4());
+            let bounds = if moved { FileBounds::OfMovedRows } else { FileBounds::OfRows };
             let destination =
-                Destination { location: &location, spec_id: spec.spec_id(), partition, moved };
-            let file = encode::parquet(schema, &batch, &table.release, destination)?;
+                Destination { location: &location, spec_id: spec.spec_id(), partition, bounds };
+            let file = data_file::parquet(schema, &batch, &table.release, destination)?;
             let written = table.files.write(&location, file.bytes).await;
             written.map_err(StoreError::files("write", &location))?;
             entries.push(file.entry);

@@ -45,6 +45,8 @@ pub mod bounds;
 pub mod candidates;
 pub mod encode;
 
+pub mod data_file;
+
 pub mod verdict;
 
 pub mod batch;
