@@ -50,6 +50,11 @@ impl Deadline {
         self.limits.is_none_or(|it| Instant::now() + time < it.no_new_work)
     }
 
+    /// Returns how long new work may still begin; `None` without a limit.
+    pub fn left(&self) -> Option<Duration> {
+        self.limits.map(|it| it.no_new_work.saturating_duration_since(Instant::now()))
+    }
+
     /// Waits for work that is under way for as long as there is time; `None` if time is up before.
     pub async fn wait_for<T>(&self, work: impl Future<Output = T>) -> Option<T> {
         match self.limits {

@@ -60,6 +60,11 @@ impl Arrivals {
         }
     }
 
+    /// Makes a new name that says nothing, as those of other engines do: `f-<uuid>.avro`.
+    pub fn foreign_name() -> String {
+        format!("f-{}.avro", Uuid::new_v4())
+    }
+
     /// Returns what a manifest's name says; `None` for a name that Lakeward does not give.
     pub fn of_manifest(location: &str) -> Option<Self> {
         let name = location.rsplit('/').next()?.strip_suffix(".avro")?;
@@ -132,7 +137,9 @@ mod tests {
 
     #[test]
     fn a_name_that_someone_else_gave_says_nothing() {
+        let foreign = Arrivals::foreign_name();
         for name in [
+            foreign.as_str(),
             "",
             "m-any.avro",
             "m-1-2-x.avro",

@@ -18,6 +18,7 @@ use crate::store::data::{self, DataFiles, FileGroup};
 use crate::store::error::StoreError;
 use crate::store::head::{HeadVersion, Swap};
 use crate::store::merge::Merge;
+use crate::store::pause::pause;
 use crate::store::proposal::{self, CommitId};
 use crate::store::table::Table;
 use crate::store::{read, schema};
@@ -29,8 +30,6 @@ use crate::table::{judge, place};
 const MAX_SCHEMA_TRIES: u32 = 32;
 /// Swaps of unknown outcome before the commit fails.
 const MAX_UNKNOWN_TRIES: u32 = 8;
-/// Longest pause after a lost swap.
-const MAX_PAUSE_MS: u64 = 250;
 /// The age up to which a commit adds files that it has written: later, upkeep may have removed them. An
 /// environment may be frozen for days.
 const MAX_FILE_AGE: Duration = Duration::from_secs(12 * 60 * 60);
@@ -403,10 +402,4 @@ impl<'a> Commit<'a> {
             None => manifests,
         })
     }
-}
-
-/// Waits for a random time, longer after each lost swap, so that contenders spread out.
-async fn pause(lost: u32) {
-    let max_ms = 4_u64.saturating_mul(2_u64.saturating_pow(lost)).min(MAX_PAUSE_MS);
-    tokio::time::sleep(Duration::from_millis(fastrand::u64(0..=max_ms))).await;
 }

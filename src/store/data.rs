@@ -198,7 +198,7 @@ pub async fn write(
 /// Returns the folder of a partition, for users; engines go by the manifests. Where someone
 /// partitions by a column of the senders, its values may be anything: only plain names get a
 /// folder.
-fn folder(partition: &str) -> String {
+pub fn folder(partition: &str) -> String {
     const MAX_BYTES: usize = 100;
     let is_plain = |it: u8| it.is_ascii_alphanumeric() || matches!(it, b'_' | b'-' | b'=' | b'.');
     let mut parts = partition.split('/');

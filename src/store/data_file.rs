@@ -186,8 +186,8 @@ impl<'a> DataFileWriter<'a> {
             FileBounds::Given { lower, upper } => (lower, upper),
             FileBounds::OfRows => bounds_of(self.statistics),
             FileBounds::OfMovedRows => {
-                let moved = MOVED.map(|name| self.schema.field_id_by_name(name));
-                self.statistics.retain(|id, _| !moved.contains(&Some(*id)));
+                let moved = moved_columns(self.schema);
+                self.statistics.retain(|id, _| !moved.contains(id));
                 bounds_of(self.statistics)
             }
         };
@@ -218,6 +218,11 @@ fn bounds_of(statistics: BTreeMap<i32, Statistics>) -> (HashMap<i32, Datum>, Has
         upper.extend(column.upper.known().map(|it| (id, it)));
     }
     (lower, upper)
+}
+
+/// Returns the field ids of the columns that change when SQS moves a message to a DLQ.
+pub fn moved_columns(schema: &Schema) -> Vec<i32> {
+    MOVED.iter().filter_map(|name| schema.field_id_by_name(name)).collect()
 }
 
 /// Returns the field ids of the columns that have statistics.

@@ -33,6 +33,17 @@ struct ReadManifests {
     files: usize,
 }
 
+/// A file that takes the place of others.
+#[derive(Debug)]
+pub struct Replacement<'a> {
+    /// The file.
+    pub added: &'a DataFile,
+    /// Its data sequence number.
+    pub sequence: i64,
+    /// The entries of the files whose place it takes.
+    pub removed: Vec<ManifestEntry>,
+}
+
 /// Reads and writes the manifests of one table.
 #[derive(Debug)]
 pub struct Manifests {
@@ -73,18 +84,19 @@ impl Manifests {
                 writer.add_file(file.clone(), UNASSIGNED)
             })
         };
-        self.write_with(snapshot_id, schema, spec, arrivals, add).await
+        self.write_with(snapshot_id, schema, spec, Some(arrivals), add).await
     }
 
     /// Writes a manifest of `entries` of other manifests, which belong to `spec`. Each keeps its snapshot
-    /// and its sequence numbers, so that deletes apply to the same files as before.
+    /// and its sequence numbers, so that deletes apply to the same files as before. Without `arrivals` its
+    /// name is that of a manifest of another engine, whose bounds are trusted less.
     pub async fn rewrite(
         &self,
         snapshot_id: i64,
         schema: &Arc<Schema>,
         spec: &PartitionSpec,
         entries: Vec<ManifestEntry>,
-        arrivals: Arrivals,
+        arrivals: Option<Arrivals>,
     ) -> Result<ManifestFile, StoreError> {
         let add = |writer: &mut ManifestWriter| {
             entries.into_iter().try_for_each(|entry| {
@@ -100,16 +112,38 @@ impl Manifests {
         self.write_with(snapshot_id, schema, spec, arrivals, add).await
     }
 
+    /// Writes a manifest that adds a file, with the sequence number that it is given, and removes those of
+    /// whose rows it is made.
+    pub async fn write_replacement(
+        &self,
+        snapshot_id: i64,
+        schema: &Arc<Schema>,
+        spec: &PartitionSpec,
+        replacement: Replacement<'_>,
+        arrivals: Arrivals,
+    ) -> Result<ManifestFile, StoreError> {
+        let Replacement { added, sequence, removed } = replacement;
+        let add = |writer: &mut ManifestWriter| {
+            writer.add_file(added.clone(), sequence)?;
+            removed.into_iter().try_for_each(|entry| {
+                let number = entry.sequence_number.unwrap_or_default();
+                writer.add_delete_file(entry.data_file, number, entry.file_sequence_number)
+            })
+        };
+        self.write_with(snapshot_id, schema, spec, Some(arrivals), add).await
+    }
+
     async fn write_with(
         &self,
         snapshot_id: i64,
         schema: &Arc<Schema>,
         spec: &PartitionSpec,
-        arrivals: Arrivals,
+        arrivals: Option<Arrivals>,
         add: impl FnOnce(&mut ManifestWriter) -> iceberg::Result<()>,
     ) -> Result<ManifestFile, StoreError> {
         let failed = StoreError::metadata("make a manifest");
-        let location = format!("{}/{}", self.folder, arrivals.file_name());
+        let name = arrivals.map_or_else(Arrivals::foreign_name, Arrivals::file_name);
+        let location = format!("{}/{name}", self.folder);
         let memory = FileIO::new_with_memory();
         let output = memory.new_output(&location).map_err(&failed)?;
         let builder =
@@ -185,9 +219,24 @@ impl Manifests {
     /// Returns the live entries of a manifest, with the numbers that they inherit from the list; none for
     /// a manifest of delete files, which are not applied here.
     pub async fn entries(&self, manifest: &ManifestFile) -> Result<Vec<ManifestEntry>, StoreError> {
-        if manifest.content == ManifestContentType::Deletes {
-            return Ok(Vec::new());
+        match manifest.content {
+            ManifestContentType::Data => self.all_entries(manifest).await,
+            ManifestContentType::Deletes => Ok(Vec::new()),
         }
+    }
+
+    /// Returns the live entries of a manifest of delete files.
+    pub async fn delete_entries(
+        &self,
+        manifest: &ManifestFile,
+    ) -> Result<Vec<ManifestEntry>, StoreError> {
+        match manifest.content {
+            ManifestContentType::Data => Ok(Vec::new()),
+            ManifestContentType::Deletes => self.all_entries(manifest).await,
+        }
+    }
+
+    async fn all_entries(&self, manifest: &ManifestFile) -> Result<Vec<ManifestEntry>, StoreError> {
         let location = &manifest.manifest_path;
         let bytes = self.bytes(location).await?;
         // The library lets entries inherit only where it reads the file itself.

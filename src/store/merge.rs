@@ -19,7 +19,7 @@ use crate::store::table::Table;
 const FAN_IN: usize = 10;
 /// The largest number of entries of a merged manifest: 1 MB, which bounds what a commit opens for a late
 /// record.
-const MAX_ENTRIES: u64 = 1_000;
+pub const MAX_ENTRIES: u64 = 1_000;
 /// A manifest of as many entries is not merged again.
 const FINAL_ENTRIES: u64 = 500;
 
@@ -52,7 +52,8 @@ impl Merge {
         let arrivals = inputs.iter().filter_map(|it| Arrivals::of_manifest(&it.manifest_path));
         let arrivals = arrivals.reduce(Arrivals::and).unwrap_or(Arrivals::Unknown);
         let schema = Arc::clone(metadata.current_schema());
-        let output = table.manifests.rewrite(snapshot, &schema, spec, entries, arrivals).await?;
+        let output =
+            table.manifests.rewrite(snapshot, &schema, spec, entries, Some(arrivals)).await?;
         let before: Option<Counts> = inputs.iter().map(|it| Counts::of(it)).sum();
         if before.is_none() || before != Counts::of(&output) {
             return Err(StoreError::damaged(&output.manifest_path)(

@@ -20,14 +20,17 @@ use crate::table::lineage;
 use crate::table_name::TableName;
 
 pub use crate::store::commit::LandReport;
+pub use crate::store::compact::UnitReport;
 pub use crate::store::error::StoreError;
 pub use crate::store::inspect::{DescribedColumn, Description, Origin, ReadRows};
 pub use crate::store::proposal::CommitId;
 pub use crate::store::release::Release;
+pub use crate::store::upkeep::UpkeepReport;
 
 pub mod clock;
 pub mod error;
 pub mod files;
+pub mod pause;
 pub mod release;
 
 pub mod arrivals;
@@ -57,7 +60,9 @@ pub mod merge;
 pub mod proposal;
 
 pub mod commit;
+pub mod compact;
 pub mod inspect;
+pub mod upkeep;
 
 /// The location of a lake and the config of its writer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -194,6 +199,27 @@ impl Lake {
         since: Option<i32>,
     ) -> Result<Option<BTreeMap<Origin, u64>>, StoreError> {
         inspect::origins(&self.table(table), since).await
+    }
+
+    /// Does the upkeep of tables for as long as there is time, and returns what it did to each. `each` hears
+    /// of every finished unit of work, by the index of its table.
+    pub async fn upkeep(
+        &self,
+        names: &[TableName],
+        deadline: &Deadline,
+        each: impl FnMut(usize, &UnitReport),
+    ) -> Vec<UpkeepReport> {
+        let tables: Vec<Arc<Table>> = names.iter().map(|it| self.table(it)).collect();
+        let tables: Vec<&Table> = tables.iter().map(AsRef::as_ref).collect();
+        upkeep::upkeep(&tables, deadline, each).await
+    }
+
+    /// Returns the units of work that upkeep would do to a table.
+    ///
+    /// # Errors
+    /// If the table can't be read.
+    pub async fn plan_upkeep(&self, name: &TableName) -> Result<Vec<UnitReport>, StoreError> {
+        upkeep::plan(&self.table(name)).await
     }
 
     fn table(&self, name: &TableName) -> Arc<Table> {

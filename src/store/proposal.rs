@@ -1,5 +1,6 @@
 //! The metadata that a commit proposes: its head with one more snapshot, and less of the past.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use iceberg::spec::{
@@ -45,11 +46,48 @@ pub async fn append(
     entries: &[&DataFile],
 ) -> Result<TableMetadata, StoreError> {
     let metadata = &head.metadata;
-    let sequence = metadata.next_sequence_number();
     let manifests = new.iter().cloned().chain(old).collect();
+    let mut summary = SnapshotSummaryCollector::default();
+    for entry in entries {
+        let (schema, spec) = (metadata.current_schema(), metadata.default_partition_spec());
+        summary.add_file(entry, Arc::clone(schema), Arc::clone(spec));
+    }
+    next(table, head, commit, manifests, Operation::Append, &summary).await
+}
+
+/// The same with `added` in the place of the files `removed`.
+pub async fn replace(
+    table: &Table,
+    head: &HeadVersion,
+    commit: &CommitId,
+    manifests: Vec<ManifestFile>,
+    added: &DataFile,
+    removed: &[&DataFile],
+) -> Result<TableMetadata, StoreError> {
+    let (schema, spec) = (head.metadata.current_schema(), head.metadata.default_partition_spec());
+    let mut summary = SnapshotSummaryCollector::default();
+    summary.add_file(added, Arc::clone(schema), Arc::clone(spec));
+    for file in removed {
+        summary.remove_file(file, Arc::clone(schema), Arc::clone(spec));
+    }
+    next(table, head, commit, manifests, Operation::Replace, &summary).await
+}
+
+/// Writes the manifest list of a new snapshot, and returns the metadata that makes it current.
+async fn next(
+    table: &Table,
+    head: &HeadVersion,
+    commit: &CommitId,
+    manifests: Vec<ManifestFile>,
+    operation: Operation,
+    summary: &SnapshotSummaryCollector,
+) -> Result<TableMetadata, StoreError> {
+    let metadata = &head.metadata;
+    let sequence = metadata.next_sequence_number();
     let parent_id = metadata.current_snapshot_id();
     let list = table.manifests.write_list(commit.snapshot, parent_id, sequence, manifests).await?;
     let now = table.time_after(head);
+    let properties = properties(table, metadata, commit, summary);
     let snapshot = Snapshot::builder()
         .with_snapshot_id(commit.snapshot)
         .with_parent_snapshot_id(parent_id)
@@ -57,7 +95,7 @@ pub async fn append(
         .with_timestamp_ms(now)
         .with_manifest_list(list)
         .with_schema_id(metadata.current_schema_id())
-        .with_summary(summary(table, metadata, commit, entries))
+        .with_summary(Summary { operation, additional_properties: properties })
         .build();
     let trim = trim::trim(metadata, now, table.keep_snapshots_for)?;
     let failed = StoreError::metadata("make the next version of a table");
@@ -73,23 +111,19 @@ pub async fn append(
         .map_err(failed)
 }
 
-fn summary(
+/// Returns the properties of a snapshot: what it adds and removes, the totals, and who made it.
+fn properties(
     table: &Table,
     metadata: &TableMetadata,
     commit: &CommitId,
-    entries: &[&DataFile],
-) -> Summary {
-    let mut collector = SnapshotSummaryCollector::default();
-    for entry in entries {
-        let (schema, spec) = (metadata.current_schema(), metadata.default_partition_spec());
-        collector.add_file(entry, Arc::clone(schema), Arc::clone(spec));
-    }
-    let mut properties = collector.build();
+    summary: &SnapshotSummaryCollector,
+) -> HashMap<String, String> {
+    let mut properties = summary.build();
     let before = metadata.current_snapshot().map(|it| it.summary());
-    for (total, added) in [
-        ("total-records", "added-records"),
-        ("total-data-files", "added-data-files"),
-        ("total-files-size", "added-files-size"),
+    for (total, added, removed) in [
+        ("total-records", "added-records", "deleted-records"),
+        ("total-data-files", "added-data-files", "deleted-data-files"),
+        ("total-files-size", "added-files-size", "removed-files-size"),
     ] {
         let number = |it: Option<&String>| it.and_then(|it| it.parse::<u64>().ok());
         let old = match before {
@@ -97,12 +131,14 @@ fn summary(
             Some(before) => number(before.additional_properties.get(total)),
             None => Some(0),
         };
-        if let (Some(old), Some(new)) = (old, number(properties.get(added))) {
-            properties.insert(total.to_owned(), old.saturating_add(new).to_string());
+        if let (Some(old), Some(added)) = (old, number(properties.get(added))) {
+            let removed = number(properties.get(removed)).unwrap_or(0);
+            let new = old.saturating_add(added).saturating_sub(removed);
+            properties.insert(total.to_owned(), new.to_string());
         }
     }
     properties.insert(COMMIT_PROPERTY.to_owned(), commit.id.clone());
     properties.insert("lakeward.version".to_owned(), table.release.version.clone());
     properties.insert("lakeward.config".to_owned(), table.config_hash.clone());
-    Summary { operation: Operation::Append, additional_properties: properties }
+    properties
 }
