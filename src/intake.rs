@@ -140,8 +140,8 @@ impl Intake {
                 continue;
             }
             let read = async {
-                let (files, path) = files::at(location)?;
-                files.read(&path).await
+                let place = files::at(location)?;
+                place.files.read(&place.location).await
             };
             let trouble = match read.await {
                 Ok(Some(text)) => match FailedBatch::read(&text) {

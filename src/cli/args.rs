@@ -77,6 +77,21 @@ pub(super) enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Join small files, and remove what no snapshot needs any more
+    #[command(after_help = help::UPKEEP_AFTER)]
+    Upkeep {
+        /// Tables, namespace.name [default: all of the lake]
+        #[arg(value_name = "TABLE")]
+        tables: Vec<String>,
+        /// Do everything but write and remove
+        #[arg(long)]
+        dry_run: bool,
+        /// Print one JSON object instead of a table
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        lake: LakeArgs,
+    },
     /// List the tables, or the columns of one
     Tables {
         /// The table whose columns to list

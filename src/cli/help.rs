@@ -80,6 +80,29 @@ Examples:
   lakeward infer orders.jsonl --table billing.orders
   lakeward infer events/";
 
+pub(super) const UPKEEP_AFTER: &str = "\
+Commits write small files, and each leaves metadata behind. Upkeep joins the
+files of each day until they are large, and a day after nothing names a file any
+more, it removes it. What another process reads or writes meanwhile is safe, and
+an interrupted run is gone on with by the next one. The template runs it every
+15 minutes in a function of its own; a lake in a folder needs it now and then.
+
+It leaves alone what arrived in the last hour, and days to whose rows a delete of
+another engine applies. It removes only files that Lakeward has made.
+
+The columns of its output: files that were joined, into how many, their rows and
+their size; files that were removed, their size, and files that wait for a day.
+
+Examples:
+  lakeward upkeep
+  lakeward upkeep shop.orders_changes --lake s3://my-lake/lake
+  lakeward upkeep --dry-run
+
+Exit codes:
+  0  done
+  1  a table could not be read or written; the others are done
+  2  the arguments or the config are wrong; nothing was done";
+
 pub(super) const SHOW_AFTER: &str = "\
 Newest first, by `_lw_arrived_at` and then `_lw_position`. The format `table`
 cuts long values and leaves out columns without a value. `json` (one object a

@@ -35,6 +35,7 @@ mod redrive;
 mod show;
 mod sql;
 mod tables;
+mod upkeep;
 
 pub use terminal::Terminal;
 
@@ -90,6 +91,11 @@ async fn dispatch(command: Command, terminal: &mut Terminal<'_>) -> Result<u8, F
             let config = setup::load_config(config)?;
             let options = audit::options(&stream, since.as_deref(), grace)?;
             audit::run(config, &options, json, terminal).await
+        }
+        Command::Upkeep { tables, dry_run, json, lake } => {
+            let tables: Result<Vec<_>, _> = tables.iter().map(|it| setup::table_name(it)).collect();
+            let options = upkeep::UpkeepOptions { dry_run, json };
+            upkeep::run(&setup::find_config(lake)?, &tables?, options, terminal).await
         }
         Command::Tables { table: None, json, lake } => {
             tables::all(&setup::find_config(lake)?, json, terminal.out).await

@@ -58,10 +58,10 @@ pub(super) fn open_app(config: Config, dry_run: bool) -> Result<App, StoreError>
         return App::open(config);
     }
     let over = |settings: &Settings| {
-        let (files, location) =
-            files::at(&settings.location).map_err(StoreError::files("open", &settings.location))?;
-        let files = Arc::new(Overlay::over(files));
-        Ok(Lake::with(files, location, settings.config_hash.clone(), Clock::system()))
+        let place = files::at(&settings.location);
+        let place = place.map_err(StoreError::files("open", &settings.location))?;
+        let (files, hash) = (Arc::new(Overlay::over(place.files)), settings.config_hash.clone());
+        Ok(Lake::with(files, place.location, hash, Clock::system()))
     };
     let lake = over(&config.lake)?;
     let quarantine = config.quarantine.lake.as_ref().map(over).transpose()?;

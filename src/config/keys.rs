@@ -31,6 +31,8 @@ pub(super) const LAKE: Section = Section {
         "catalog",
         "commit",
         "keep_snapshots_for",
+        "keep_metadata_for",
+        "keep_data_for",
         "names",
         "numbers",
         "timestamps",
@@ -39,7 +41,11 @@ pub(super) const LAKE: Section = Section {
     elsewhere: &[
         ("warehouse", "the directory of the lake is `location`"),
         ("path", "the directory of the lake is `location`"),
-        ("keep_for", "how long snapshots are kept is `keep_snapshots_for`"),
+        (
+            "keep_for",
+            "how long snapshots are kept is `keep_snapshots_for`; files that none of them names, \
+             `keep_metadata_for` and `keep_data_for`",
+        ),
     ],
 };
 

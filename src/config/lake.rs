@@ -10,9 +10,10 @@ use crate::config::problem::Problem;
 use crate::config::values::{duration, location, numbers, one_of, refuse_later};
 use crate::name::Names;
 use crate::quarantine::Keep;
+use crate::store::Retention;
 use crate::table::layout::Policy;
 
-/// The longest time for which snapshots can be kept.
+/// The longest time for which anything that is no longer needed can be kept.
 const MAX_RETENTION: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// `[lake]`
@@ -20,6 +21,8 @@ const MAX_RETENTION: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 pub(super) struct DraftLake {
     pub location: Option<String>,
     pub keep_snapshots_for: Option<Duration>,
+    pub keep_metadata_for: Option<Duration>,
+    pub keep_data_for: Option<Duration>,
     /// Policy of every table, unless its own section differs.
     pub policy: Policy,
 }
@@ -43,7 +46,15 @@ impl DraftLake {
         let policy = &mut self.policy;
         match key {
             "location" => self.location = Some(location(text)?),
-            "keep_snapshots_for" => self.keep_snapshots_for = Some(retention(text)?),
+            "keep_snapshots_for" => {
+                self.keep_snapshots_for = Some(retention(key, text, Duration::ZERO)?);
+            }
+            "keep_metadata_for" => {
+                self.keep_metadata_for = Some(retention(key, text, Retention::MIN_METADATA)?);
+            }
+            "keep_data_for" => {
+                self.keep_data_for = Some(retention(key, text, Retention::MIN_DATA)?);
+            }
             "names" => policy.names = one_of(key, text, &names)?,
             "numbers" => policy.numbers = numbers(text)?,
             "timestamps" => policy.zoned = one_of(key, text, &timestamps)?,
@@ -61,13 +72,17 @@ impl DraftLake {
     }
 }
 
-/// Parses `keep_snapshots_for`.
-fn retention(text: &str) -> Result<Duration, Problem> {
+/// Parses the time for which something is kept, `min` or longer.
+fn retention(key: &str, text: &str, min: Duration) -> Result<Duration, Problem> {
     let micros = duration(text).and_then(|it| u64::try_from(it).ok());
-    let found = micros.map(Duration::from_micros).filter(|it| *it <= MAX_RETENTION);
+    let found = micros.map(Duration::from_micros).filter(|it| (min..=MAX_RETENTION).contains(it));
     found.ok_or_else(|| {
+        let range = match min.as_secs() / (24 * 60 * 60) {
+            0 => "of up to 30 days".to_owned(),
+            days => format!("from {days} to 30 days"),
+        };
         Problem::new(
-            format!("`keep_snapshots_for` \"{text}\" is not a duration of up to 30 days"),
+            format!("`{key}` \"{text}\" is not a duration {range}"),
             "write a whole number of days, hours or minutes: \"7d\", \"12h\", \"90m\"",
         )
     })

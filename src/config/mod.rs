@@ -10,8 +10,7 @@ use std::path::Path;
 use crate::digest::sha256_hex;
 use crate::quarantine;
 use crate::route::{Route, Target};
-use crate::store::Settings;
-use crate::store::trim::DEFAULT_KEEP_FOR;
+use crate::store::{Retention, Settings};
 use crate::table::layout::Policy;
 use crate::table_name::TableName;
 
@@ -198,9 +197,13 @@ pub fn check_location(location: &str) -> Result<(), Problem> {
 
 fn config(draft: Draft, hash: &str) -> Config {
     let Draft { lake, quarantine, routes, tables } = draft;
-    let keep_snapshots_for = lake.keep_snapshots_for.unwrap_or(DEFAULT_KEEP_FOR);
-    let settings =
-        |location| Settings { location, config_hash: hash.to_owned(), keep_snapshots_for };
+    let default = Retention::default();
+    let retention = Retention {
+        snapshots: lake.keep_snapshots_for.unwrap_or(default.snapshots),
+        metadata: lake.keep_metadata_for.unwrap_or(default.metadata),
+        data: lake.keep_data_for.unwrap_or(default.data),
+    };
+    let settings = |location| Settings { location, config_hash: hash.to_owned(), retention };
     let mut config = Config {
         lake: settings(lake.location.unwrap_or_else(|| DEFAULT_LOCATION.to_owned())),
         routes: routes.into_iter().map(|it| it.route).collect(),

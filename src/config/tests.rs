@@ -222,7 +222,8 @@ fn the_environment_overrides_the_lake_and_nothing_else() {
     assert_eq!(location(&[]).unwrap(), "here");
     assert_eq!(location(&[("LAKEWARD_LAKE__LOCATION", "there")]).unwrap(), "there");
     assert_eq!(location(&[("LAKEWARD_CONFIG", "x"), ("PATH", "y")]).unwrap(), "here");
-    let names = "LAKEWARD_LAKE__LOCATION, LAKEWARD_LAKE__CATALOG, LAKEWARD_LAKE__COMMIT, LAKEWARD_LAKE__KEEP_SNAPSHOTS_FOR, \
+    let names = "LAKEWARD_LAKE__LOCATION, LAKEWARD_LAKE__CATALOG, LAKEWARD_LAKE__COMMIT, LAKEWARD_LAKE__KEEP_SNAPSHOTS_FOR, LAKEWARD_LAKE__KEEP_METADATA_FOR, \
+             LAKEWARD_LAKE__KEEP_DATA_FOR, \
                  LAKEWARD_LAKE__NAMES, LAKEWARD_LAKE__NUMBERS, LAKEWARD_LAKE__TIMESTAMPS, \
                  LAKEWARD_QUARANTINE__LOCATION";
     for wrong in ["LAKEWARD_LAKE__LOCATOIN", "LAKEWARD_LAKE_LOCATION", "LAKEWARD_LAKE__location"] {

@@ -4,7 +4,7 @@
 //! bisected half, a zombie, another committer) makes the swap fail and the check run again.
 
 use std::collections::{BTreeMap, HashSet};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use iceberg::spec::{DataFile, ManifestFile};
 use uuid::Uuid;
@@ -20,6 +20,7 @@ use crate::store::head::{HeadVersion, Swap};
 use crate::store::merge::Merge;
 use crate::store::pause::pause;
 use crate::store::proposal::{self, CommitId};
+use crate::store::retention::MAX_FILE_AGE;
 use crate::store::table::Table;
 use crate::store::{read, schema};
 use crate::table::layout::{Change, Layout, Policy, Spread};
@@ -30,9 +31,6 @@ use crate::table::{judge, place};
 const MAX_SCHEMA_TRIES: u32 = 32;
 /// Swaps of unknown outcome before the commit fails.
 const MAX_UNKNOWN_TRIES: u32 = 8;
-/// The age up to which a commit adds files that it has written: later, upkeep may have removed them. An
-/// environment may be frozen for days.
-const MAX_FILE_AGE: Duration = Duration::from_secs(12 * 60 * 60);
 
 /// The outcome of a batch that is durable now.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

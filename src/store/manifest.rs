@@ -200,12 +200,18 @@ impl Manifests {
         {
             return Ok(list.clone());
         }
+        let list = self.read_list(snapshot).await?;
+        self.remember(location.to_owned(), list.clone());
+        Ok(list)
+    }
+
+    /// Reads the manifests of a snapshot, and keeps nothing.
+    pub async fn read_list(&self, snapshot: &Snapshot) -> Result<Vec<ManifestFile>, StoreError> {
+        let location = snapshot.manifest_list();
         let bytes = self.bytes(location).await?;
         let list = ManifestList::parse_with_version(&bytes, FormatVersion::V2);
         let list = list.map_err(StoreError::damaged(location))?;
-        let list: Vec<ManifestFile> = list.consume_entries().into_iter().collect();
-        self.remember(location.to_owned(), list.clone());
-        Ok(list)
+        Ok(list.consume_entries().into_iter().collect())
     }
 
     fn kept(&self) -> MutexGuard<'_, Option<(String, Vec<ManifestFile>)>> {
@@ -236,7 +242,11 @@ impl Manifests {
         }
     }
 
-    async fn all_entries(&self, manifest: &ManifestFile) -> Result<Vec<ManifestEntry>, StoreError> {
+    /// Returns the live entries of a manifest of data or delete files.
+    pub async fn all_entries(
+        &self,
+        manifest: &ManifestFile,
+    ) -> Result<Vec<ManifestEntry>, StoreError> {
         let location = &manifest.manifest_path;
         let bytes = self.bytes(location).await?;
         // The library lets entries inherit only where it reads the file itself.

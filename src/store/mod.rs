@@ -5,13 +5,12 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use crate::deadline::Deadline;
 use crate::record::Row;
 use crate::store::clock::Clock;
 use crate::store::commit::Commit;
-use crate::store::files::Files;
+use crate::store::files::{Files, Place, Removal};
 use crate::store::head::versions::VersionFiles;
 use crate::store::manifest::Manifests;
 use crate::store::table::Table;
@@ -19,12 +18,14 @@ use crate::table::layout::Policy;
 use crate::table::lineage;
 use crate::table_name::TableName;
 
+pub use crate::store::clean::CleanReport;
 pub use crate::store::commit::LandReport;
 pub use crate::store::compact::UnitReport;
 pub use crate::store::error::StoreError;
 pub use crate::store::inspect::{DescribedColumn, Description, Origin, ReadRows};
 pub use crate::store::proposal::CommitId;
 pub use crate::store::release::Release;
+pub use crate::store::retention::Retention;
 pub use crate::store::upkeep::UpkeepReport;
 
 pub mod clock;
@@ -32,6 +33,7 @@ pub mod error;
 pub mod files;
 pub mod pause;
 pub mod release;
+pub mod retention;
 
 pub mod arrivals;
 pub mod head;
@@ -59,6 +61,7 @@ pub mod read;
 pub mod merge;
 pub mod proposal;
 
+pub mod clean;
 pub mod commit;
 pub mod compact;
 pub mod inspect;
@@ -71,8 +74,8 @@ pub struct Settings {
     pub location: String,
     /// SHA-256 of the config, hex; written to snapshot summaries.
     pub config_hash: String,
-    /// The time for which the snapshots of its tables are kept.
-    pub keep_snapshots_for: Duration,
+    /// The time for which its tables keep what they no longer need.
+    pub retention: Retention,
 }
 
 /// A lake.
@@ -83,7 +86,9 @@ pub struct Lake {
     files: Arc<dyn Files>,
     clock: Clock,
     release: Release,
-    keep_snapshots_for: Duration,
+    retention: Retention,
+    /// The removal of files, for upkeep.
+    removal: Option<Arc<dyn Removal>>,
     /// Tables cache heads to start from, and manifests, which never change.
     tables: Mutex<HashMap<TableName, Arc<Table>>>,
 }
@@ -91,10 +96,11 @@ pub struct Lake {
 impl Lake {
     /// Opens the lake of a local directory or of S3. Nothing is created until a row lands.
     pub fn open(settings: Settings) -> Result<Self, StoreError> {
-        let (files, location) =
-            files::at(&settings.location).map_err(StoreError::files("open", &settings.location))?;
+        let place = files::at(&settings.location);
+        let Place { files, removal, location } =
+            place.map_err(StoreError::files("open", &settings.location))?;
         let lake = Self::with(files, location, settings.config_hash, Clock::system());
-        Ok(lake.keeping_snapshots_for(settings.keep_snapshots_for))
+        Ok(lake.keeping(settings.retention).removing(removal))
     }
 
     /// A lake on other files, with another clock.
@@ -105,15 +111,20 @@ impl Lake {
         clock: Clock,
     ) -> Self {
         let release = Release::current();
-        let keep_snapshots_for = trim::DEFAULT_KEEP_FOR;
-        let tables = Mutex::default();
-        Self { location, config_hash, files, clock, release, keep_snapshots_for, tables }
+        let (retention, tables) = (Retention::default(), Mutex::default());
+        Self { location, config_hash, files, clock, release, retention, removal: None, tables }
     }
 
-    /// The same lake, whose tables keep their snapshots for this time.
+    /// The same lake, whose tables keep for this time what they no longer need.
     #[must_use]
-    pub fn keeping_snapshots_for(self, time: Duration) -> Self {
-        Self { keep_snapshots_for: time, tables: Mutex::default(), ..self }
+    pub fn keeping(self, retention: Retention) -> Self {
+        Self { retention, tables: Mutex::default(), ..self }
+    }
+
+    /// The same lake, whose upkeep may remove files.
+    #[must_use]
+    pub fn removing(self, removal: Arc<dyn Removal>) -> Self {
+        Self { removal: Some(removal), ..self }
     }
 
     /// The same lake, written to by another release; for tests of two releases on one table.
@@ -211,15 +222,15 @@ impl Lake {
     ) -> Vec<UpkeepReport> {
         let tables: Vec<Arc<Table>> = names.iter().map(|it| self.table(it)).collect();
         let tables: Vec<&Table> = tables.iter().map(AsRef::as_ref).collect();
-        upkeep::upkeep(&tables, deadline, each).await
+        upkeep::upkeep(&tables, self.removal.as_deref(), deadline, each).await
     }
 
-    /// Returns the units of work that upkeep would do to a table.
+    /// Returns what upkeep would do to a table now.
     ///
     /// # Errors
     /// If the table can't be read.
-    pub async fn plan_upkeep(&self, name: &TableName) -> Result<Vec<UnitReport>, StoreError> {
-        upkeep::plan(&self.table(name)).await
+    pub async fn plan_upkeep(&self, name: &TableName) -> Result<UpkeepReport, StoreError> {
+        upkeep::plan(&self.table(name), self.removal.as_deref()).await
     }
 
     fn table(&self, name: &TableName) -> Arc<Table> {
@@ -242,7 +253,7 @@ impl Lake {
             clock: self.clock.clone(),
             release: self.release.clone(),
             config_hash: self.config_hash.clone(),
-            keep_snapshots_for: self.keep_snapshots_for,
+            retention: self.retention,
             location,
         }
     }

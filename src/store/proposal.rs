@@ -97,7 +97,7 @@ async fn next(
         .with_schema_id(metadata.current_schema_id())
         .with_summary(Summary { operation, additional_properties: properties })
         .build();
-    let trim = trim::trim(metadata, now, table.keep_snapshots_for)?;
+    let trim = trim::trim(metadata, now, table.retention.snapshots)?;
     let failed = StoreError::metadata("make the next version of a table");
     table
         .builder(head)?

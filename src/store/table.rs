@@ -1,7 +1,6 @@
 //! One table of the lake: its head, its files, and the builder of its next version.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use iceberg::spec::{TableMetadata, TableMetadataBuilder};
 use serde_json::Value;
@@ -12,6 +11,7 @@ use crate::store::files::Files;
 use crate::store::head::{Head, HeadVersion};
 use crate::store::manifest::Manifests;
 use crate::store::release::Release;
+use crate::store::retention::Retention;
 use crate::table::lineage::LineageColumn;
 use crate::table_name::TableName;
 
@@ -39,8 +39,8 @@ pub struct Table {
     pub release: Release,
     /// The hash of the config, for every snapshot's summary.
     pub config_hash: String,
-    /// The time for which its snapshots are kept.
-    pub keep_snapshots_for: Duration,
+    /// The time for which it keeps what it no longer needs.
+    pub retention: Retention,
 }
 
 impl Table {

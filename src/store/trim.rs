@@ -11,12 +11,9 @@ use crate::store::error::StoreError;
 
 /// Number of snapshots that are always kept.
 const MIN_SNAPSHOTS: usize = 20;
-/// The default of `keep_snapshots_for`: younger snapshots are kept as well, so that incremental readers
-/// can go on from them…
-pub const DEFAULT_KEEP_FOR: Duration = HOUR;
-/// …up to this number for each hour: each is some 700 bytes of metadata that every commit writes and
-/// every reader reads.
-const MAX_SNAPSHOTS_AN_HOUR: u64 = 200;
+/// Younger snapshots than `keep_snapshots_for` are kept as well, up to this number for each hour: each is
+/// some 700 bytes of metadata that every commit writes and every reader reads.
+const MAX_SNAPSHOTS_AN_HOUR: u64 = 100;
 /// The largest number of them, however long they are to be kept.
 const MAX_SNAPSHOTS: u64 = 10_000;
 /// Number of different schemas that kept snapshots may use; each is as large as the table is wide.

@@ -3,8 +3,10 @@
 use tokio::time::Instant;
 
 use crate::deadline::Deadline;
+use crate::store::clean::{CleanReport, clean};
 use crate::store::compact::{Compaction, UnitReport};
 use crate::store::error::StoreError;
+use crate::store::files::Removal;
 use crate::store::table::Table;
 
 /// The size in bytes of the first unit of a call, and the smallest of any.
@@ -13,10 +15,10 @@ const FIRST_UNIT: u64 = 16 * 1024 * 1024;
 const MAX_UNIT: u64 = 128 * 1024 * 1024;
 /// A unit takes at most the time that is left divided by this.
 const UNITS_LEFT: f64 = 4.0;
-/// Units of a table that were given up before the table is left for another call: others change it.
+/// Units of a table that others made void before the table is left for another call.
 const MAX_WASTED: u32 = 3;
 
-/// What upkeep did to a table.
+/// The work that upkeep did to a table.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct UpkeepReport {
     /// The units of compaction that were done.
@@ -29,6 +31,8 @@ pub struct UpkeepReport {
     pub bytes_read: u64,
     /// The bytes of the files that took their place.
     pub bytes_written: u64,
+    /// The removal of files; `None` if that was done less than a day ago.
+    pub cleaned: Option<CleanReport>,
     /// Whether there was no time for all of it.
     pub is_unfinished: bool,
     /// The reason why the table was left.
@@ -53,8 +57,36 @@ struct Open<'a> {
 }
 
 /// Does the upkeep of tables for as long as there is time: a unit of each in turn, in random order, so that
-/// no table waits for another one. `each` hears of every unit, by the index of its table.
+/// no table waits for another one; then it removes what no version names any more. `each` hears of every
+/// unit, by the index of its table.
 pub async fn upkeep(
+    tables: &[&Table],
+    removal: Option<&dyn Removal>,
+    deadline: &Deadline,
+    each: impl FnMut(usize, &UnitReport),
+) -> Vec<UpkeepReport> {
+    let mut reports = compact(tables, deadline, each).await;
+    let Some(removal) = removal else { return reports };
+    let mut order: Vec<_> = tables.iter().zip(&mut reports).collect();
+    fastrand::shuffle(&mut order);
+    for (table, report) in order {
+        let cleaned = match deadline.passed() {
+            true => None,
+            false => deadline.wait_for(clean(table, removal, false)).await,
+        };
+        match cleaned {
+            None => report.is_unfinished = true,
+            Some(Ok(cleaned)) => report.cleaned = cleaned,
+            Some(Err(error)) => {
+                report.trouble.get_or_insert(error.to_string());
+            }
+        }
+    }
+    reports
+}
+
+/// Compacts tables for as long as there is time.
+async fn compact(
     tables: &[&Table],
     deadline: &Deadline,
     mut each: impl FnMut(usize, &UnitReport),
@@ -119,10 +151,20 @@ fn scaled(bytes: u64, times: f64) -> u64 {
     (bytes as f64 * times) as u64
 }
 
-/// Returns what upkeep would join in a table.
+/// Returns what upkeep would do to a table: as many units as it takes, each as its files are now.
 ///
 /// # Errors
 /// If the table can't be read.
-pub async fn plan(table: &Table) -> Result<Vec<UnitReport>, StoreError> {
-    Compaction::of(table).plan().await
+pub async fn plan(
+    table: &Table,
+    removal: Option<&dyn Removal>,
+) -> Result<UpkeepReport, StoreError> {
+    let mut report = UpkeepReport::default();
+    for unit in Compaction::of(table).plan().await? {
+        report.add(unit);
+    }
+    if let Some(removal) = removal {
+        report.cleaned = clean(table, removal, true).await?;
+    }
+    Ok(report)
 }

@@ -15,6 +15,7 @@ use lakeward::store::{LandReport, StoreError};
 use crate::support::lake::{lake_on, land};
 use crate::support::store::{Fault, Memory, ScriptedFiles, Step};
 
+mod cleaning;
 mod compaction;
 mod data_files;
 mod files_contract;

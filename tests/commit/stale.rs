@@ -287,7 +287,7 @@ fn snapshots_of_the_last_hour_stay_for_readers_that_follow_them() {
         let (memory, wall) = (Arc::new(Memory::default()), Wall::new());
         let lake = wall.lake(&memory);
         let mut snapshots = Vec::new();
-        for n in 0..150 {
+        for n in 0..99 {
             wall.advance(20);
             let landed = land(&lake, vec![arrived(n, 0)]).await.unwrap();
             snapshots.push(landed.commit.unwrap().snapshot);
@@ -297,7 +297,7 @@ fn snapshots_of_the_last_hour_stay_for_readers_that_follow_them() {
             assert!(now.snapshot_by_id(*snapshot).is_some(), "{age} commits ago");
         }
         wall.advance(2 * HOUR);
-        land(&lake, vec![arrived(150, 0)]).await.unwrap();
+        land(&lake, vec![arrived(99, 0)]).await.unwrap();
         let now = metadata(&memory).await;
         let kept = snapshots.iter().filter(|it| now.snapshot_by_id(**it).is_some()).count();
         assert_eq!(kept, 20, "beside the new one");

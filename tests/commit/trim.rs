@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, UNIX_EPOCH};
 
-use lakeward::store::Lake;
 use lakeward::store::clock::Clock;
 use lakeward::store::files::Files;
+use lakeward::store::{Lake, Retention};
 
 use super::{AT, TABLE_AT, meddle, newest, run};
 use crate::support::lake::{fields, lake_on, land, number, read, row, text, types};
@@ -48,7 +48,7 @@ async fn snapshots_left(keep_for: Duration, commits: u32) -> usize {
     let clock =
         Clock::from_fn(move || UNIX_EPOCH + Duration::from_secs(60 * now.load(Ordering::Relaxed)));
     let lake = Lake::with(Arc::clone(&memory), AT.to_owned(), String::new(), clock);
-    let lake = lake.keeping_snapshots_for(keep_for);
+    let lake = lake.keeping(Retention { snapshots: keep_for, ..Retention::default() });
     for n in 0..commits {
         minutes.fetch_add(1, Ordering::Relaxed);
         land(&lake, vec![row(n, fields([("a", text("x"))]))]).await.unwrap();

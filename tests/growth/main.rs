@@ -1,4 +1,4 @@
-//! What a table costs as it grows: `tests/run growth`.
+//! The cost of a table as it grows: `tests/run growth`.
 //!
 //! A lake in memory counts the requests and the bytes of each commit, a minute apart by its clock.
 

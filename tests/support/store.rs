@@ -2,15 +2,22 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::Bytes;
-use lakeward::store::files::{Call, Creation, Files, TaggedObject};
+use lakeward::store::clock::Clock;
+use lakeward::store::files::{Call, Creation, Files, ListedObject, Removal, TaggedObject};
 
 /// Files in memory: quick enough for thousands of commits.
 #[derive(Debug, Default)]
 pub struct Memory {
     objects: Mutex<BTreeMap<String, Bytes>>,
+    /// The second of the last write of each, by the clock of the store.
+    modified: Mutex<BTreeMap<String, u64>>,
+    /// Seconds since 1970: the clock of the store.
+    pub now: Arc<AtomicU64>,
 }
 
 impl Memory {
@@ -36,6 +43,21 @@ impl Memory {
     /// Puts an object, in place of any other.
     pub fn put(&self, location: &str, bytes: impl Into<Bytes>) {
         self.objects.lock().unwrap().insert(location.to_owned(), bytes.into());
+        self.touch(location);
+    }
+
+    fn touch(&self, location: &str) {
+        let now = self.now.load(Ordering::Relaxed);
+        self.modified.lock().unwrap().insert(location.to_owned(), now);
+    }
+
+    /// A clock that is ahead of the store's by so many seconds.
+    pub fn clock(&self, ahead: i64) -> Clock {
+        let now = Arc::clone(&self.now);
+        Clock::from_fn(move || {
+            let seconds = now.load(Ordering::Relaxed).saturating_add_signed(ahead);
+            UNIX_EPOCH + Duration::from_secs(seconds)
+        })
     }
 
     /// All objects, to put them back with `restore`.
@@ -81,6 +103,7 @@ impl Files for Memory {
                 return Ok(Creation::Exists);
             }
             objects.insert(location.to_owned(), bytes);
+            self.touch(location);
             Ok(Creation::Done)
         })
     }
@@ -103,6 +126,7 @@ impl Files for Memory {
                 return Ok(false);
             }
             objects.insert(location.to_owned(), bytes);
+            self.touch(location);
             Ok(true)
         })
     }
@@ -116,6 +140,29 @@ impl Files for Memory {
                 below.map(|it| it.split('/').next().unwrap_or(it).to_owned()).collect();
             names.dedup();
             Ok(names)
+        })
+    }
+}
+
+impl Removal for Memory {
+    fn list_all<'a>(&'a self, folder: &'a str) -> Call<'a, Vec<ListedObject>> {
+        Box::pin(async move {
+            let prefix = format!("{folder}/");
+            let (objects, modified) = (self.objects.lock().unwrap(), self.modified.lock().unwrap());
+            let found = objects.range(prefix.clone()..).take_while(|it| it.0.starts_with(&prefix));
+            let found = found.map(|(location, bytes)| ListedObject {
+                location: location.clone(),
+                bytes: bytes.len() as u64,
+                modified: UNIX_EPOCH + Duration::from_secs(modified[location]),
+            });
+            Ok(found.collect())
+        })
+    }
+
+    fn remove<'a>(&'a self, locations: &'a [String]) -> Call<'a, ()> {
+        Box::pin(async move {
+            locations.iter().for_each(|it| Memory::remove(self, it));
+            Ok(())
         })
     }
 }

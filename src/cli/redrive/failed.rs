@@ -14,7 +14,7 @@ use crate::config::Config;
 use crate::deadline::Deadline;
 use crate::recovery::{FailedBatch, RecoveryReport, Streams};
 use crate::store::StoreError;
-use crate::store::files::{self, Files};
+use crate::store::files::{self, Files, Place};
 
 /// Lands the failed batches under a folder or prefix, or of one object, and prints what became of
 /// them.
@@ -25,7 +25,8 @@ pub(in crate::cli) async fn run(
     terminal: &mut Terminal<'_>,
 ) -> Result<u8, Failure> {
     let app = report::open(config, options)?;
-    let (files, root) = files::at(location).map_err(StoreError::files("open", location))?;
+    let Place { files, location: root, .. } =
+        files::at(location).map_err(StoreError::files("open", location))?;
     let streams = Streams::default();
     let mut summary = Summary::default();
     let (mut batches, mut gaps) = (0_u64, 0_u64);

@@ -1,7 +1,7 @@
 //! Compaction: the small files of many commits become few large ones, a unit at a time.
 //!
 //! A unit is of one partition of one spec, and of files whose rows are found in one way. Nothing that was
-//! found before is missed afterwards: bounds that a file lacks, the one that takes its place lacks too.
+//! found before is missed afterwards: the file that takes their place has no bound that one of them lacks.
 
 mod conform;
 mod plan;
@@ -74,7 +74,7 @@ impl<'a> Compaction<'a> {
             let inputs: HashSet<String> = unit.iter().map(|it| it.location.clone()).collect();
             let mut report = planned(&unit);
             let files = self.entries(&list, &inputs).await?;
-            let metadata = &head.metadata;
+            let (metadata, began) = (&head.metadata, self.table.clock.now());
             let rewritten = rewrite(self.table, metadata, &files, spec_id, kind).await?;
             let (entry, arrivals) = match rewritten {
                 Rewritten::File { entry, arrivals } => (*entry, arrivals),
@@ -87,7 +87,8 @@ impl<'a> Compaction<'a> {
             let bytes_written = entry.file_size_in_bytes();
             let output = (entry, arrivals);
             let deletes = delete_manifests(&list);
-            let replace = Replace::new(self.table, metadata, spec_id, inputs, output, deletes);
+            let replace =
+                Replace::new(self.table, metadata, spec_id, inputs, began, output, deletes);
             if replace.run().await? {
                 report.bytes_written = bytes_written;
             }

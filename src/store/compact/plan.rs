@@ -1,4 +1,4 @@
-//! Which files are worth joining into one.
+//! The choice of the files that are worth joining into one.
 //!
 //! Each rewrite at least doubles the file that a row is in, so that a row is rewritten a few times on its
 //! way to the target, however many commits there are.
@@ -20,7 +20,7 @@ const HOUR: i64 = 3_600 * 1_000_000;
 const MAX_OF_HOUR: usize = 500;
 const TEN_MINUTES: i64 = 600 * 1_000_000;
 
-/// How the rows of a file are found. Files of two kinds are never joined.
+/// The way in which the rows of a file are found. Files of two kinds are never joined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Kind {
     /// By its bounds, which are those of its rows.
@@ -40,7 +40,7 @@ pub(super) struct PlannedFile {
     pub(super) bytes: u64,
     /// Its rows.
     pub(super) rows: u64,
-    /// How its rows are found.
+    /// The way in which its rows are found.
     pub(super) kind: Kind,
     /// The spec that it was written with.
     pub(super) spec_id: i32,

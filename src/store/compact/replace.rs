@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use iceberg::spec::{
     DataFile, DataFileBuilder, ManifestContentType, ManifestEntry, ManifestFile, TableMetadata,
@@ -14,10 +15,11 @@ use crate::store::manifest::Replacement;
 use crate::store::merge::{Counts, MAX_ENTRIES};
 use crate::store::pause::pause;
 use crate::store::proposal::{self, CommitId};
+use crate::store::retention::MAX_FILE_AGE;
 use crate::store::schema;
 use crate::store::table::Table;
 
-/// Swaps that are tried before a unit is given up.
+/// Swaps that are tried for one unit.
 const MAX_TRIES: u32 = 16;
 
 /// A replacement of files.
@@ -29,6 +31,8 @@ pub(super) struct Replace<'a> {
     spec_id: i32,
     /// The files that go.
     inputs: HashSet<String>,
+    /// The time from which on the output is written.
+    began: SystemTime,
     /// The file that takes their place, and the arrivals of its rows.
     output: DataFile,
     arrivals: Arrivals,
@@ -37,8 +41,8 @@ pub(super) struct Replace<'a> {
     commit: CommitId,
 }
 
-/// The manifests of a head after a replacement.
-struct Replaced {
+/// The outcome of a replacement in a head: its manifests.
+struct Outcome {
     manifests: Vec<ManifestFile>,
     /// The entries of the inputs.
     removed: Vec<ManifestEntry>,
@@ -51,15 +55,16 @@ impl<'a> Replace<'a> {
         metadata: &Arc<TableMetadata>,
         spec_id: i32,
         inputs: HashSet<String>,
+        began: SystemTime,
         (output, arrivals): (DataFile, Arrivals),
         deletes: BTreeSet<String>,
     ) -> Self {
         let (written_under, commit) = (Arc::clone(metadata), CommitId::random());
-        Self { table, written_under, spec_id, inputs, output, arrivals, deletes, commit }
+        Self { table, written_under, spec_id, inputs, began, output, arrivals, deletes, commit }
     }
 
-    /// Makes it. Returns `false` if it can't be made any more, because an input or a column is gone, or
-    /// someone deletes rows; then the output is in no snapshot.
+    /// Makes it. Returns `false` if it can't be made any more, because an input or a column is gone, the
+    /// output is old, or someone deletes rows; then the output is in no snapshot.
     ///
     /// # Errors
     /// If the table can't be read or written. The replacement may have happened.
@@ -68,7 +73,8 @@ impl<'a> Replace<'a> {
             let Some(head) = self.table.head.load().await? else { return Ok(false) };
             let Some(snapshot) = head.metadata.current_snapshot() else { return Ok(false) };
             schema::layout(self.table, &head.metadata)?;
-            if !self.fits(&head.metadata) {
+            let is_old = self.table.clock.is_older(self.began, MAX_FILE_AGE);
+            if is_old || !self.fits(&head.metadata) {
                 return Ok(false);
             }
             let list = self.table.manifests.list(snapshot).await?;
@@ -139,7 +145,7 @@ impl<'a> Replace<'a> {
         &self,
         head: &HeadVersion,
         list: Vec<ManifestFile>,
-    ) -> Result<Option<Replaced>, StoreError> {
+    ) -> Result<Option<Outcome>, StoreError> {
         let table = self.table;
         let (mut manifests, mut removed) = (Vec::new(), Vec::new());
         // What is left of the manifests that held inputs, those of one kind together.
@@ -187,7 +193,7 @@ impl<'a> Replace<'a> {
             });
         }
         manifests.extend(written);
-        Ok(Some(Replaced { manifests, removed }))
+        Ok(Some(Outcome { manifests, removed }))
     }
 
     /// Writes the manifest that adds the output, and those of what is left of the touched ones.
@@ -246,7 +252,7 @@ pub(super) fn delete_manifests(list: &[ManifestFile]) -> BTreeSet<String> {
     deletes.map(|it| it.manifest_path.clone()).collect()
 }
 
-/// Returns the entry of a removed file without its statistics, which nobody needs any more.
+/// Returns the entry of a removed file without its statistics, which no reader needs any more.
 fn stripped(entry: &ManifestEntry) -> Result<ManifestEntry, StoreError> {
     let file = &entry.data_file;
     let data_file = DataFileBuilder::default()

@@ -12,7 +12,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use uuid::Uuid;
 
-use crate::store::files::{Call, Creation, Files, TaggedObject};
+use crate::store::files::{Call, Creation, Files, ListedObject, Removal, TaggedObject};
 
 const SCHEME: &str = "file://";
 
@@ -160,6 +160,44 @@ fn replace(location: &str, expected: Option<&str>, bytes: &[u8]) -> io::Result<b
 /// Returns the tag of some content. It is the content itself: only short numbers are ever replaced.
 fn tag(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
+}
+
+impl Removal for LocalFiles {
+    fn list_all<'a>(&'a self, folder: &'a str) -> Call<'a, Vec<ListedObject>> {
+        Box::pin(async move {
+            let mut found = Vec::new();
+            list_below(folder.trim_end_matches('/'), &mut found)?;
+            Ok(found)
+        })
+    }
+
+    fn remove<'a>(&'a self, locations: &'a [String]) -> Call<'a, ()> {
+        Box::pin(async move {
+            for location in locations {
+                // Folders stay: a writer may be about to make a file in one.
+                missing_is_none(fs::remove_file(path(location)))?;
+            }
+            Ok(())
+        })
+    }
+}
+
+fn list_below(folder: &str, found: &mut Vec<ListedObject>) -> io::Result<()> {
+    let Some(entries) = missing_is_none(fs::read_dir(path(folder)))? else { return Ok(()) };
+    for entry in entries {
+        let entry = entry?;
+        // Lakeward's own names are all UTF-8.
+        let Ok(name) = entry.file_name().into_string() else { continue };
+        let location = format!("{folder}/{name}");
+        // A link is not followed: what it leads to has another name.
+        let Some(info) = missing_is_none(entry.metadata())? else { continue };
+        if info.is_dir() {
+            list_below(&location, found)?;
+        } else if info.is_file() {
+            found.push(ListedObject { location, bytes: info.len(), modified: info.modified()? });
+        }
+    }
+    Ok(())
 }
 
 impl Files for LocalFiles {

@@ -5,6 +5,7 @@ use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use bytes::Bytes;
 
@@ -34,10 +35,30 @@ pub struct TaggedObject {
     pub tag: String,
 }
 
+/// An object in a listing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedObject {
+    /// Its location.
+    pub location: String,
+    /// Its size.
+    pub bytes: u64,
+    /// The time of its last write, by the clock of the store.
+    pub modified: SystemTime,
+}
+
+/// The removal of files, which upkeep alone is given: a commit can't remove anything.
+pub trait Removal: fmt::Debug + Send + Sync {
+    /// Lists all objects below a folder, at any depth; none if the folder does not exist.
+    fn list_all<'a>(&'a self, folder: &'a str) -> Call<'a, Vec<ListedObject>>;
+
+    /// Removes objects. One that does not exist is not an error.
+    fn remove<'a>(&'a self, locations: &'a [String]) -> Call<'a, ()>;
+}
+
 /// Objects under locations like `file:///lake/shop/orders/data/x.parquet`.
 ///
 /// `Ok` of a write means durable. After `Err` nothing is known: the write may have happened, may
-/// happen later, or not at all. Nothing deletes a file, because no invocation ever does.
+/// happen later, or not at all. Nothing here removes a file: see [`Removal`].
 pub trait Files: fmt::Debug + Send + Sync {
     /// Reads the whole object; `None` when it does not exist.
     fn read<'a>(&'a self, location: &'a str) -> Call<'a, Option<Bytes>>;
@@ -73,14 +94,28 @@ pub trait Files: fmt::Debug + Send + Sync {
     fn list<'a>(&'a self, folder: &'a str) -> Call<'a, Vec<String>>;
 }
 
-/// Returns the files of a lake, and its location: `file://…` with the absolute path, or `s3://…`.
+/// A place of files.
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// The files.
+    pub files: Arc<dyn Files>,
+    /// Their removal.
+    pub removal: Arc<dyn Removal>,
+    /// The location of the lake: `file://…` with the absolute path, or `s3://…`.
+    pub location: String,
+}
+
+/// Returns the place of a lake.
 ///
 /// # Errors
 /// When a path can't be made absolute, or is not UTF-8.
-pub fn at(location: &str) -> io::Result<(Arc<dyn Files>, String)> {
+pub fn at(location: &str) -> io::Result<Place> {
     if s3::S3Files::is_location(location) {
         let location = location.trim_end_matches('/').to_owned();
-        return Ok((Arc::new(s3::S3Files::of(&location)), location));
+        let s3 = Arc::new(s3::S3Files::of(&location));
+        return Ok(Place { files: Arc::clone(&s3) as _, removal: s3, location });
     }
-    Ok((Arc::new(local::LocalFiles), local::LocalFiles::location(location)?))
+    let location = local::LocalFiles::location(location)?;
+    let files = Arc::new(local::LocalFiles);
+    Ok(Place { files: Arc::clone(&files) as _, removal: files, location })
 }

@@ -17,7 +17,7 @@ use lakeward::handler::App;
 use lakeward::lambda;
 use lakeward::store::Lake;
 use lakeward::store::clock::Clock;
-use lakeward::store::files::{self, Call, Creation, Files, TaggedObject};
+use lakeward::store::files::{self, Call, Creation, Files, Place, TaggedObject};
 
 #[expect(clippy::disallowed_methods, reason = "tests control it by variables")]
 fn main() -> ExitCode {
@@ -29,7 +29,7 @@ fn main() -> ExitCode {
     });
     let (points, panics) = (variable("POINTS"), variable("KILL_BY").as_deref() == Some("panic"));
     lambda::serve_with(&runtime_api, |config: Config| {
-        let (files, location) = files::at(&config.lake.location)?;
+        let Place { files, location, .. } = files::at(&config.lake.location)?;
         let files = FailpointFiles { files, kill_at, passes: AtomicU32::new(0), panics, points };
         let clock = Clock::system();
         let lake = Lake::with(Arc::new(files), location, config.lake.config_hash.clone(), clock);

@@ -7,7 +7,7 @@
 mod proof;
 
 use std::io::{self, ErrorKind};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
@@ -17,11 +17,12 @@ use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::operation::put_object::PutObjectOutput;
 use aws_sdk_s3::operation::put_object::builders::PutObjectFluentBuilder;
+use aws_sdk_s3::types::{Delete, ObjectIdentifier};
 use bytes::Bytes;
 use tokio::sync::OnceCell;
 
 use crate::aws;
-use crate::store::files::{Call, Creation, Files, TaggedObject};
+use crate::store::files::{Call, Creation, Files, ListedObject, Removal, TaggedObject};
 
 const SCHEME: &str = "s3://";
 /// Time limit of connecting.
@@ -34,6 +35,8 @@ const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(15);
 const OPERATION_TIMEOUT: Duration = Duration::from_secs(40);
 /// Number of times that a body which breaks off is fetched.
 const MAX_BODIES: u32 = 3;
+/// Number of objects that one call removes.
+const MAX_REMOVALS: usize = 1_000;
 /// Number of times that a conditional write is sent when S3 answers with a conflict.
 const MAX_CONFLICTS: u32 = 5;
 
@@ -194,6 +197,57 @@ impl S3Files {
         let what =
             "s3:PutObject: others are writing the same object (409 ConditionalRequestConflict)";
         Err(io::Error::new(ErrorKind::ResourceBusy, what))
+    }
+}
+
+impl Removal for S3Files {
+    fn list_all<'a>(&'a self, folder: &'a str) -> Call<'a, Vec<ListedObject>> {
+        Box::pin(async move {
+            let path = ObjectPath::of(folder)?;
+            let prefix = format!("{}/", path.key.trim_end_matches('/'));
+            let list = self.client().await.list_objects_v2().bucket(path.bucket);
+            let mut pages = list.prefix(&prefix).into_paginator().send();
+            let mut found = Vec::new();
+            while let Some(page) = pages.next().await {
+                let page = page.map_err(|error| failed("s3:ListBucket", &error))?;
+                for object in page.contents.unwrap_or_default() {
+                    let (Some(key), Some(time)) = (object.key, object.last_modified) else {
+                        let what = "s3:ListBucket: an object has no key or no time";
+                        return Err(io::Error::new(ErrorKind::InvalidData, what));
+                    };
+                    let modified = SystemTime::try_from(time).map_err(io::Error::other)?;
+                    let bytes = object.size.and_then(|it| u64::try_from(it).ok()).unwrap_or(0);
+                    let location = format!("s3://{}/{key}", path.bucket);
+                    found.push(ListedObject { location, bytes, modified });
+                }
+            }
+            Ok(found)
+        })
+    }
+
+    fn remove<'a>(&'a self, locations: &'a [String]) -> Call<'a, ()> {
+        Box::pin(async move {
+            for some in locations.chunks(MAX_REMOVALS) {
+                let Some(first) = some.first() else { continue };
+                let bucket = ObjectPath::of(first)?.bucket;
+                let mut objects = Vec::with_capacity(some.len());
+                for location in some {
+                    let key = ObjectPath::of(location)?.key;
+                    let object = ObjectIdentifier::builder().key(key).build();
+                    objects.push(object.map_err(io::Error::other)?);
+                }
+                let all = Delete::builder().set_objects(Some(objects)).quiet(true).build();
+                let all = all.map_err(io::Error::other)?;
+                let call = self.client().await.delete_objects().bucket(bucket).delete(all);
+                let answer = call.send().await;
+                let answer = answer.map_err(|error| failed("s3:DeleteObject", &error))?;
+                if let Some(error) = answer.errors.unwrap_or_default().into_iter().next() {
+                    let code = error.code.unwrap_or_default();
+                    return Err(io::Error::other(format!("s3:DeleteObject: {code}")));
+                }
+            }
+            Ok(())
+        })
     }
 }
 
