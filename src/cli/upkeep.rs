@@ -145,6 +145,11 @@ fn as_table(
     let rows: Vec<Vec<String>> = done.iter().map(row).collect();
     let header = ["table", "files", "→ files", "rows", "size", "removed", "freed", "waiting"];
     print::table(terminal.out, &header, &rows, &[1, 2, 3, 4, 5, 6, 7])?;
+    let is_idle =
+        |(_, it): &NamedReport| it.units == 0 && it.cleaned.is_none_or(|it| it.removed == 0);
+    if done.iter().all(is_idle) {
+        writeln!(terminal.out, "\nnothing to do now")?;
+    }
     if options.dry_run {
         writeln!(terminal.out, "\ndry run: nothing was written or removed")?;
     }

@@ -47,11 +47,23 @@ impl<T: Ord + Clone> Span<T> {
     }
 }
 
-/// The search for the records of a batch: one reach for records whose id comes from their source,
-/// another for those whose route has an `id`.
+/// The search for the records of a batch.
 #[derive(Debug, Clone)]
 pub struct Search {
-    reaches: Vec<Reach>,
+    /// The reaches of deliveries, on whose values all deliveries of a record agree: one for records whose
+    /// id comes from their source, another for those whose route has an `id`.
+    delivered: Vec<Reach>,
+    /// The reach of ids, for records whose route has an `id`.
+    by_id: Option<Reach>,
+}
+
+/// The way to look into a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Look {
+    /// It may hold a delivery of a record, maybe under another id.
+    AtRows,
+    /// It may hold another record of an id: a filter of its ids can tell that it does not.
+    ById,
 }
 
 /// The values by which files may hold some rows of a batch.
@@ -80,7 +92,7 @@ impl Reach {
             source: sources(rows),
             shard: unless_moved(shard),
             position: unless_moved(position),
-            arrived: arrivals(rows),
+            arrived: arrivals(rows, slack),
             has_queues: has_queues(rows),
         }
     }
@@ -91,7 +103,7 @@ impl Reach {
             source: sources(rows),
             shard: Span::Anything,
             position: Span::Anything,
-            arrived: arrivals(rows),
+            arrived: arrivals(rows, reach),
             has_queues: has_queues(rows),
         }
     }
@@ -128,14 +140,19 @@ fn has_queues(rows: &[&Row]) -> bool {
 /// Returns how far apart from a row, in microseconds, its record may have arrived before: in
 /// another delivery, or, where the route has an `id`, as another record.
 pub fn reach(row: &Row) -> i64 {
-    let slack = if row.lineage.moved { MOVED_SLACK_MICROS } else { ARRIVAL_SLACK_MICROS };
+    let slack = slack(row);
     row.lineage.id_window.map_or(slack, |it| it.max(slack))
 }
 
-/// Returns the interval in which records of these rows may have arrived.
-fn arrivals(rows: &[&Row]) -> Span<i64> {
+/// Returns how far apart two deliveries of a row's record may have arrived.
+fn slack(row: &Row) -> i64 {
+    if row.lineage.moved { MOVED_SLACK_MICROS } else { ARRIVAL_SLACK_MICROS }
+}
+
+/// Returns the interval in which records of these rows may have arrived, each so far apart from its row.
+fn arrivals(rows: &[&Row], apart: fn(&Row) -> i64) -> Span<i64> {
     let around = |row: &&Row| {
-        let slack = reach(row);
+        let slack = apart(row);
         let arrived = row.lineage.arrived_at?.micros();
         Some([arrived.saturating_sub(slack), arrived.saturating_add(slack)])
     };
@@ -148,16 +165,13 @@ fn arrivals(rows: &[&Row]) -> Span<i64> {
 impl Search {
     /// Makes the search for `rows`.
     pub fn new<'a>(rows: impl IntoIterator<Item = &'a Row>) -> Self {
-        let (by_id, delivered): (Vec<&Row>, Vec<&Row>) =
+        let (by_id, others): (Vec<&Row>, Vec<&Row>) =
             rows.into_iter().partition(|row| row.lineage.id_window.is_some());
-        let mut reaches = Vec::with_capacity(2);
-        if !delivered.is_empty() {
-            reaches.push(Reach::of_deliveries(&delivered));
+        let groups = [&others, &by_id].into_iter().filter(|it| !it.is_empty());
+        Self {
+            delivered: groups.map(|it| Reach::of_deliveries(it)).collect(),
+            by_id: (!by_id.is_empty()).then(|| Reach::of_ids(&by_id)),
         }
-        if !by_id.is_empty() {
-            reaches.push(Reach::of_ids(&by_id));
-        }
-        Self { reaches }
     }
 
     /// Returns whether a manifest may have a file that is searched for, by its name alone.
@@ -167,17 +181,23 @@ impl Search {
             let micros = |ms: i64| ms.saturating_mul(1_000);
             // The milliseconds of the name are rounded down, so the last one counts to its end.
             let (from, to) = (micros(it.from), micros(it.to).saturating_add(999));
-            self.reaches.iter().any(|reach| reach.arrived.overlaps(Some(from), Some(to)))
+            let mut reaches = self.delivered.iter().chain(&self.by_id);
+            reaches.any(|reach| reach.arrived.overlaps(Some(from), Some(to)))
         })
     }
 
-    /// Returns whether a file of a manifest may hold a record that is searched for.
-    pub fn may_be_in_file(&self, manifest: &str, file: &LiveFile) -> bool {
+    /// Returns how to look into a file of a manifest; `None` if it holds no record that is searched for.
+    pub fn look_into(&self, manifest: &str, file: &LiveFile) -> Option<Look> {
         let is_ours = Arrivals::of_manifest(manifest).is_some();
-        self.reaches.iter().any(|reach| match is_ours {
+        let may_hold = |reach: &Reach| match is_ours {
             true => reach.may_be_in(file),
             false => reach.may_be_in_foreign(file),
-        })
+        };
+        if self.delivered.iter().any(may_hold) {
+            Some(Look::AtRows)
+        } else {
+            self.by_id.as_ref().filter(|it| may_hold(it)).map(|_| Look::ById)
+        }
     }
 }
 

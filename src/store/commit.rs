@@ -4,31 +4,38 @@
 //! bisected half, a zombie, another committer) makes the swap fail and the check run again.
 
 use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
 use std::time::SystemTime;
 
-use iceberg::spec::{DataFile, ManifestFile};
+use futures_util::future::try_join_all;
+use iceberg::spec::{DataFile, ManifestFile, Schema};
 use uuid::Uuid;
 
 use crate::deadline::Deadline;
 use crate::number::count;
 use crate::record::{Reject, Row};
 use crate::store::batch::{Batch, BatchReport, IndexedItem};
-use crate::store::candidates::Search;
+use crate::store::candidates::{Look, Search};
 use crate::store::data::{self, DataFiles, FileGroup};
 use crate::store::error::StoreError;
 use crate::store::head::{HeadVersion, Swap};
+use crate::store::id_filter::IdFilter;
+use crate::store::live_file::LiveFile;
 use crate::store::merge::Merge;
 use crate::store::pause::pause;
 use crate::store::proposal::{self, CommitId};
+use crate::store::read::IdColumns;
 use crate::store::retention::MAX_FILE_AGE;
+use crate::store::schema;
 use crate::store::table::Table;
-use crate::store::{read, schema};
 use crate::table::layout::{Change, Layout, Policy, Spread};
 use crate::table::lineage::BEFORE;
 use crate::table::{judge, place};
 
 /// Swaps of the schema alone before the batch is placed in the existing columns.
 const MAX_SCHEMA_TRIES: u32 = 32;
+/// The number of files that are read at a time.
+const READ_AT_ONCE: usize = 16;
 /// Swaps of unknown outcome before the commit fails.
 const MAX_UNKNOWN_TRIES: u32 = 8;
 
@@ -300,32 +307,44 @@ impl<'a> Commit<'a> {
         let table = self.table;
         let schema = head.metadata.current_schema();
         let search = Search::new(self.batch.sought());
-        let mut occurrences = self.batch.occurrences();
-        for manifest in manifests {
-            let location = &manifest.manifest_path;
-            if self.checked.contains(location) || !search.may_be_in_manifest(location) {
-                continue;
+        let mut candidates: Vec<(LiveFile, Look)> = Vec::new();
+        let to_open = |it: &&ManifestFile| {
+            let location = &it.manifest_path;
+            !self.checked.contains(location) && search.may_be_in_manifest(location)
+        };
+        let opened: Vec<&ManifestFile> = manifests.iter().filter(to_open).collect();
+        for some in opened.chunks(READ_AT_ONCE) {
+            let files = some.iter().map(|it| table.manifests.live_files(it, schema));
+            for (manifest, files) in some.iter().zip(try_join_all(files).await?) {
+                for file in files.iter() {
+                    if self.own_files.contains(&file.location) {
+                        return Ok(true);
+                    }
+                    if !self.checked.contains(&file.location)
+                        && let Some(look) = search.look_into(&manifest.manifest_path, file)
+                    {
+                        candidates.push((file.clone(), look));
+                    }
+                }
             }
-            for file in table.manifests.live_files(manifest, schema).await?.iter() {
-                if self.own_files.contains(&file.location) {
-                    return Ok(true);
+        }
+        let mut occurrences = self.batch.occurrences();
+        let ids = self.batch.sought().filter(|row| row.lineage.id_window.is_some());
+        let ids: Vec<&str> = ids.map(|row| row.lineage.id.as_str()).collect();
+        for some in candidates.chunks(READ_AT_ONCE) {
+            if deadline.passed() {
+                return Err(StoreError::OutOfTime(table.name.clone()));
+            }
+            let read = some.iter().map(|(file, look)| read_ids(table, schema, file, *look, &ids));
+            for ((file, _), columns) in some.iter().zip(try_join_all(read).await?) {
+                if let Some(columns) = columns {
+                    columns.each(|id, occurrence| occurrences.add(id, occurrence));
+                    self.report.files_read += 1;
                 }
-                let is_checked = self.checked.contains(&file.location);
-                if is_checked || !search.may_be_in_file(location, file) {
-                    continue;
-                }
-                if deadline.passed() {
-                    return Err(StoreError::OutOfTime(table.name.clone()));
-                }
-                read::ids(&table.files, schema, &file.location, |id, occurrence| {
-                    occurrences.add(id, occurrence);
-                })
-                .await?;
-                self.report.files_read += 1;
                 self.checked.insert(file.location.clone());
             }
-            self.checked.insert(location.clone());
         }
+        self.checked.extend(opened.iter().map(|it| it.manifest_path.clone()));
         let verdicts = self.batch.verdicts(&occurrences);
         if self.batch.settle(verdicts) {
             // The files have rows that do not land.
@@ -400,4 +419,28 @@ impl<'a> Commit<'a> {
             None => manifests,
         })
     }
+}
+
+/// Reads what identifies the rows of a file; `None` if its filter tells that it has none of these ids.
+async fn read_ids(
+    table: &Table,
+    schema: &Schema,
+    file: &LiveFile,
+    look: Look,
+    ids: &[&str],
+) -> Result<Option<IdColumns>, StoreError> {
+    if look == Look::ById {
+        let filter = match table.id_filters.get(&file.location) {
+            Some(filter) => filter,
+            None => {
+                let filter = Arc::new(IdFilter::read(&table.files, schema, file).await?);
+                table.id_filters.keep(&file.location, &filter);
+                filter
+            }
+        };
+        if !filter.may_hold(ids) {
+            return Ok(None);
+        }
+    }
+    IdColumns::read(&table.files, schema, file).await.map(Some)
 }

@@ -33,6 +33,8 @@ impl SearchColumns {
 pub struct LiveFile {
     /// Its location.
     pub location: String,
+    /// Its size.
+    pub bytes: u64,
     /// `_lw_source`
     pub source: [Option<String>; 2],
     /// `_lw_shard`
@@ -49,6 +51,7 @@ impl LiveFile {
         let text = |id: Option<i32>| bounds(file, id).map(|it| it.and_then(text_of));
         Self {
             location: file.file_path().to_owned(),
+            bytes: file.file_size_in_bytes(),
             source: text(columns.source),
             shard: text(columns.shard),
             position: text(columns.position),

@@ -12,6 +12,7 @@ use crate::store::clock::Clock;
 use crate::store::commit::Commit;
 use crate::store::files::{Files, Place, Removal};
 use crate::store::head::versions::VersionFiles;
+use crate::store::id_filter::IdFilters;
 use crate::store::manifest::Manifests;
 use crate::store::table::Table;
 use crate::table::layout::Policy;
@@ -38,7 +39,9 @@ pub mod retention;
 pub mod arrivals;
 pub mod head;
 pub mod live_file;
+pub mod partial_file;
 
+pub mod id_filter;
 pub mod manifest;
 
 pub mod table;
@@ -254,6 +257,7 @@ impl Lake {
             release: self.release.clone(),
             config_hash: self.config_hash.clone(),
             retention: self.retention,
+            id_filters: IdFilters::default(),
             location,
         }
     }

@@ -12,10 +12,16 @@ use arrow_array::{Array, ArrayRef, RecordBatch};
 use bytes::Bytes;
 use iceberg::spec::{DataFile, NestedFieldRef, Schema};
 use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder,
+};
+use parquet::file::metadata::RowGroupMetaData;
+use parquet::file::reader::ChunkReader;
 
 use crate::store::error::StoreError;
 use crate::store::files::Files;
+use crate::store::live_file::LiveFile;
+use crate::store::partial_file::PartialFile;
 use crate::store::schema::column_type;
 use crate::store::verdict::{Occurrence, RowId};
 use crate::table::lineage;
@@ -44,7 +50,13 @@ fn decode(
 ) -> Result<Vec<HashMap<i32, ArrayRef>>, parquet::errors::ParquetError> {
     // The types are Iceberg's, not those of an Arrow schema that a writer may have stored.
     let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
-    let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(bytes, options)?;
+    decode_with(ParquetRecordBatchReaderBuilder::try_new_with_options(bytes, options)?, ids)
+}
+
+fn decode_with<R: ChunkReader + 'static>(
+    builder: ParquetRecordBatchReaderBuilder<R>,
+    ids: &[i32],
+) -> Result<Vec<HashMap<i32, ArrayRef>>, parquet::errors::ParquetError> {
     let roots = builder.parquet_schema().root_schema().get_fields();
     let id = |index: usize| {
         let info = roots.get(index)?.get_basic_info();
@@ -58,35 +70,80 @@ fn decode(
     reader.map(|batch| Ok(by_id(batch?))).collect()
 }
 
-/// Calls `each` with the identity, the digest and the arrival of every row of a file.
-pub async fn ids(
+/// Reads the same of a file by its parts: only these columns are fetched.
+async fn parts(
     files: &Arc<dyn Files>,
-    schema: &Schema,
-    location: &str,
-    mut each: impl FnMut(RowId<'_>, Occurrence<'_>),
-) -> Result<(), StoreError> {
-    let id_of = |name: &str| schema.field_id_by_name(name).unwrap_or(-1);
-    let (source, id) = (id_of(lineage::SOURCE), id_of(lineage::ID));
-    let (digest, shard) = (id_of(lineage::DIGEST), id_of(lineage::SHARD));
-    let arrived_at = id_of(lineage::ARRIVED_AT);
-    for batch in batches(files, location, &[source, id, digest, shard, arrived_at]).await? {
-        let column = |id: i32| batch.get(&id).and_then(|it| it.as_string_opt::<i32>());
-        let (Some(sources), Some(ids)) = (column(source), column(id)) else {
-            return Err(StoreError::damaged(location)("it has no column _lw_source or _lw_id"));
+    file: &LiveFile,
+    ids: &[i32],
+) -> Result<Vec<HashMap<i32, ArrayRef>>, StoreError> {
+    let mut parts = PartialFile::open(files, &file.location, file.bytes).await?;
+    let footer = Arc::clone(&parts.footer);
+    let columns = footer.row_groups().iter().flat_map(RowGroupMetaData::columns);
+    let ranges = columns.filter_map(|column| {
+        let info = column.column_descr().self_type().get_basic_info();
+        let (start, length) = column.byte_range();
+        (info.has_id() && ids.contains(&info.id())).then(|| start..start.saturating_add(length))
+    });
+    parts.fetch(ranges.collect()).await?;
+    let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
+    let read = ArrowReaderMetadata::try_new(footer, options).and_then(|metadata| {
+        decode_with(ParquetRecordBatchReaderBuilder::new_with_metadata(parts, metadata), ids)
+    });
+    read.map_err(StoreError::damaged(&file.location))
+}
+
+/// The columns of a file that identify its rows.
+#[derive(Debug)]
+pub struct IdColumns {
+    batches: Vec<HashMap<i32, ArrayRef>>,
+    columns: [i32; 5],
+}
+
+impl IdColumns {
+    /// Reads them.
+    ///
+    /// # Errors
+    /// If the file can't be read, or lacks one that every row has.
+    pub async fn read(
+        files: &Arc<dyn Files>,
+        schema: &Schema,
+        file: &LiveFile,
+    ) -> Result<Self, StoreError> {
+        use lineage::{ARRIVED_AT, DIGEST, ID, SHARD, SOURCE};
+        let names = [SOURCE, ID, DIGEST, SHARD, ARRIVED_AT];
+        let columns = names.map(|name| schema.field_id_by_name(name).unwrap_or(-1));
+        let batches = parts(files, file, &columns).await?;
+        let [source, id, ..] = columns;
+        let is_text = |batch: &HashMap<i32, ArrayRef>, id: i32| {
+            batch.get(&id).is_some_and(|it| it.as_string_opt::<i32>().is_some())
         };
-        let (digests, shards) = (column(digest), column(shard));
-        let arrivals = batch.get(&arrived_at);
-        let arrivals = arrivals.and_then(|it| it.as_primitive_opt::<TimestampMicrosecondType>());
-        for (row, pair) in sources.iter().zip(ids).enumerate() {
-            if let (Some(source), Some(id)) = pair {
-                let digest = digests.filter(|it| it.is_valid(row)).map(|it| it.value(row));
-                let shard = shards.filter(|it| it.is_valid(row)).map(|it| it.value(row));
-                let arrived_at = arrivals.filter(|it| it.is_valid(row)).map(|it| it.value(row));
-                each(RowId::new(source, id, digest, shard), Occurrence { digest, arrived_at });
+        if batches.iter().any(|it| !is_text(it, source) || !is_text(it, id)) {
+            let problem = "it has no column _lw_source or _lw_id";
+            return Err(StoreError::damaged(&file.location)(problem));
+        }
+        Ok(Self { batches, columns })
+    }
+
+    /// Calls `each` with the identity, the digest and the arrival of every row.
+    pub fn each(&self, mut each: impl FnMut(RowId<'_>, Occurrence<'_>)) {
+        let [source, id, digest, shard, arrived_at] = self.columns;
+        for batch in &self.batches {
+            let column = |id: i32| batch.get(&id).and_then(|it| it.as_string_opt::<i32>());
+            let (Some(sources), Some(ids)) = (column(source), column(id)) else { continue };
+            let (digests, shards) = (column(digest), column(shard));
+            let arrivals = batch.get(&arrived_at);
+            let arrivals =
+                arrivals.and_then(|it| it.as_primitive_opt::<TimestampMicrosecondType>());
+            for (row, pair) in sources.iter().zip(ids).enumerate() {
+                if let (Some(source), Some(id)) = pair {
+                    let digest = digests.filter(|it| it.is_valid(row)).map(|it| it.value(row));
+                    let shard = shards.filter(|it| it.is_valid(row)).map(|it| it.value(row));
+                    let arrived_at = arrivals.filter(|it| it.is_valid(row)).map(|it| it.value(row));
+                    each(RowId::new(source, id, digest, shard), Occurrence { digest, arrived_at });
+                }
             }
         }
     }
-    Ok(())
 }
 
 /// Reads the rows of a file in these columns. A column that the file does not have is null.

@@ -9,6 +9,7 @@ use crate::store::clock::Clock;
 use crate::store::error::StoreError;
 use crate::store::files::Files;
 use crate::store::head::{Head, HeadVersion};
+use crate::store::id_filter::IdFilters;
 use crate::store::manifest::Manifests;
 use crate::store::release::Release;
 use crate::store::retention::Retention;
@@ -33,6 +34,8 @@ pub struct Table {
     pub files: Arc<dyn Files>,
     /// Its manifests.
     pub manifests: Manifests,
+    /// The filters of the ids in its files.
+    pub id_filters: IdFilters,
     /// The clock of its commits.
     pub clock: Clock,
     /// The release that writes to it.

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use lakeward::record::Row;
 use lakeward::store::files::Files;
@@ -14,7 +15,7 @@ use super::{AT, counts, run};
 use crate::support::lake::{
     MORNING, expect_rows, fields, lake_on, land, local, number, read, row, text,
 };
-use crate::support::store::{Fault, Memory, ScriptedFiles};
+use crate::support::store::{Fault, Memory, ScriptedFiles, Step};
 
 const HOUR: i64 = 3_600_000_000;
 const DAY: i64 = 24 * HOUR;
@@ -272,6 +273,39 @@ fn rows_with_and_without_an_id_of_their_own_share_a_batch() {
         // and of another source.
         assert_eq!(landed.files_read, 1);
         assert_eq!(read(&lake).await.len(), 5);
+    });
+}
+
+/// A commit reads the filter of each file of the window once, and no rows.
+#[test]
+fn an_id_is_looked_for_in_filters_which_are_kept() {
+    run(async {
+        let memory: Arc<dyn Files> = Arc::new(Memory::default());
+        for n in 0..60 {
+            let row = event(&format!("invoice {n}"), "paid", i64::from(n) * DAY / 10);
+            land(&lake_on(Arc::clone(&memory), AT), vec![row]).await.unwrap();
+        }
+        let reads = Arc::new(AtomicU32::new(0));
+        let counted = Arc::clone(&reads);
+        let script = ScriptedFiles::new(memory, move |step, at| {
+            let is_data = step == Step::Read && at.ends_with(".parquet");
+            counted.fetch_add(u32::from(is_data), Ordering::Relaxed);
+            Fault::None
+        });
+        let lake = lake_on(Arc::new(script), AT);
+        let new = |n: u32| event(&format!("new {n}"), "paid", 3 * DAY + DAY / 7 + i64::from(n));
+        let landed = land(&lake, vec![new(0)]).await.unwrap();
+        assert_eq!((counts(&landed), landed.files_read), ((1, 0), 0));
+        assert_eq!(reads.swap(0, Ordering::Relaxed), 60);
+        // The next one reads that of the file of a moment ago.
+        let landed = land(&lake, vec![new(1)]).await.unwrap();
+        assert_eq!((counts(&landed), landed.files_read), ((1, 0), 0));
+        assert_eq!(reads.swap(0, Ordering::Relaxed), 1);
+        // An id that is there is found by its filter, then in its rows; and those of the file that may
+        // hold this very message are read.
+        let again = event("invoice 7", "paid", 3 * DAY);
+        let landed = land(&lake, vec![again]).await.unwrap();
+        assert_eq!((counts(&landed), landed.files_read), ((0, 1), 2));
     });
 }
 

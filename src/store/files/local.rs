@@ -5,7 +5,8 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -203,6 +204,18 @@ fn list_below(folder: &str, found: &mut Vec<ListedObject>) -> io::Result<()> {
 impl Files for LocalFiles {
     fn read<'a>(&'a self, location: &'a str) -> Call<'a, Option<Bytes>> {
         Box::pin(async move { Ok(missing_is_none(fs::read(path(location)))?.map(Bytes::from)) })
+    }
+
+    fn read_range<'a>(&'a self, location: &'a str, range: Range<u64>) -> Call<'a, Option<Bytes>> {
+        Box::pin(async move {
+            let Some(mut file) = missing_is_none(File::open(path(location)))? else {
+                return Ok(None);
+            };
+            file.seek(SeekFrom::Start(range.start))?;
+            let mut bytes = Vec::new();
+            file.take(range.end.saturating_sub(range.start)).read_to_end(&mut bytes)?;
+            Ok(Some(Bytes::from(bytes)))
+        })
     }
 
     fn exists<'a>(&'a self, location: &'a str) -> Call<'a, bool> {

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::io;
+use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -62,6 +63,17 @@ pub trait Removal: fmt::Debug + Send + Sync {
 pub trait Files: fmt::Debug + Send + Sync {
     /// Reads the whole object; `None` when it does not exist.
     fn read<'a>(&'a self, location: &'a str) -> Call<'a, Option<Bytes>>;
+
+    /// Reads a part of an object, of which nothing is beyond its end; `None` when it does not exist. The
+    /// default reads all of it.
+    fn read_range<'a>(&'a self, location: &'a str, range: Range<u64>) -> Call<'a, Option<Bytes>> {
+        Box::pin(async move {
+            Ok(self.read(location).await?.map(|all| {
+                let index = |it: u64| usize::try_from(it).unwrap_or(usize::MAX).min(all.len());
+                all.slice(index(range.start)..index(range.end))
+            }))
+        })
+    }
 
     /// Returns whether the object exists.
     fn exists<'a>(&'a self, location: &'a str) -> Call<'a, bool>;

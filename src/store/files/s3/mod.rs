@@ -7,6 +7,7 @@
 mod proof;
 
 use std::io::{self, ErrorKind};
+use std::ops::Range;
 use std::time::{Duration, SystemTime};
 
 use aws_config::retry::RetryConfig;
@@ -126,17 +127,25 @@ impl S3Files {
         location: &str,
         version: Option<&str>,
     ) -> io::Result<Option<Bytes>> {
-        Ok(self.get(location, version).await?.map(|it| it.bytes))
+        Ok(self.get(location, version, None).await?.map(|it| it.bytes))
     }
 
-    async fn get(&self, location: &str, version: Option<&str>) -> io::Result<Option<TaggedObject>> {
+    async fn get(
+        &self,
+        location: &str,
+        version: Option<&str>,
+        range: Option<&Range<u64>>,
+    ) -> io::Result<Option<TaggedObject>> {
+        // Both ends count.
+        let header = range.map(|it| format!("bytes={}-{}", it.start, it.end.saturating_sub(1)));
         let path = ObjectPath::of(location)?;
         let client = self.client().await;
         let mut tries = 0_u32;
         loop {
             tries += 1;
             let get = client.get_object().bucket(path.bucket).key(path.key);
-            let answer = get.set_version_id(version.map(ToOwned::to_owned)).send().await;
+            let get = get.set_version_id(version.map(ToOwned::to_owned));
+            let answer = get.set_range(header.clone()).send().await;
             let answer = match answer {
                 Ok(answer) => answer,
                 Err(error) if status(&error) == Some(404) && !is_missing_bucket(&error) => {
@@ -146,7 +155,13 @@ impl S3Files {
             };
             let tag = tag("s3:GetObject", answer.e_tag)?;
             match answer.body.collect().await {
-                Ok(body) => return Ok(Some(TaggedObject { bytes: body.into_bytes(), tag })),
+                Ok(body) => {
+                    let mut bytes = body.into_bytes();
+                    if let Some(range) = range {
+                        bytes = part_of(bytes, range);
+                    }
+                    return Ok(Some(TaggedObject { bytes, tag }));
+                }
                 Err(_) if tries < MAX_BODIES => {}
                 Err(error) => {
                     let what = format!("s3:GetObject: its body breaks off: {error}");
@@ -263,6 +278,15 @@ impl Files for S3Files {
         Box::pin(async move { self.read_version(location, None).await })
     }
 
+    fn read_range<'a>(&'a self, location: &'a str, range: Range<u64>) -> Call<'a, Option<Bytes>> {
+        Box::pin(async move {
+            if range.is_empty() {
+                return Ok(self.exists(location).await?.then(Bytes::new));
+            }
+            Ok(self.get(location, None, Some(&range)).await?.map(|it| it.bytes))
+        })
+    }
+
     fn exists<'a>(&'a self, location: &'a str) -> Call<'a, bool> {
         Box::pin(async move {
             let path = ObjectPath::of(location)?;
@@ -293,7 +317,7 @@ impl Files for S3Files {
     }
 
     fn read_tagged<'a>(&'a self, location: &'a str) -> Call<'a, Option<TaggedObject>> {
-        Box::pin(self.get(location, None))
+        Box::pin(self.get(location, None, None))
     }
 
     fn replace<'a>(
@@ -330,6 +354,16 @@ impl Files for S3Files {
             Ok(names)
         })
     }
+}
+
+/// Returns the part that was asked for. A store that ignores the range answers with the whole object.
+fn part_of(bytes: Bytes, range: &Range<u64>) -> Bytes {
+    let expected = usize::try_from(range.end.saturating_sub(range.start)).unwrap_or(usize::MAX);
+    if bytes.len() <= expected {
+        return bytes;
+    }
+    let at = |it: u64| usize::try_from(it).unwrap_or(usize::MAX).min(bytes.len());
+    bytes.slice(at(range.start)..at(range.end))
 }
 
 /// Returns the tag that every answer about an object has. A proxy's page with status 200 has none,
