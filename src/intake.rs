@@ -1,5 +1,5 @@
 //! The intake: every payload of an invocation enters here. It separates events of records, failure
-//! notices and notifications of new objects, and builds the answer.
+//! notices, notifications of new objects and the call for upkeep, and builds the answer.
 
 use crate::deadline::Deadline;
 use crate::handler::{self, App, InvocationError, Pass};
@@ -9,6 +9,21 @@ use crate::recovery::{FailedBatch, RecoveryReport, Streams};
 use crate::response;
 use crate::source::{Event, Unwrap};
 use crate::store::files;
+use crate::upkeep::{self, NamedReport};
+
+/// The payload of the schedule that calls for upkeep, as the template gives it.
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct UpkeepCall {
+    lakeward: Task,
+}
+
+/// A task that is not about an event.
+#[derive(serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Task {
+    Upkeep,
+}
 
 /// The intake of an app, with the clients that recovery reads streams with.
 #[derive(Debug)]
@@ -25,6 +40,8 @@ pub struct InvocationReport {
     pub passes: Vec<Pass>,
     /// The report of the failed batches that the event names.
     pub recovery: RecoveryReport,
+    /// The report of the upkeep of each table, if the payload called for it.
+    pub upkeep: Vec<NamedReport>,
     /// The state of each record of the event, in order. A failure notice has landed once every
     /// record of its batch has, or is known to be lost.
     pub records: Vec<RecordState>,
@@ -45,7 +62,12 @@ impl Intake {
             // A notification of objects is rare, and is never an event of records.
             Err(error) => match notice::objects(payload) {
                 Some(locations) => self.objects(&locations, deadline).await,
-                None => InvocationReport { answer: Err(error.into()), ..InvocationReport::of(0) },
+                None => match serde_json::from_slice(payload) {
+                    Ok(UpkeepCall { lakeward: Task::Upkeep }) => self.upkeep(deadline).await,
+                    Err(_) => {
+                        InvocationReport { answer: Err(error.into()), ..InvocationReport::of(0) }
+                    }
+                },
             },
         }
     }
@@ -124,6 +146,30 @@ impl Intake {
         }
     }
 
+    /// Does the upkeep of all tables for as long as there is time. The next call goes on with what is left.
+    async fn upkeep(&self, deadline: &Deadline) -> InvocationReport {
+        let mut report = InvocationReport::of(0);
+        let error = match upkeep::upkeep(&self.app, &[], deadline, |_, _| {}).await {
+            Ok(tables) => {
+                report.upkeep = tables;
+                let troubled = report.upkeep.iter().filter(|(_, it)| it.trouble.is_some());
+                let troubled: Vec<String> = troubled.map(|(name, _)| name.to_string()).collect();
+                (!troubled.is_empty()).then(|| {
+                    let tables = troubled.join(", ");
+                    InvocationError::Upkeep(format!(
+                        "upkeep of {tables} failed; the log says why, and the others are done"
+                    ))
+                })
+            }
+            Err(error) => Some(error.into()),
+        };
+        report.answer = match error {
+            Some(error) => Err(error),
+            None => response::answer(None, &[], None).map_err(InvocationError::Answer),
+        };
+        report
+    }
+
     /// Recovers the failed batches in these objects. Lambda retries the invocation if one of them
     /// has not landed.
     async fn objects(&self, locations: &[String], deadline: &Deadline) -> InvocationReport {
@@ -188,6 +234,7 @@ impl InvocationReport {
         Self {
             passes: Vec::new(),
             recovery: RecoveryReport::default(),
+            upkeep: Vec::new(),
             records: vec![state; records],
             answer: Ok(String::new()),
         }

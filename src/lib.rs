@@ -34,6 +34,7 @@ pub mod store;
 pub mod config;
 pub mod handler;
 pub mod recovery;
+pub mod upkeep;
 
 pub mod intake;
 

@@ -95,7 +95,7 @@ async fn dispatch(command: Command, terminal: &mut Terminal<'_>) -> Result<u8, F
         Command::Upkeep { tables, dry_run, json, lake } => {
             let tables: Result<Vec<_>, _> = tables.iter().map(|it| setup::table_name(it)).collect();
             let options = upkeep::UpkeepOptions { dry_run, json };
-            upkeep::run(&setup::find_config(lake)?, &tables?, options, terminal).await
+            upkeep::run(setup::find_config(lake)?, &tables?, options, terminal).await
         }
         Command::Tables { table: None, json, lake } => {
             tables::all(&setup::find_config(lake)?, json, terminal.out).await

@@ -166,6 +166,7 @@ fn remedy(error: &InvocationError) -> &'static str {
         InvocationError::Store(_) => REPAIR_AND_RETRY,
         InvocationError::Unreportable(_)
         | InvocationError::Recovery(_)
+        | InvocationError::Upkeep(_)
         | InvocationError::Answer(_) => "in Lambda the whole event would be redelivered",
     }
 }

@@ -9,8 +9,10 @@ use crate::cli::setup::no_such_table;
 use crate::cli::terminal::{DONE, FAILED, Terminal};
 use crate::config::Config;
 use crate::deadline::Deadline;
-use crate::store::{Lake, Settings, UpkeepReport};
+use crate::handler::App;
+use crate::store::UnitReport;
 use crate::table_name::TableName;
+use crate::upkeep::{self, NamedReport};
 
 /// The options of the command.
 #[derive(Debug, Clone, Copy)]
@@ -19,38 +21,44 @@ pub(super) struct UpkeepOptions {
     pub json: bool,
 }
 
-/// A table, and the report of its upkeep.
-type NamedReport = (TableName, UpkeepReport);
-
 /// Does the upkeep of some tables, or of all, and prints what it did.
 pub(super) async fn run(
-    config: &Config,
+    config: Config,
     names: &[TableName],
     options: UpkeepOptions,
     terminal: &mut Terminal<'_>,
 ) -> Result<u8, Failure> {
-    let mut done: Vec<NamedReport> = Vec::new();
-    for (settings, names) in lakes(config, names) {
-        let lake = Lake::open(settings.clone())?;
-        let names = match names {
-            Some(names) => {
-                for name in &names {
-                    if !lake.exists(name).await? {
-                        return Err(no_such_table(&lake, name).await);
-                    }
-                }
-                names
-            }
-            None => lake.tables().await?,
-        };
-        done.extend(upkeep(&lake, names, options, terminal).await);
+    let app = App::open(config)?;
+    for name in names {
+        let lake = app.lake_of(name);
+        if !lake.exists(name).await? {
+            return Err(no_such_table(lake, name).await);
+        }
     }
-    done.sort_by(|(one, _), (other, _)| one.cmp(other));
+    let done = if options.dry_run {
+        upkeep::plan(&app, names).await?
+    } else {
+        let target = match terminal.progress {
+            true => ProgressDrawTarget::stderr(),
+            false => ProgressDrawTarget::hidden(),
+        };
+        let bar = ProgressBar::with_draw_target(None, target);
+        let (mut files, mut bytes) = (0, 0);
+        let each = |name: &TableName, unit: &UnitReport| {
+            (files, bytes) = (files + unit.files, bytes + unit.bytes_read);
+            let joined = counted(files, "file");
+            bar.set_message(format!("{name}: {joined} joined, {}", print::bytes(bytes)));
+            bar.tick();
+        };
+        let done = upkeep::upkeep(&app, names, &Deadline::none(), each).await;
+        bar.finish_and_clear();
+        done?
+    };
     if options.json {
         let tables: Vec<Value> = done.iter().map(json_of).collect();
         writeln!(terminal.out, "{}", json!({"dry_run": options.dry_run, "tables": tables}))?;
     } else {
-        as_table(config, &done, options, terminal)?;
+        as_table(&app.config, &done, options, terminal)?;
     }
     let mut code = DONE;
     for (name, report) in &done {
@@ -60,60 +68,6 @@ pub(super) async fn run(
         }
     }
     Ok(code)
-}
-
-/// Returns the lakes of a config, each with the tables that are named; `None` for all of it.
-fn lakes<'c>(
-    config: &'c Config,
-    names: &[TableName],
-) -> Vec<(&'c Settings, Option<Vec<TableName>>)> {
-    let all = std::iter::once(&config.lake).chain(config.quarantine.lake.as_ref());
-    if names.is_empty() {
-        return all.map(|it| (it, None)).collect();
-    }
-    let of = |lake: &Settings| {
-        let names = names.iter().filter(|it| config.lake_of(it) == lake);
-        names.cloned().collect::<Vec<_>>()
-    };
-    all.map(|it| (it, Some(of(it)))).collect()
-}
-
-async fn upkeep(
-    lake: &Lake,
-    names: Vec<TableName>,
-    options: UpkeepOptions,
-    terminal: &Terminal<'_>,
-) -> Vec<NamedReport> {
-    let reports = if options.dry_run {
-        let mut reports = Vec::with_capacity(names.len());
-        for name in &names {
-            let planned = lake.plan_upkeep(name).await;
-            reports.push(planned.unwrap_or_else(|error| UpkeepReport {
-                trouble: Some(error.to_string()),
-                ..UpkeepReport::default()
-            }));
-        }
-        reports
-    } else {
-        let target = match terminal.progress {
-            true => ProgressDrawTarget::stderr(),
-            false => ProgressDrawTarget::hidden(),
-        };
-        let bar = ProgressBar::with_draw_target(None, target);
-        let (mut files, mut bytes) = (0, 0);
-        let reports = lake
-            .upkeep(&names, &Deadline::none(), |index, unit| {
-                (files, bytes) = (files + unit.files, bytes + unit.bytes_read);
-                let name = names.get(index).map(ToString::to_string).unwrap_or_default();
-                let joined = counted(files, "file");
-                bar.set_message(format!("{name}: {joined} joined, {}", print::bytes(bytes)));
-                bar.tick();
-            })
-            .await;
-        bar.finish_and_clear();
-        reports
-    };
-    names.into_iter().zip(reports).collect()
 }
 
 fn as_table(
@@ -160,6 +114,7 @@ fn json_of((name, report): &NamedReport) -> Value {
     json!({
         "table": name.to_string(),
         "files": report.files,
+        "live_files": report.live_files,
         "units": report.units,
         "rows": report.rows,
         "bytes_read": report.bytes_read,

@@ -32,6 +32,9 @@ pub enum InvocationError {
     /// A failed batch can't be recovered.
     #[error("{0}")]
     Recovery(String),
+    /// A table can't be kept up.
+    #[error("{0}")]
+    Upkeep(String),
     /// The answer can't be written.
     #[error("can't write the answer: {0}")]
     Answer(serde_json::Error),
@@ -47,6 +50,7 @@ impl InvocationError {
             InvocationError::Store(_) => "Store",
             InvocationError::Unreportable(_) => "Unreportable",
             InvocationError::Recovery(_) => "Recovery",
+            InvocationError::Upkeep(_) => "Upkeep",
             InvocationError::Answer(_) => "Answer",
         }
     }

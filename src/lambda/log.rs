@@ -14,11 +14,14 @@ use crate::intake::InvocationReport;
 use crate::lambda::metric::{Metric, Metrics, number};
 use crate::number::count;
 use crate::recovery::RecoveryReport;
-use crate::store::LandReport;
+use crate::store::{LandReport, UpkeepReport};
+use crate::table_name::TableName;
 use crate::time::Timestamp;
 
 /// The dimensions of metrics of whole invocations: none, and the function's own, for its alarms.
 const FUNCTION: &[&[&str]] = &[&[], &["FunctionName"]];
+/// The dimension of metrics of one table.
+const TABLE: &[&[&str]] = &[&["Table"]];
 /// The dimension of metrics of one route.
 const ROUTE: &[&[&str]] = &[&["Route"]];
 
@@ -38,7 +41,7 @@ pub(super) struct Invocation<'a> {
 
 /// Returns the lines of an invocation.
 pub(super) fn lines(invocation: &Invocation<'_>, report: &InvocationReport) -> Vec<String> {
-    let InvocationReport { passes, recovery, answer, .. } = report;
+    let InvocationReport { passes, recovery, upkeep, answer, .. } = report;
     let mut invocation = invocation.clone();
     let mut lines = Vec::new();
     for pass in passes.iter().chain(&recovery.passes) {
@@ -48,6 +51,10 @@ pub(super) fn lines(invocation: &Invocation<'_>, report: &InvocationReport) -> V
     }
     if recovery.batches > 0 {
         lines.push(recovery_line(&invocation, recovery).to_string());
+    }
+    for (table, report) in upkeep {
+        lines.push(upkeep_line(&invocation, table, report).to_string());
+        invocation.init = None;
     }
     lines.extend(answer.as_ref().err().map(|error| error_line(&invocation, error).to_string()));
     lines
@@ -82,6 +89,34 @@ fn recovery_line(invocation: &Invocation<'_>, recovery: &RecoveryReport) -> Valu
     let mut metrics = Metrics::default();
     metrics.set(Metric::Gaps, count(recovery.gaps.len()));
     metrics.write(&mut line, FUNCTION, invocation.now);
+    Value::Object(line)
+}
+
+/// Returns the line about the upkeep of a table.
+fn upkeep_line(invocation: &Invocation<'_>, table: &TableName, report: &UpkeepReport) -> Value {
+    let level = if report.trouble.is_some() { "ERROR" } else { "INFO" };
+    let mut line = heading(invocation, level, "kept up a table", None);
+    line.insert("Table".to_owned(), json!(table.to_string()));
+    for (name, number) in [
+        ("units", report.units),
+        ("files_joined", report.files),
+        ("bytes_read", report.bytes_read),
+        ("bytes_written", report.bytes_written),
+        ("removed", report.cleaned.map_or(0, |it| it.removed)),
+        ("bytes_removed", report.cleaned.map_or(0, |it| it.bytes)),
+    ] {
+        line.insert(name.to_owned(), json!(number));
+    }
+    line.insert("unfinished".to_owned(), json!(report.is_unfinished));
+    line.insert("trouble".to_owned(), json!(report.trouble));
+    let mut metrics = Metrics::default();
+    if report.trouble.is_none() && !report.is_unfinished {
+        metrics.set(Metric::LiveFiles, report.live_files);
+    }
+    if let Some(cleaned) = report.cleaned {
+        metrics.set(Metric::MetadataBytes, cleaned.metadata_bytes);
+    }
+    metrics.write(&mut line, TABLE, invocation.now);
     Value::Object(line)
 }
 
@@ -241,8 +276,8 @@ mod tests {
         let recovery =
             RecoveryReport { batches: 1, passes: vec![Pass::default()], ..Default::default() };
         let passes = vec![Pass::default(), Pass::default()];
-        let report =
-            InvocationReport { passes, recovery, records: Vec::new(), answer: Ok(String::new()) };
+        let (upkeep, records, answer) = (Vec::new(), Vec::new(), Ok(String::new()));
+        let report = InvocationReport { passes, recovery, upkeep, records, answer };
         let lines = lines(&invocation, &report);
         let lines: Vec<Value> = lines.iter().map(|it| serde_json::from_str(it).unwrap()).collect();
         let starts: Vec<f64> = lines.iter().filter_map(|it| it["ColdStart"].as_f64()).collect();

@@ -31,6 +31,8 @@ pub struct UpkeepReport {
     pub bytes_read: u64,
     /// The bytes of the files that took their place.
     pub bytes_written: u64,
+    /// The live files of the table afterwards.
+    pub live_files: u64,
     /// The removal of files; `None` if that was done less than a day ago.
     pub cleaned: Option<CleanReport>,
     /// Whether there was no time for all of it.
@@ -110,7 +112,7 @@ async fn compact(
             };
             match unit {
                 None => report.is_unfinished = true,
-                Some(Ok(None)) => {}
+                Some(Ok(None)) => report.live_files = table.compaction.live_files(),
                 Some(Ok(Some(unit))) if unit.bytes_written == 0 => {
                     table.wasted += 1;
                     if table.wasted < MAX_WASTED {
@@ -160,9 +162,11 @@ pub async fn plan(
     removal: Option<&dyn Removal>,
 ) -> Result<UpkeepReport, StoreError> {
     let mut report = UpkeepReport::default();
-    for unit in Compaction::of(table).plan().await? {
+    let mut compaction = Compaction::of(table);
+    for unit in compaction.plan().await? {
         report.add(unit);
     }
+    report.live_files = compaction.live_files();
     if let Some(removal) = removal {
         report.cleaned = clean(table, removal, true).await?;
     }

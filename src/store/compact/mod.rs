@@ -96,6 +96,11 @@ impl<'a> Compaction<'a> {
         }
     }
 
+    /// Returns the number of live files, as far as they were read.
+    pub fn live_files(&self) -> u64 {
+        count(self.read.values().map(Vec::len).sum())
+    }
+
     /// Returns what the next units would join, without a limit of their size, and joins nothing.
     ///
     /// # Errors

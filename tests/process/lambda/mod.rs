@@ -4,6 +4,7 @@
 
 mod log;
 mod start;
+mod upkeep;
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -1,0 +1,71 @@
+//! The upkeep of the lakes of an app: of all their tables, or of some.
+
+use crate::deadline::Deadline;
+use crate::handler::App;
+use crate::store::{Lake, StoreError, UnitReport, UpkeepReport};
+use crate::table_name::TableName;
+
+/// A table, and the report of its upkeep.
+pub type NamedReport = (TableName, UpkeepReport);
+
+/// Does the upkeep of some tables, or of all if none is named, for as long as there is time. `each` hears of
+/// every finished unit of work.
+///
+/// # Errors
+/// If the tables can't be listed. Trouble with one table is in its report.
+pub async fn upkeep(
+    app: &App,
+    names: &[TableName],
+    deadline: &Deadline,
+    mut each: impl FnMut(&TableName, &UnitReport),
+) -> Result<Vec<NamedReport>, StoreError> {
+    let mut reports = Vec::new();
+    for (lake, tables) in lakes(app, names).await? {
+        let each = |index: usize, unit: &UnitReport| {
+            if let Some(name) = tables.get(index) {
+                each(name, unit);
+            }
+        };
+        let of_lake = lake.upkeep(&tables, deadline, each).await;
+        reports.extend(tables.into_iter().zip(of_lake));
+    }
+    reports.sort_by(|(one, _), (other, _)| one.cmp(other));
+    Ok(reports)
+}
+
+/// Returns what upkeep would do to these tables, or to all.
+///
+/// # Errors
+/// If the tables can't be listed.
+pub async fn plan(app: &App, names: &[TableName]) -> Result<Vec<NamedReport>, StoreError> {
+    let mut reports = Vec::new();
+    for (lake, tables) in lakes(app, names).await? {
+        for name in tables {
+            let report = lake.plan_upkeep(&name).await.unwrap_or_else(|error| UpkeepReport {
+                trouble: Some(error.to_string()),
+                ..UpkeepReport::default()
+            });
+            reports.push((name, report));
+        }
+    }
+    reports.sort_by(|(one, _), (other, _)| one.cmp(other));
+    Ok(reports)
+}
+
+/// Returns the lakes of an app, each with its tables among `names`, or with all of its tables.
+async fn lakes<'a>(
+    app: &'a App,
+    names: &[TableName],
+) -> Result<Vec<(&'a Lake, Vec<TableName>)>, StoreError> {
+    let mut lakes = Vec::new();
+    for lake in std::iter::once(&app.lake).chain(&app.quarantine) {
+        let tables = if names.is_empty() {
+            lake.tables().await?
+        } else {
+            let is_here = |it: &&TableName| std::ptr::eq(app.lake_of(it), lake);
+            names.iter().filter(is_here).cloned().collect()
+        };
+        lakes.push((lake, tables));
+    }
+    Ok(lakes)
+}
