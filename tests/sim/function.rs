@@ -34,9 +34,9 @@ pub enum Stop {
 /// State that the process of one environment shares with the world outside.
 #[derive(Default)]
 pub struct Environment {
-    stopped: Mutex<Option<Stop>>,
-    told: Notify,
-    woken: Notify,
+    pub stopped: Mutex<Option<Stop>>,
+    pub told: Notify,
+    pub woken: Notify,
 }
 
 impl Environment {

@@ -9,6 +9,7 @@ mod mappings;
 mod oracles;
 mod records;
 mod store;
+mod upkeep;
 mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,7 +19,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use lakeward::config;
-use tokio::task::{LocalSet, spawn_local};
+use tokio::task::{JoinHandle, LocalSet, spawn_local};
 
 use crate::support::store::Memory;
 use function::Function;
@@ -27,7 +28,7 @@ use records::{CONFIG, Record, Source};
 use world::{FAULTS, World};
 
 /// Events that must have happened in one of the runs, beside the faults.
-const SOMETIMES: [&str; 13] = [
+const SOMETIMES: [&str; 17] = [
     "a cold start",
     "a zombie ran to its end",
     "sometimes: a batch is bisected",
@@ -41,6 +42,10 @@ const SOMETIMES: [&str; 13] = [
     "sometimes: several batches of a shard at once",
     "sometimes: two mappings of one stream",
     "sometimes: a producer writes a forged change",
+    "sometimes: upkeep joins files",
+    "sometimes: two upkeeps at once",
+    "sometimes: a frozen upkeep goes on",
+    "sometimes: others make a unit of upkeep void",
 ];
 
 /// Virtual time within which all must be done, once nothing fails any more.
@@ -100,6 +105,7 @@ async fn simulate(seed: u64) -> Run {
         Arc::clone(&problems),
     ));
     let follower = spawn_local(follow_the_hints(Arc::clone(&memory), Arc::clone(&problems)));
+    let upkeeps = upkeep::begin(&world, &memory);
     world.pause(30_000, 600_000).await;
     world.calm_down();
     let drained = tokio::time::timeout(SOON, async {
@@ -112,6 +118,10 @@ async fn simulate(seed: u64) -> Run {
     tokio::time::sleep(Duration::from_secs(600)).await;
     reader.abort();
     follower.abort();
+    upkeeps.iter().for_each(JoinHandle::abort);
+    if !upkeeps.is_empty() {
+        upkeep::once(&world, &memory).await;
+    }
 
     let mut problems = std::mem::take(&mut *problems.lock().unwrap());
     if !drained {

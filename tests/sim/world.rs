@@ -113,9 +113,14 @@ impl World {
 
     /// A clock for commits.
     pub fn clock(&self) -> Clock {
+        self.clock_ahead(Duration::ZERO)
+    }
+
+    /// The same of a machine whose time is later.
+    pub fn clock_ahead(&self, ahead: Duration) -> Clock {
         let began = self.began;
         Clock::from_fn(move || -> SystemTime {
-            UNIX_EPOCH + Duration::from_secs(MORNING) + began.elapsed()
+            UNIX_EPOCH + Duration::from_secs(MORNING) + began.elapsed() + ahead
         })
     }
 

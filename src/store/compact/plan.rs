@@ -3,6 +3,7 @@
 //! Each rewrite at least doubles the file that a row is in, so that a row is rewritten a few times on its
 //! way to the target, however many commits there are.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 
 use iceberg::spec::{DataFile, Struct};
@@ -21,7 +22,7 @@ const MAX_OF_HOUR: usize = 500;
 const TEN_MINUTES: i64 = 600 * 1_000_000;
 
 /// The way in which the rows of a file are found. Files of two kinds are never joined.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Kind {
     /// By its bounds, which are those of its rows.
     Known,
@@ -118,7 +119,9 @@ pub(super) fn unit<'a>(
         }
     }
     let units = groups.into_values().map(|group| unit_of(group, now, max_bytes));
-    units.max_by_key(Vec::len).unwrap_or_default()
+    // Of two that are as large, the older one.
+    let first = |unit: &Vec<&PlannedFile>| unit.first().map(|it| (it.arrived, it.kind));
+    units.max_by_key(|unit| (unit.len(), Reverse(first(unit)))).unwrap_or_default()
 }
 
 /// Returns the unit of one group: as many of its smallest files as are together twice as large as the
