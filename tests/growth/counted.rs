@@ -1,59 +1,87 @@
-//! Files in memory that count requests and bytes.
+//! Files of a folder that count requests and bytes. Nothing is synced, so that what takes time is the
+//! commit, not the disk.
 
-use std::collections::BTreeMap;
-use std::ops::Sub;
+#![expect(clippy::unwrap_in_result, reason = "no lock is poisoned: a panic ends the program")]
+
+use std::fs;
+use std::io;
+use std::ops::{Range, Sub};
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::Bytes;
-use lakeward::store::files::{Call, Creation, Files, TaggedObject};
+use lakeward::store::files::local::LocalFiles;
+use lakeward::store::files::{Call, Creation, Files, ListedObject, Removal, TaggedObject};
 
-/// Requests and bytes.
+/// Requests, and bytes of metadata written.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Counts {
     pub(crate) requests: u64,
-    pub(crate) bytes_read: u64,
-    pub(crate) metadata_written: u64,
+    pub(crate) metadata: u64,
 }
 
 impl Sub for Counts {
     type Output = Self;
 
     fn sub(self, other: Self) -> Self {
-        Self {
-            requests: self.requests - other.requests,
-            bytes_read: self.bytes_read - other.bytes_read,
-            metadata_written: self.metadata_written - other.metadata_written,
-        }
+        let (requests, metadata) = (self.requests - other.requests, self.metadata - other.metadata);
+        Self { requests, metadata }
     }
 }
 
+/// The files, each request of which takes some time.
 #[derive(Debug, Default)]
 pub(crate) struct CountedFiles {
-    objects: Mutex<BTreeMap<String, Bytes>>,
     counts: Mutex<Counts>,
+    takes: Duration,
+    swap: Mutex<()>,
+    /// The clock of the store, in seconds since 1970.
+    pub(crate) now: AtomicU64,
 }
 
 impl CountedFiles {
+    pub(crate) fn taking(takes: Duration) -> Self {
+        Self { takes, ..Self::default() }
+    }
+
     pub(crate) fn counts(&self) -> Counts {
         *self.counts.lock().unwrap()
     }
 
-    fn get(&self, location: &str) -> Option<Bytes> {
-        let found = self.objects.lock().unwrap().get(location).cloned();
-        let mut counts = self.counts.lock().unwrap();
-        counts.requests += 1;
-        counts.bytes_read += found.as_ref().map_or(0, |it| it.len() as u64);
-        found
+    async fn request(&self) {
+        self.counts.lock().unwrap().requests += 1;
+        if !self.takes.is_zero() {
+            tokio::time::sleep(self.takes).await;
+        }
     }
 
-    fn put(&self, location: &str, bytes: Bytes) {
-        let mut counts = self.counts.lock().unwrap();
-        counts.requests += 1;
+    fn put(&self, location: &str, bytes: &Bytes) -> io::Result<()> {
         if location.contains("/metadata/") {
-            counts.metadata_written += bytes.len() as u64;
+            self.counts.lock().unwrap().metadata += bytes.len() as u64;
         }
-        drop(counts);
-        self.objects.lock().unwrap().insert(location.to_owned(), bytes);
+        let path = path(location);
+        let folder = path.parent().unwrap();
+        let done = fs::write(&path, bytes);
+        if done.is_err() {
+            fs::create_dir_all(folder)?;
+            fs::write(&path, bytes)?;
+        }
+        let now = UNIX_EPOCH + Duration::from_secs(self.now.load(Ordering::Relaxed));
+        fs::File::options().write(true).open(&path)?.set_modified(now)
+    }
+}
+
+fn path(location: &str) -> PathBuf {
+    Path::new(location.strip_prefix("file://").unwrap()).to_owned()
+}
+
+fn read(location: &str) -> io::Result<Option<Bytes>> {
+    match fs::read(path(location)) {
+        Ok(bytes) => Ok(Some(Bytes::from(bytes))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
     }
 }
 
@@ -63,36 +91,49 @@ fn tag(bytes: &Bytes) -> String {
 
 impl Files for CountedFiles {
     fn read<'a>(&'a self, location: &'a str) -> Call<'a, Option<Bytes>> {
-        Box::pin(async move { Ok(self.get(location)) })
+        Box::pin(async move {
+            self.request().await;
+            read(location)
+        })
+    }
+
+    fn read_range<'a>(&'a self, location: &'a str, range: Range<u64>) -> Call<'a, Option<Bytes>> {
+        Box::pin(async move {
+            self.request().await;
+            LocalFiles.read_range(location, range).await
+        })
     }
 
     fn exists<'a>(&'a self, location: &'a str) -> Call<'a, bool> {
         Box::pin(async move {
-            self.counts.lock().unwrap().requests += 1;
-            Ok(self.objects.lock().unwrap().contains_key(location))
+            self.request().await;
+            fs::exists(path(location))
         })
     }
 
     fn write<'a>(&'a self, location: &'a str, bytes: Bytes) -> Call<'a, ()> {
         Box::pin(async move {
-            self.put(location, bytes);
-            Ok(())
+            self.request().await;
+            self.put(location, &bytes)
         })
     }
 
     fn create<'a>(&'a self, location: &'a str, bytes: Bytes) -> Call<'a, Creation> {
         Box::pin(async move {
-            if self.objects.lock().unwrap().contains_key(location) {
+            self.request().await;
+            let _one = self.swap.lock().unwrap();
+            if fs::exists(path(location))? {
                 return Ok(Creation::Exists);
             }
-            self.put(location, bytes);
+            self.put(location, &bytes)?;
             Ok(Creation::Done)
         })
     }
 
     fn read_tagged<'a>(&'a self, location: &'a str) -> Call<'a, Option<TaggedObject>> {
         Box::pin(async move {
-            Ok(self.get(location).map(|bytes| TaggedObject { tag: tag(&bytes), bytes }))
+            self.request().await;
+            Ok(read(location)?.map(|bytes| TaggedObject { tag: tag(&bytes), bytes }))
         })
     }
 
@@ -103,27 +144,30 @@ impl Files for CountedFiles {
         bytes: Bytes,
     ) -> Call<'a, bool> {
         Box::pin(async move {
-            let there = self.objects.lock().unwrap().get(location).map(tag);
-            if there.as_deref() != expected {
+            self.request().await;
+            let _one = self.swap.lock().unwrap();
+            if read(location)?.as_ref().map(tag).as_deref() != expected {
                 return Ok(false);
             }
-            self.put(location, bytes);
+            self.put(location, &bytes)?;
             Ok(true)
         })
     }
 
     fn list<'a>(&'a self, folder: &'a str) -> Call<'a, Vec<String>> {
         Box::pin(async move {
-            self.counts.lock().unwrap().requests += 1;
-            let prefix = format!("{}/", folder.trim_end_matches('/'));
-            let objects = self.objects.lock().unwrap();
-            let under = objects.range(prefix.clone()..).map(|(name, _)| name);
-            let under = under.take_while(|it| it.starts_with(&prefix));
-            let mut names: Vec<String> = under
-                .filter_map(|it| it.strip_prefix(&prefix)?.split('/').next().map(str::to_owned))
-                .collect();
-            names.dedup();
-            Ok(names)
+            self.request().await;
+            LocalFiles.list(folder).await
         })
+    }
+}
+
+impl Removal for CountedFiles {
+    fn list_all<'a>(&'a self, folder: &'a str) -> Call<'a, Vec<ListedObject>> {
+        Box::pin(async move { LocalFiles.list_all(folder).await })
+    }
+
+    fn remove<'a>(&'a self, locations: &'a [String]) -> Call<'a, ()> {
+        Box::pin(async move { LocalFiles.remove(locations).await })
     }
 }
