@@ -98,10 +98,11 @@ async fn grow(commits: u64, folder: &Path, with_upkeep: bool) {
     let files = Arc::new(CountedFiles::default());
     let (lake, upkeep) = (lake(&files, folder), lake(&files, folder));
     println!(
-        "| commits | ms a commit | requests | KB of metadata | all metadata, MB | files | peak, MB | upkeep, ms |"
+        "| commits | ms a commit | requests | KB of metadata | all metadata, MB | files | peak, MB | upkeep, ms | its requests |"
     );
-    println!("|---:|---:|---:|---:|---:|---:|---:|---:|");
+    println!("|---:|---:|---:|---:|---:|---:|---:|---:|---:|");
     let (mut spent, mut kept_up, mut calls) = (Duration::ZERO, Duration::ZERO, 0_u32);
+    let mut of_upkeep = 0_u64;
     let (mut before, mut since) = (files.counts(), 0_u64);
     for n in 1..=commits {
         files.now.store(MORNING + 60 * n, Ordering::Relaxed);
@@ -117,6 +118,7 @@ async fn grow(commits: u64, folder: &Path, with_upkeep: bool) {
             assert!(report.iter().all(|it| it.trouble.is_none()), "{report:?}");
             kept_up += began.elapsed();
             calls += 1;
+            of_upkeep += files.counts().requests - spent_before.requests;
             before.requests += files.counts().requests - spent_before.requests;
             before.metadata += files.counts().metadata - spent_before.metadata;
         }
@@ -128,16 +130,18 @@ async fn grow(commits: u64, folder: &Path, with_upkeep: bool) {
             let metadata: u64 = metadata.iter().map(|it| it.bytes).sum();
             let live = lake.describe(&table()).await.unwrap().unwrap().files;
             println!(
-                "| {n} | {:.2} | {:.1} | {:.1} | {:.1} | {live} | {} | {:.1} |",
+                "| {n} | {:.2} | {:.1} | {:.1} | {:.1} | {live} | {} | {:.1} | {} |",
                 spent.as_secs_f64() * 1_000.0 / since as f64,
                 counts.requests as f64 / since as f64,
                 counts.metadata as f64 / 1_000.0 / since as f64,
                 metadata as f64 / 1e6,
                 peak_mb(),
                 kept_up.as_secs_f64() * 1_000.0 / f64::from(calls.max(1)),
+                of_upkeep / u64::from(calls.max(1)),
             );
             (spent, kept_up, calls, since, before) =
                 (Duration::ZERO, Duration::ZERO, 0, 0, files.counts());
+            of_upkeep = 0;
         }
     }
 }

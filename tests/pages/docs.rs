@@ -220,3 +220,10 @@ fn the_top_level_holds_these_entries_alone() {
     assert_eq!(found, expected);
     assert_eq!(entries(".ci"), ["run"]);
 }
+
+/// A larger one can only be deployed through a bucket.
+#[test]
+fn the_template_is_small_enough_for_one_request() {
+    let template = std::fs::read_to_string(root().join("deploy/template.yaml")).unwrap();
+    assert!(template.len() <= 51_000, "{} of 51,200 bytes", template.len());
+}

@@ -11,6 +11,7 @@ mod record;
 mod recovery;
 mod streams;
 mod support;
+mod upkeep;
 
 pub use support::{endpoint, leave};
 

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::support::{Cloud, run_async, wait_for, zip};
 
-const INVOICES: &str = r#"
+pub const INVOICES: &str = r#"
 version = 1
 
 [[route]]

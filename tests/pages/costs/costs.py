@@ -81,6 +81,14 @@ def render(facts: dict, with_all: bool = False) -> str:
     head = ["a month of one table", "invocations", "files a day", "Lakeward", "Firehose"]
     out += table(head, "lrrrr", rows) + "\n"
 
+    kept_up = facts["upkeep"]
+    call = requests(kept_up, prices) + prices["lambda_request"]
+    call += kept_up["seconds"] * memory * prices["lambda_gb_second"]
+    month = dollars(call * kept_up["calls_a_month"])
+    of_table = dollars(kept_up["metrics"] * prices["metric_month"])
+    out += f"Upkeep costs {month} a month for a table with a commit a minute, and the metrics of each table"
+    out += f" {of_table}.\n"
+
     said = facts["log"]
     of_route = said["metrics"] * prices["metric_month"]
     of_function = said["metrics_of_function"] * prices["metric_month"]
