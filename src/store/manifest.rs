@@ -21,8 +21,8 @@ use crate::store::live_file::{LiveFile, SearchColumns};
 
 /// Sequence number of a manifest that is not in a list yet.
 const UNASSIGNED: i64 = -1;
-/// The largest number of files that are kept of manifests, which never change once written: some 10 MB.
-const MAX_KEPT_FILES: usize = 16_384;
+/// The largest number of files that are kept of manifests, which never change once written: some 5 MB.
+const MAX_KEPT_FILES: usize = 8_192;
 
 /// The live files of manifests that were read.
 #[derive(Debug, Default)]

@@ -343,3 +343,47 @@ fn killed_replays_leave_what_a_clean_one_leaves() {
         fs::write(folder.join("expected.json"), counts).unwrap();
     }
 }
+
+/// Whenever upkeep is killed, every row is there once, and the next upkeep does the rest.
+#[test]
+fn killed_upkeeps_lose_nothing_and_the_next_one_goes_on() {
+    let workspace = Workspace::new("killed-upkeeps");
+    let upkeep = || {
+        let mut command = lakeward();
+        command.arg("upkeep").arg("--lake").arg(&workspace.lake);
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        command
+    };
+    let clicks = |numbers: std::ops::Range<u32>| -> Vec<Value> {
+        numbers.map(|n| event([kinesis_record(n, &json!({"n": n}))])).collect()
+    };
+    let land = |name: &str, numbers: std::ops::Range<u32>| {
+        let output =
+            run(replay(&workspace.config, &workspace.lake)
+                .arg(workspace.file(name, &clicks(numbers))));
+        assert!(output.status.success(), "{}", printed(&output));
+    };
+    land("first", 0..60);
+    let began = Instant::now();
+    assert!(run(&mut upkeep()).status.success());
+    let whole = u64::try_from(began.elapsed().as_millis()).unwrap().max(2);
+    let mut moments = fastrand::Rng::with_seed(5);
+    let (mut kills, mut sent) = (0, 60);
+    for round in 0..25 {
+        land(&format!("round-{round}"), sent..sent + 30);
+        sent += 30;
+        let mut process = KillOnDrop::start(&mut upkeep());
+        std::thread::sleep(Duration::from_millis(moments.u64(0..whole)));
+        kills += u32::from(process.kill());
+        let there = by_id(rows(&workspace.lake, "web.clicks"));
+        assert_eq!(there.len(), sent as usize, "round {round}");
+    }
+    assert!(kills >= 5, "only {kills} were hit");
+    assert!(run(&mut upkeep()).status.success());
+    // What was joined is still found.
+    land("again", 0..sent);
+    let there: BTreeSet<String> = by_id(rows(&workspace.lake, "web.clicks")).into_keys().collect();
+    assert_eq!(there, (0..sent).map(kinesis_id).collect());
+    let counts = json!({"tables": {"web.clicks": {"rows": sent}}}).to_string();
+    fs::write(workspace.folder.join("expected.json"), counts).unwrap();
+}
