@@ -114,11 +114,15 @@ impl LiveNames {
         let new: Vec<&ManifestFile> =
             list.iter().filter(|it| !self.manifests.contains(&it.manifest_path)).collect();
         for manifests in new.chunks(READ_AT_ONCE) {
-            let entries = manifests.iter().map(|it| table.manifests.all_entries(it));
-            for (manifest, entries) in manifests.iter().zip(try_join_all(entries).await?) {
-                self.files.extend(entries.into_iter().map(|it| it.file_path().to_owned()));
-                self.manifests.insert(manifest.manifest_path.clone());
+            // Of one manifest at a time all entries are held, of the others the names.
+            let names = manifests.iter().map(async |it| {
+                let entries = table.manifests.all_entries(it).await?;
+                Ok(entries.iter().map(|it| it.file_path().to_owned()).collect::<Vec<_>>())
+            });
+            for names in try_join_all(names).await? {
+                self.files.extend(names);
             }
+            self.manifests.extend(manifests.iter().map(|it| it.manifest_path.clone()));
         }
         Ok(())
     }

@@ -11,7 +11,7 @@ mod rewrite;
 use std::collections::{HashMap, HashSet};
 
 use futures_util::future::try_join_all;
-use iceberg::spec::{DataFile, ManifestContentType, ManifestFile};
+use iceberg::spec::{DataFile, ManifestContentType, ManifestEntry, ManifestFile};
 
 use crate::number::count;
 use crate::store::arrivals::Arrivals;
@@ -144,15 +144,17 @@ impl<'a> Compaction<'a> {
             .filter(|it| !self.read.contains_key(&it.manifest_path))
             .collect();
         for some in new.chunks(READ_AT_ONCE) {
-            let read = some.iter().map(|it| self.table.manifests.entries(it));
-            for (manifest, entries) in some.iter().zip(try_join_all(read).await?) {
+            // Of one manifest at a time all entries are held, of the others what the plan needs.
+            let read = some.iter().map(async |manifest| {
+                let entries = self.table.manifests.entries(manifest).await?;
                 let is_ours = Arrivals::of_manifest(&manifest.manifest_path).is_some();
-                let spec_id = manifest.partition_spec_id;
-                let files = entries
-                    .iter()
-                    .map(|it| PlannedFile::new(&it.data_file, spec_id, columns, is_ours));
-                self.read.insert(manifest.manifest_path.clone(), files.collect());
-            }
+                let file = |it: &ManifestEntry| {
+                    PlannedFile::new(&it.data_file, manifest.partition_spec_id, columns, is_ours)
+                };
+                Ok((manifest.manifest_path.clone(), entries.iter().map(file).collect()))
+            });
+            let read: Vec<(String, Vec<PlannedFile>)> = try_join_all(read).await?;
+            self.read.extend(read);
         }
         Ok(())
     }
