@@ -106,10 +106,14 @@ async fn compact(
         for mut table in open {
             let Some(report) = reports.get_mut(table.index) else { continue };
             let began = Instant::now();
-            let unit = match deadline.passed() {
+            let mut unit = match deadline.passed() {
                 true => None,
                 false => deadline.wait_for(table.compaction.next(max_bytes)).await,
             };
+            if matches!(unit, Some(Ok(None))) && max_bytes < MAX_UNIT && !deadline.passed() {
+                // Its files may be too large for a small unit.
+                unit = deadline.wait_for(table.compaction.next(MAX_UNIT)).await;
+            }
             match unit {
                 None => report.is_unfinished = true,
                 Some(Ok(None)) => report.live_files = table.compaction.live_files(),

@@ -19,6 +19,10 @@ pub(super) fn conform(array: &ArrayRef, from: &Field, to: &Field) -> Option<Arra
     match (from.data_type(), to.data_type()) {
         (DataType::Struct(parts), DataType::Struct(wanted)) => {
             let structs = array.as_struct_opt()?;
+            // Without ids, all parts would read as null.
+            if parts.iter().any(|it| field_id(it).is_none()) {
+                return None;
+            }
             let columns = wanted.iter().map(|field| {
                 let id = field_id(field)?;
                 let index = parts.iter().position(|it| field_id(it) == Some(id));

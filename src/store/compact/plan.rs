@@ -132,7 +132,9 @@ fn unit_of(mut group: Vec<&PlannedFile>, now: i64, max_bytes: u64) -> Vec<&Plann
     };
     let of_hour = group.iter().filter(|it| is_since(it, HOUR)).count();
     let age = if of_hour > MAX_OF_HOUR { TEN_MINUTES } else { HOUR };
-    group.retain(|it| !is_since(it, age));
+    // A larger file would leave no room for others.
+    let largest = max_bytes / u64::try_from(MIN_INPUTS).unwrap_or(1);
+    group.retain(|it| !is_since(it, age) && it.bytes <= largest);
     group.sort_by_key(|it| it.bytes);
     group.truncate(worthwhile(&group));
     group.sort_by_key(|it| it.arrived);
@@ -208,6 +210,14 @@ mod tests {
         let unit = unit(&files, &Deletes::default(), DAY, 55);
         assert_eq!(unit.iter().map(|it| it.location.as_str()).collect::<Vec<_>>().len(), 5);
         assert!(unit.iter().all(|it| it.arrived.unwrap()[0] <= 5_000_000));
+    }
+
+    /// Outputs of earlier units are the oldest files of their partition.
+    #[test]
+    fn large_old_files_do_not_keep_small_ones_apart() {
+        let large = (1..4).map(|n| file(n, 5_000));
+        let files: Vec<PlannedFile> = large.chain((10..600).map(|n| file(n, 15))).collect();
+        assert_eq!(chosen(&files, 12_000).len(), 590);
     }
 
     #[test]

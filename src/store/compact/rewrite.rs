@@ -65,7 +65,12 @@ pub(super) async fn rewrite(
 ) -> Result<Rewritten, StoreError> {
     let schema = metadata.current_schema();
     let Some(first) = inputs.first() else { return Ok(Rewritten::Unreadable(String::new())) };
-    let arrow = columns(schema, inputs)?;
+    let spec = metadata.partition_spec_by_id(spec_id);
+    // A column that the spec divides by may be gone.
+    if spec.is_none_or(|it| it.partition_type(schema).is_err()) {
+        return Ok(Rewritten::Unreadable(first.file_path().to_owned()));
+    }
+    let arrow = columns(schema, inputs, kind)?;
     let writer = DataFileWriter::new(schema, Arc::clone(&arrow), &table.release, GROUP_ROWS)?;
     let mut output = Output { writer, arrow, rows: Vec::new(), bytes: 0, length: 0 };
     let mut arrived = ArrivedMillis::default();
@@ -182,13 +187,13 @@ fn reader(bytes: Bytes) -> Option<ParquetRecordBatchReader> {
 
 /// Returns the columns of the schema that any of some files has. Columns without any value are left out: a
 /// missing column reads as null and costs nothing.
-fn columns(schema: &Schema, files: &[DataFile]) -> Result<SchemaRef, StoreError> {
+fn columns(schema: &Schema, files: &[DataFile], kind: Kind) -> Result<SchemaRef, StoreError> {
     let arrow = iceberg::arrow::schema_to_arrow_schema(schema)
         .map_err(StoreError::metadata("read the table's schema"))?;
     let stored: HashSet<i32> =
         files.iter().flat_map(|it| it.column_sizes().keys().copied()).collect();
-    // Another engine may not say which columns a file has.
-    let is_said = files.iter().all(|it| !it.column_sizes().is_empty());
+    // Another engine may not say which columns a file has, or of some only.
+    let is_said = kind != Kind::Foreign && files.iter().all(|it| !it.column_sizes().is_empty());
     let kept = arrow.fields().iter().filter(|field| {
         let has_values = field_id(field).is_some_and(|id| stored.contains(&id));
         has_values || field.data_type().is_nested() || !is_said || !field.is_nullable()

@@ -17,6 +17,8 @@ use crate::store::head::{COMMIT_PROPERTY, Head, HeadCall, HeadVersion, MAX_HEAD_
 /// The age of a version from which on a missing successor proves nothing: it may have been removed,
 /// because its own successor is a day old, while this one was left over, or came out of a backup.
 const MAX_AGE_OF_PROOF: Duration = Duration::from_secs(24 * 60 * 60);
+/// The age of a head from which on a swap that succeeded proves nothing.
+const MAX_SWAP_AGE: Duration = Duration::from_secs(60 * 60);
 /// Number of times that one swap is sent before its outcome counts as unknown.
 const MAX_SENDS: u32 = 3;
 /// The step back in time that Iceberg tolerates.
@@ -200,12 +202,28 @@ impl VersionFiles {
         Ok(())
     }
 
-    /// Sends one swap until its outcome is known, at most [`MAX_SENDS`] times.
-    async fn send(&self, number: u64, text: Bytes, commit: &str) -> Swap {
+    /// Sends one swap until its outcome is known, at most [`MAX_SENDS`] times. A process may be stopped for
+    /// days within a call, and then the number may be free again: nothing is sent with an old head, and a
+    /// success that took hours proves nothing.
+    async fn send(
+        &self,
+        number: u64,
+        text: Bytes,
+        commit: &str,
+        loaded_at: Option<SystemTime>,
+    ) -> Swap {
+        let is_older = |age| loaded_at.is_some_and(|it| self.clock.is_older(it, age));
         let location = self.version(number);
         let mut last_error = None;
         for _ in 0..MAX_SENDS {
+            if is_older(MAX_HEAD_AGE) {
+                break;
+            }
             let answered = match self.files.create(&location, text.clone()).await {
+                Ok(Creation::Done) if is_older(MAX_SWAP_AGE) => {
+                    let error = std::io::Error::other("the swap took hours");
+                    return Swap::Unknown(StoreError::files("write", &location)(error));
+                }
                 Ok(Creation::Done) => return Swap::Swapped,
                 Ok(Creation::Exists) => true,
                 Err(error) => {
@@ -275,7 +293,8 @@ impl Head for VersionFiles {
                     return Swap::Unknown(StoreError::damaged(&self.version(number))(error));
                 }
             };
-            let outcome = self.send(number, text.clone(), commit).await;
+            let outcome =
+                self.send(number, text.clone(), commit, base.map(|it| it.loaded_at)).await;
             if matches!(outcome, Swap::Swapped) {
                 self.remember(CachedVersion { number, text, metadata: Arc::new(new.clone()) });
                 if let Err(error) = self.raise_hint(number).await {
