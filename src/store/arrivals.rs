@@ -83,6 +83,15 @@ impl Arrivals {
         }
     }
 
+    /// Returns the number of the kind: manifests of two kinds are not merged.
+    pub fn kind(self) -> u8 {
+        match self {
+            Self::Within(_) => 0,
+            Self::Moved(_) => 1,
+            Self::Unknown => 2,
+        }
+    }
+
     /// Returns the interval in which the rows arrived first; `None` means any.
     pub fn interval(self) -> Option<Interval> {
         match self {

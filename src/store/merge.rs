@@ -118,15 +118,10 @@ impl<'a> Candidate<'a> {
         let files = Counts::of(manifest)?.files;
         let is_ours =
             manifest.content == ManifestContentType::Data && manifest.key_metadata.is_none();
-        let kind = match arrivals {
-            Arrivals::Within(_) => 0,
-            Arrivals::Moved(_) => 1,
-            Arrivals::Unknown => 2,
-        };
         let size = files.checked_ilog10().unwrap_or(0);
         let interval = arrivals.interval().unwrap_or(Interval { from: 0, to: 0 });
         (is_ours && files < FINAL_ENTRIES).then_some((
-            (size, manifest.partition_spec_id, kind),
+            (size, manifest.partition_spec_id, arrivals.kind()),
             Self { interval, files, manifest },
         ))
     }

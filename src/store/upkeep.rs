@@ -116,7 +116,10 @@ async fn compact(
             }
             match unit {
                 None => report.is_unfinished = true,
-                Some(Ok(None)) => report.live_files = table.compaction.live_files(),
+                Some(Ok(None)) => {
+                    report.live_files = table.compaction.live_files();
+                    report.trouble = table.compaction.damage().map(str::to_owned);
+                }
                 Some(Ok(Some(unit))) if unit.bytes_written == 0 => {
                     table.wasted += 1;
                     if table.wasted < MAX_WASTED {

@@ -79,16 +79,20 @@ pub async fn clean(
         false => write_mark(table, removal, &listed, &named).await?,
     };
     let versions = removable_versions(&listed, table, head.token, now);
+    let gone_versions: HashSet<&str> = versions.iter().map(|it| it.location.as_str()).collect();
+    let mark = Mark::read(table, &marks, now).await?;
+    // What the mark names was unnamed then, and so old that no later version can name it.
     for (number, version) in versions_of(&listed, table) {
-        if !versions.iter().any(|it| it.location == version.location) && number < head.token {
+        let is_before = mark.written_at.is_some_and(|it| version.modified <= it);
+        let stays = number < head.token && !gone_versions.contains(version.location.as_str());
+        if is_before && stays {
             named.add_version(table, &version.location).await?;
         }
     }
-    let marked = marked(table, &marks, now).await?;
     let dead: Vec<&ListedObject> =
         listed.iter().filter(|it| is_dead(table, it, &named, now)).collect();
     let (gone, wait): (Vec<&ListedObject>, Vec<&ListedObject>) =
-        dead.into_iter().partition(|it| marked.contains(&it.location));
+        dead.into_iter().partition(|it| mark.locations.contains(&it.location));
     let mut report =
         CleanReport { waiting: count(wait.len()), metadata_bytes, ..CleanReport::default() };
     let old_marks: Vec<&ListedObject> =
@@ -98,10 +102,8 @@ pub async fn clean(
         report.bytes = report.bytes.saturating_add(object.bytes);
     }
     if !dry_run {
-        // Versions one after the other, the oldest first: behind each of them the next one stands.
-        for version in versions {
-            remove(removal, &[version]).await?;
-        }
+        // Versions first: none of them may be left that names what is gone.
+        remove(removal, &versions).await?;
         remove(removal, &gone).await?;
         remove(removal, &old_marks).await?;
     }
@@ -169,18 +171,29 @@ async fn write_mark(
     })
 }
 
-/// Returns the locations that the newest mark of a day ago, or earlier, names.
-async fn marked(
-    table: &Table,
-    marks: &[ListedObject],
-    now: SystemTime,
-) -> Result<HashSet<String>, StoreError> {
-    let old = marks.iter().filter(|it| is_older(it, now, DAY));
-    let Some(mark) = old.max_by_key(|it| it.modified) else { return Ok(HashSet::new()) };
-    let bytes = table.files.read(&mark.location).await;
-    let bytes = bytes.map_err(StoreError::files("read", &mark.location))?.unwrap_or_default();
-    let text = std::str::from_utf8(&bytes).map_err(StoreError::damaged(&mark.location))?;
-    Ok(text.lines().map(|it| format!("{}{it}", table.location)).collect())
+/// The newest mark of a day ago, or earlier.
+#[derive(Debug, Default)]
+struct Mark {
+    /// The locations that it names.
+    locations: HashSet<String>,
+    /// The time of it; `None` if there is none.
+    written_at: Option<SystemTime>,
+}
+
+impl Mark {
+    async fn read(
+        table: &Table,
+        marks: &[ListedObject],
+        now: SystemTime,
+    ) -> Result<Self, StoreError> {
+        let old = marks.iter().filter(|it| is_older(it, now, DAY));
+        let Some(mark) = old.max_by_key(|it| it.modified) else { return Ok(Self::default()) };
+        let bytes = table.files.read(&mark.location).await;
+        let bytes = bytes.map_err(StoreError::files("read", &mark.location))?.unwrap_or_default();
+        let text = std::str::from_utf8(&bytes).map_err(StoreError::damaged(&mark.location))?;
+        let locations = text.lines().map(|it| format!("{}{it}", table.location)).collect();
+        Ok(Self { locations, written_at: Some(mark.modified) })
+    }
 }
 
 /// Returns whether an object is of Lakeward, unnamed, and so old that no commit under way names it.
@@ -205,8 +218,9 @@ fn versions_of<'l>(listed: &'l [ListedObject], table: &Table) -> Vec<(u64, &'l L
     versions
 }
 
-/// Returns the versions whose successor is a day old, but for the first, in ascending order. The head stays,
-/// and no version number is free again while a swap could still try it.
+/// Returns the versions whose successor is a day old, but for the first, in ascending order; one without its
+/// own successor must be a day old itself. The head stays, and no version number is free again while a swap
+/// could still try it. Loads expect holes behind versions that are a day old.
 fn removable_versions<'l>(
     listed: &'l [ListedObject],
     table: &Table,
@@ -219,9 +233,11 @@ fn removable_versions<'l>(
         _ => None,
     });
     // From the second on: the first tells that the table exists.
-    let old =
-        pairs.skip_while(|(number, ..)| *number <= 1).take_while(|(number, _, next, successor)| {
-            *next == number + 1 && *next <= head && is_older(successor, now, DAY)
-        });
+    let old = pairs.skip_while(|(number, ..)| *number <= 1).take_while(
+        |(number, version, next, successor)| {
+            let proof = if *next == number + 1 { successor } else { version };
+            *next <= head && is_older(proof, now, DAY)
+        },
+    );
     old.map(|(_, version, ..)| version).collect()
 }

@@ -60,13 +60,19 @@ pub(super) struct LiveNames {
     manifests: HashSet<String>,
     /// Data files, and delete files of other engines.
     files: HashSet<String>,
+    /// The last part of each of these locations.
+    names: HashSet<String>,
 }
 
 impl LiveNames {
+    /// Returns whether a file is named, there or under another form of its location: the names of
+    /// Lakeward's files are unique.
     pub(super) fn contains(&self, location: &str) -> bool {
-        self.lists.contains(location)
-            || self.manifests.contains(location)
-            || self.files.contains(location)
+        self.names.contains(name_of(location))
+    }
+
+    fn all(&self) -> impl Iterator<Item = &String> {
+        self.lists.iter().chain(&self.manifests).chain(&self.files)
     }
 
     /// Adds what a head names.
@@ -103,6 +109,7 @@ impl LiveNames {
                 self.lists.insert(snapshot.manifest_list().to_owned());
             }
         }
+        self.names = self.all().map(|it| name_of(it).to_owned()).collect();
         Ok(())
     }
 
@@ -127,11 +134,13 @@ impl LiveNames {
         Ok(())
     }
 
-    /// Checks that a listing has every named file that lies in the table's folders. If one is missing, the
-    /// listing is not whole, or shows the same files under other names.
+    /// Checks that a listing has every named file that lies in the table's folder. If one is missing, the
+    /// listing is not whole.
     pub(super) fn check(&self, table: &Table, listed: &HashSet<&str>) -> Result<(), StoreError> {
-        let all = self.lists.iter().chain(&self.manifests).chain(&self.files);
-        let mut missing = all.filter(|it| !listed.contains(it.as_str()));
+        let folder = format!("{}/", table.location);
+        // Another engine may keep files elsewhere.
+        let here = self.all().filter(|it| it.starts_with(&folder));
+        let mut missing = here.filter(|it| !listed.contains(it.as_str()));
         let Some(first) = missing.next() else { return Ok(()) };
         Err(StoreError::Table {
             table: table.name.clone(),
@@ -142,4 +151,8 @@ impl LiveNames {
             ),
         })
     }
+}
+
+fn name_of(location: &str) -> &str {
+    location.rsplit('/').next().unwrap_or(location)
 }

@@ -20,10 +20,12 @@ use crate::store::live_file::SearchColumns;
 use crate::store::schema;
 use crate::store::table::Table;
 
-use plan::{Deletes, PlannedFile};
+use plan::{Deletes, Kind, PlannedFile};
 use replace::{Replace, delete_manifests};
 use rewrite::{Rewritten, rewrite};
 
+/// The number of files of unknown form after which others of their kind are not tried, in one call.
+const MAX_UNKNOWN: usize = 3;
 /// The number of manifests that are read at a time.
 const READ_AT_ONCE: usize = 16;
 
@@ -33,8 +35,12 @@ pub struct Compaction<'a> {
     table: &'a Table,
     /// The live files of each manifest that was read.
     read: HashMap<String, Vec<PlannedFile>>,
-    /// Files of a form that is not known here.
+    /// Files that can't be joined.
     left_alone: HashSet<String>,
+    /// Files of a form that is not known here, by spec and kind.
+    unknown: HashMap<(i32, Kind), usize>,
+    /// The damage of the first file that can't be read.
+    damage: Option<String>,
 }
 
 /// A unit of compaction, as it is planned or done.
@@ -53,7 +59,8 @@ pub struct UnitReport {
 impl<'a> Compaction<'a> {
     /// The compaction of a table, of which nothing is known yet.
     pub fn of(table: &'a Table) -> Self {
-        Self { table, read: HashMap::new(), left_alone: HashSet::new() }
+        let (read, left_alone, unknown) = (HashMap::new(), HashSet::new(), HashMap::new());
+        Self { table, read, left_alone, unknown, damage: None }
     }
 
     /// Joins the files of one unit of at most `max_bytes`; `None` if nothing is worth it any more.
@@ -75,14 +82,22 @@ impl<'a> Compaction<'a> {
             let mut report = planned(&unit);
             let files = self.entries(&list, &inputs).await?;
             let (metadata, began) = (&head.metadata, self.table.clock.now());
-            let rewritten = rewrite(self.table, metadata, &files, spec_id, kind).await?;
+            let rewritten = rewrite(self.table, metadata, &files, spec_id, kind).await;
             let (entry, arrivals) = match rewritten {
-                Rewritten::File { entry, arrivals } => (*entry, arrivals),
-                Rewritten::Unreadable(location) => {
+                Ok(Rewritten::File { entry, arrivals }) => (*entry, arrivals),
+                Ok(Rewritten::Unreadable(location)) => {
                     tracing::warn!(%location, "its form is not known here, so it is left alone");
+                    self.left_alone.insert(location);
+                    *self.unknown.entry((spec_id, kind)).or_default() += 1;
+                    continue;
+                }
+                // The others can be joined without it.
+                Err(StoreError::Damaged { location, problem }) if inputs.contains(&location) => {
+                    self.damage.get_or_insert(format!("can't read {location}: {problem}"));
                     self.left_alone.insert(location);
                     continue;
                 }
+                Err(error) => return Err(error),
             };
             let bytes_written = entry.file_size_in_bytes();
             let output = (entry, arrivals);
@@ -99,6 +114,11 @@ impl<'a> Compaction<'a> {
     /// Returns the number of live files, as far as they were read.
     pub fn live_files(&self) -> u64 {
         count(self.read.values().map(Vec::len).sum())
+    }
+
+    /// Returns what is wrong with a file that can't be read. Its table needs a backup, or to do without it.
+    pub fn damage(&self) -> Option<&str> {
+        self.damage.as_deref()
     }
 
     /// Returns what the next units would join, without a limit of their size, and joins nothing.
@@ -125,7 +145,11 @@ impl<'a> Compaction<'a> {
 
     fn unit(&self, deletes: &Deletes, max_bytes: u64) -> Vec<&PlannedFile> {
         let files = self.read.values().flatten();
-        let files = files.filter(|it| !self.left_alone.contains(&it.location));
+        let is_open = |it: &&PlannedFile| {
+            let unknown = self.unknown.get(&(it.spec_id, it.kind)).copied().unwrap_or(0);
+            unknown < MAX_UNKNOWN && !self.left_alone.contains(&it.location)
+        };
+        let files = files.filter(is_open);
         let now = self.table.clock.millis().saturating_mul(1_000);
         plan::unit(files, deletes, now, max_bytes)
     }

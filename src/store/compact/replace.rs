@@ -149,7 +149,7 @@ impl<'a> Replace<'a> {
         let table = self.table;
         let (mut manifests, mut removed) = (Vec::new(), Vec::new());
         // What is left of the manifests that held inputs, those of one kind together.
-        let mut left: HashMap<u8, (Option<Arrivals>, Vec<ManifestEntry>)> = HashMap::new();
+        let mut left: HashMap<Option<u8>, (Option<Arrivals>, Vec<ManifestEntry>)> = HashMap::new();
         let mut touched = Counts::default();
         for manifest in list {
             let is_of_spec = manifest.partition_spec_id == self.spec_id;
@@ -172,7 +172,7 @@ impl<'a> Replace<'a> {
             }
             removed.extend(gone);
             let name = Arrivals::of_manifest(&manifest.manifest_path);
-            let (all, entries) = left.entry(kind(name)).or_insert((name, Vec::new()));
+            let (all, entries) = left.entry(name.map(Arrivals::kind)).or_insert((name, Vec::new()));
             *all = all.zip(name).map(|(all, name)| all.and(name));
             entries.extend(stay);
         }
@@ -200,7 +200,7 @@ impl<'a> Replace<'a> {
     async fn write(
         &self,
         head: &HeadVersion,
-        left: HashMap<u8, (Option<Arrivals>, Vec<ManifestEntry>)>,
+        left: HashMap<Option<u8>, (Option<Arrivals>, Vec<ManifestEntry>)>,
         removed: &[ManifestEntry],
     ) -> Result<Vec<ManifestFile>, StoreError> {
         let (table, metadata) = (self.table, &head.metadata);
@@ -232,16 +232,6 @@ impl<'a> Replace<'a> {
         let schema = self.written_under.current_schema();
         let files = self.table.manifests.live_files(manifest, schema).await?;
         Ok(files.iter().any(|it| self.inputs.contains(&it.location)))
-    }
-}
-
-/// Returns the kind of a manifest by its name: those of two kinds are not merged.
-fn kind(name: Option<Arrivals>) -> u8 {
-    match name {
-        Some(Arrivals::Within(_)) => 0,
-        Some(Arrivals::Moved(_)) => 1,
-        Some(Arrivals::Unknown) => 2,
-        None => 3,
     }
 }
 

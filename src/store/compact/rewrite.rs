@@ -14,6 +14,7 @@ use iceberg::spec::{DataFile, Datum, Schema, TableMetadata};
 use parquet::arrow::arrow_reader::{
     ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
 };
+use parquet::file::metadata::RowGroupMetaData;
 use uuid::Uuid;
 
 use crate::store::arrivals::Arrivals;
@@ -31,8 +32,9 @@ use crate::table::lineage;
 const GROUP_BYTES: usize = 32 * 1024 * 1024;
 /// The largest number of rows of a row group.
 const GROUP_ROWS: usize = 128 * 1024;
-/// The number of rows that are decoded at a time.
-const BATCH_ROWS: usize = 4096;
+/// The size in memory, and the largest number, of the rows that are decoded at a time.
+const BATCH_BYTES: i64 = 8 * 1024 * 1024;
+const BATCH_ROWS: i64 = 4096;
 /// The number of bytes and of files that are read at a time.
 const READ_BYTES: u64 = 16 * 1024 * 1024;
 const READ_FILES: usize = 16;
@@ -182,7 +184,17 @@ fn reader(bytes: Bytes) -> Option<ParquetRecordBatchReader> {
     // The types are Iceberg's, not those of an Arrow schema that a writer may have stored.
     let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
     let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(bytes, options).ok()?;
-    builder.with_batch_size(BATCH_ROWS).build().ok()
+    let groups = builder.metadata().row_groups();
+    let sum = |of: fn(&RowGroupMetaData) -> i64| groups.iter().map(of).fold(0, i64::saturating_add);
+    let rows =
+        rows_at_a_time(sum(RowGroupMetaData::num_rows), sum(RowGroupMetaData::total_byte_size));
+    builder.with_batch_size(rows).build().ok()
+}
+
+/// Returns how many of some rows are decoded at a time, by their size in memory.
+fn rows_at_a_time(rows: i64, bytes: i64) -> usize {
+    let fit = BATCH_BYTES.saturating_mul(rows).checked_div(bytes).unwrap_or(BATCH_ROWS);
+    usize::try_from(fit.clamp(1, BATCH_ROWS)).unwrap_or(1)
 }
 
 /// Returns the columns of the schema that any of some files has. Columns without any value are left out: a
@@ -277,6 +289,23 @@ impl ArrivedMillis {
         match self.range {
             Some(range) if !self.is_unknown => Arrivals::of(range.map(Some), may_have_moved),
             _ => Arrivals::Unknown,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_decoded_by_their_size() {
+        for (rows, bytes, expected) in [
+            (1_000_000, 100_000_000, 4_096),
+            (1_000, 400_000_000, 20),
+            (3, 900_000_000, 1),
+            (0, 0, 4_096),
+        ] {
+            assert_eq!(rows_at_a_time(rows, bytes), expected, "{rows} rows of {bytes}");
         }
     }
 }

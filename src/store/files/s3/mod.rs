@@ -23,6 +23,7 @@ use bytes::Bytes;
 use tokio::sync::OnceCell;
 
 use crate::aws;
+use crate::number::count;
 use crate::store::files::{Call, Creation, Files, ListedObject, Removal, TaggedObject};
 
 const SCHEME: &str = "s3://";
@@ -32,6 +33,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const READ_TIMEOUT: Duration = Duration::from_secs(5);
 /// Time limit of one try, with its body.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(15);
+/// The bytes a second that a write takes at least: a large file has more time.
+const MIN_BYTES_A_SECOND: u64 = 500_000;
 /// Time limit of all tries.
 const OPERATION_TIMEOUT: Duration = Duration::from_secs(40);
 /// Number of times that a body which breaks off is fetched.
@@ -301,7 +304,17 @@ impl Files for S3Files {
 
     fn write<'a>(&'a self, location: &'a str, bytes: Bytes) -> Call<'a, ()> {
         Box::pin(async move {
-            let sent = self.put(location, &bytes).await?.send().await;
+            let time =
+                ATTEMPT_TIMEOUT + Duration::from_secs(count(bytes.len()) / MIN_BYTES_A_SECOND);
+            let timeouts = TimeoutConfig::builder()
+                .connect_timeout(CONNECT_TIMEOUT)
+                .read_timeout(time)
+                .operation_attempt_timeout(time)
+                .operation_timeout(time * 3)
+                .build();
+            let config = Builder::new().timeout_config(timeouts);
+            let put = self.put(location, &bytes).await?.customize().config_override(config);
+            let sent = put.send().await;
             let sent = sent.map_err(|error| failed("s3:PutObject", &error))?;
             tag("s3:PutObject", sent.e_tag).map(drop)
         })
