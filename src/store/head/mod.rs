@@ -12,8 +12,9 @@ use crate::store::error::StoreError;
 
 pub mod versions;
 
-/// A head older than this is loaded again instead of swapped. Old versions are kept for a day, so
-/// no version number is free again while a swap could still try it.
+/// A head older than this is loaded again instead of swapped. Versions are kept for a day after their
+/// successor, so no version number is free again while a swap could still try it. A process may be stopped
+/// within the swap itself: then even a success proves nothing.
 pub const MAX_HEAD_AGE: Duration = Duration::from_secs(5 * 60);
 
 /// Table property that names the commit which wrote this metadata.

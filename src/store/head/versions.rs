@@ -215,9 +215,11 @@ impl VersionFiles {
         let is_older = |age| loaded_at.is_some_and(|it| self.clock.is_older(it, age));
         let location = self.version(number);
         let mut last_error = None;
-        for _ in 0..MAX_SENDS {
-            if is_older(MAX_HEAD_AGE) {
-                break;
+        for sends in 0..MAX_SENDS {
+            match is_older(MAX_HEAD_AGE) {
+                true if sends == 0 => return Swap::TooOld,
+                true => break,
+                false => {}
             }
             let answered = match self.files.create(&location, text.clone()).await {
                 Ok(Creation::Done) if is_older(MAX_SWAP_AGE) => {
@@ -277,11 +279,6 @@ impl Head for VersionFiles {
         commit: &'a str,
     ) -> HeadCall<'a, Swap> {
         Box::pin(async move {
-            if let Some(base) = base
-                && self.clock.is_older(base.loaded_at, MAX_HEAD_AGE)
-            {
-                return Swap::TooOld;
-            }
             if let Err(error) = self.files.prove().await {
                 return Swap::Unknown(StoreError::files("change", &self.folder)(error));
             }
