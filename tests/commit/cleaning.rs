@@ -4,15 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
+use iceberg::spec::{DataContentType, DataFileBuilder, DataFileFormat, Struct};
 use lakeward::deadline::Deadline;
 use lakeward::record::Row;
 use lakeward::store::files::{Call, Files, ListedObject, Removal};
 use lakeward::store::{Lake, UpkeepReport};
 use lakeward::time::Timestamp;
 
-use super::{AT, TABLE_AT, counts, run};
+use super::{AT, TABLE_AT, before_swap, counts, foreign, run};
 use crate::support::lake::{MORNING, fields, land, number, read, row, table};
 use crate::support::store::{Fault, Memory, ScriptedFiles, Step};
 
@@ -342,6 +344,80 @@ async fn clean_alone(memory: &Arc<Memory>) -> Option<String> {
     // By this clock every row arrived a moment ago.
     let past = memory.now.load(Ordering::Relaxed).cast_signed() - MORNING / 1_000_000;
     upkeep(&ahead(memory, -past)).await.trouble
+}
+
+/// The number of its version may be free again when its request goes out.
+#[test]
+fn a_swap_that_is_stopped_for_days_takes_no_number_that_is_free_again() {
+    run(async {
+        let memory = store();
+        traffic(&memory, 0..30).await;
+        let others = Arc::clone(&memory);
+        let script = before_swap(&(Arc::clone(&memory) as _), move || {
+            run(async {
+                for day in 0..4 {
+                    traffic(&others, 100 + 30 * day..130 + 30 * day).await;
+                    pass(&others, DAY);
+                    assert_eq!(upkeep(&lake(&others)).await.trouble, None);
+                }
+            });
+        });
+        let stopped = Lake::with(script, AT.to_owned(), "test".to_owned(), memory.clock(0));
+        let landed = land(&stopped, vec![arriving(&memory, 999)]).await.unwrap();
+        assert_eq!(counts(&landed), (1, 0));
+        assert_eq!(read(&lake(&memory)).await.len(), 30 + 120 + 1);
+    });
+}
+
+/// A restored bucket, or a process that was stopped, leaves some over.
+#[test]
+fn a_hole_in_the_versions_keeps_none_of_them() {
+    run(async {
+        let memory = store();
+        let version = |n: u32| format!("{TABLE_AT}/metadata/v{n}.metadata.json");
+        traffic(&memory, 0..30).await;
+        memory.remove(&version(7));
+        for _ in 0..2 {
+            pass(&memory, DAY + HOUR);
+            assert_eq!(upkeep(&lake(&memory)).await.trouble, None);
+        }
+        let left = names(&memory);
+        let kept: Vec<u32> = (1..40).filter(|n| left.contains(&version(*n))).collect();
+        assert!(kept.len() <= 4 && kept[0] == 1 && kept.len() > 1, "{kept:?}");
+        assert_eq!(read(&lake(&memory)).await.len(), 30);
+    });
+}
+
+/// Another engine may write where it likes.
+#[test]
+fn a_file_outside_the_table_s_folder_does_not_stop_a_run() {
+    run(async {
+        let memory = store();
+        traffic(&memory, 0..60).await;
+        let elsewhere = DataFileBuilder::default()
+            .content(DataContentType::Data)
+            .file_path("memory:/elsewhere/x.parquet".to_owned())
+            .file_format(DataFileFormat::Parquet)
+            .partition(Struct::from_iter([None]))
+            .partition_spec_id(0)
+            .record_count(1)
+            .file_size_in_bytes(1)
+            .build()
+            .unwrap();
+        // Its clock is that of today.
+        memory.now.store(today(), Ordering::Relaxed);
+        foreign::append(&(Arc::clone(&memory) as _), elsewhere).await;
+        let versions = memory.sizes(&format!("{TABLE_AT}/metadata/v")).len();
+        for _ in 0..3 {
+            pass(&memory, DAY + HOUR);
+            assert_eq!(upkeep(&lake(&memory)).await.trouble, None);
+        }
+        assert!(memory.sizes(&format!("{TABLE_AT}/metadata/v")).len() < versions / 4);
+    });
+}
+
+fn today() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
 }
 
 /// Whichever removal fails, the rows stay, and the next runs do the rest.

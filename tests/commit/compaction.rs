@@ -3,11 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use iceberg::io::FileIO;
 use iceberg::spec::{
-    DataContentType, DataFileBuilder, DataFileFormat, FormatVersion, Literal, ManifestList,
-    ManifestListWriter, ManifestWriterBuilder, NestedField, Operation, PrimitiveType, Snapshot,
-    Struct, Summary, Type,
+    DataContentType, DataFileBuilder, DataFileFormat, Literal, NestedField, PartitionSpec,
+    PrimitiveType, Struct, Transform, Type,
 };
 use lakeward::deadline::Deadline;
 use lakeward::record::Row;
@@ -17,12 +15,12 @@ use lakeward::table::Cell;
 use lakeward::time::Timestamp;
 use lakeward::value::Value;
 
-use super::{AT, TABLE_AT, changed, counts, meddle, newest, run, with};
+use super::{AT, TABLE_AT, before_swap, changed, counts, foreign, meddle, newest, run, with};
 use crate::support::lake::{
     MORNING, ReadRow, expect_rows, fields, lake_after, lake_on, land, local, number, read, row,
     table, text,
 };
-use crate::support::store::{Fault, Memory, ScriptedFiles, Step};
+use crate::support::store::{Fault, Memory, ScriptedFiles};
 
 const MINUTE: i64 = 60_000_000;
 
@@ -228,23 +226,13 @@ fn commits_meanwhile_neither_lose_rows_nor_void_the_unit() {
                 land(&lake(&memory), vec![minute(n)]).await.unwrap();
             }
             let other = Arc::clone(&memory);
-            let mut done = false;
-            let script = ScriptedFiles::new(Arc::clone(&memory), move |step, _| {
-                if step == Step::Create && !done {
-                    done = true;
-                    let other = Arc::clone(&other);
-                    let land = move || {
-                        run(async {
-                            for n in 0..others {
-                                land(&lake(&other), vec![minute(100 + n)]).await.unwrap();
-                            }
-                        });
-                    };
-                    std::thread::spawn(land).join().unwrap();
-                }
-                Fault::None
+            let script = before_swap(&memory, move || {
+                run(async {
+                    for n in 0..others {
+                        land(&lake(&other), vec![minute(100 + n)]).await.unwrap();
+                    }
+                });
             });
-            let script: Arc<dyn Files> = Arc::new(script);
             let report = upkeep(&lake(&script)).await;
             assert!(report.files >= 25, "{report:?}");
             assert_eq!(read(&lake(&memory)).await.len(), 25 + others as usize);
@@ -260,17 +248,9 @@ fn two_upkeeps_at_once_join_each_file_once() {
             land(&lake(&memory), vec![minute(n)]).await.unwrap();
         }
         let other = Arc::clone(&memory);
-        let mut done = false;
-        let script = ScriptedFiles::new(Arc::clone(&memory), move |step, _| {
-            if step == Step::Create && !done {
-                done = true;
-                let other = Arc::clone(&other);
-                let upkeep = move || run(async { upkeep(&lake(&other)).await });
-                assert_eq!(std::thread::spawn(upkeep).join().unwrap().files, 40);
-            }
-            Fault::None
+        let script = before_swap(&memory, move || {
+            assert_eq!(run(upkeep(&lake(&other))).files, 40);
         });
-        let script: Arc<dyn Files> = Arc::new(script);
         let report = upkeep(&lake(&script)).await;
         assert_eq!((report.files, report.trouble), (0, None));
         let rows = read(&lake(&memory)).await;
@@ -280,17 +260,6 @@ fn two_upkeeps_at_once_join_each_file_once() {
 
 /// Someone's delete file, which applies to the rows of a day that are older than it.
 async fn delete_rows(files: &Arc<dyn Files>, day: i32) {
-    let metadata = newest(files, TABLE_AT).await;
-    let (schema, spec) = (metadata.current_schema(), metadata.default_partition_spec());
-    let snapshot = metadata.current_snapshot().unwrap();
-    let (id, sequence) = (snapshot.snapshot_id() / 2, metadata.next_sequence_number());
-    let memory = FileIO::new_with_memory();
-    let (manifest_at, list_at) =
-        (format!("{TABLE_AT}/metadata/d.avro"), format!("{TABLE_AT}/d-list.avro"));
-    let output = memory.new_output(&manifest_at).unwrap();
-    let builder =
-        ManifestWriterBuilder::new(output, Some(id), Arc::clone(schema), (**spec).clone());
-    let mut writer = builder.build_v2_deletes();
     let file = DataFileBuilder::default()
         .content(DataContentType::EqualityDeletes)
         .file_path(format!("{TABLE_AT}/data/deletes.parquet"))
@@ -302,29 +271,7 @@ async fn delete_rows(files: &Arc<dyn Files>, day: i32) {
         .equality_ids(Some(vec![1]))
         .build()
         .unwrap();
-    writer.add_file(file, -1).unwrap();
-    let manifest = writer.write_manifest_file().await.unwrap();
-    let bytes = files.read(snapshot.manifest_list()).await.unwrap().unwrap();
-    let list = ManifestList::parse_with_version(&bytes, FormatVersion::V2).unwrap();
-    let output = memory.new_output(&list_at).unwrap().writer().await.unwrap();
-    let mut writer = ManifestListWriter::v2(output, id, Some(snapshot.snapshot_id()), sequence);
-    writer.add_manifests(list.consume_entries().into_iter().chain([manifest])).unwrap();
-    writer.close().await.unwrap();
-    for at in [&manifest_at, &list_at] {
-        let bytes = memory.new_input(at).unwrap().read().await.unwrap();
-        files.write(at, bytes).await.unwrap();
-    }
-    let snapshot = Snapshot::builder()
-        .with_snapshot_id(id)
-        .with_parent_snapshot_id(Some(snapshot.snapshot_id()))
-        .with_sequence_number(sequence)
-        .with_timestamp_ms(metadata.last_updated_ms())
-        .with_manifest_list(list_at)
-        .with_schema_id(metadata.current_schema_id())
-        .with_summary(Summary { operation: Operation::Delete, additional_properties: [].into() })
-        .build();
-    meddle(files, TABLE_AT, |_, builder| builder.set_branch_snapshot(snapshot, "main").unwrap())
-        .await;
+    foreign::delete(files, file).await;
 }
 
 /// A file that takes the place of others is younger than they were: a delete must not miss its rows.
@@ -341,26 +288,87 @@ fn where_someone_deletes_rows_nothing_is_joined() {
                 land(&today(&memory), vec![minute(n)]).await.unwrap();
                 land(&today(&memory), vec![tomorrow]).await.unwrap();
             }
-            let other = Arc::clone(&memory);
-            let mut done = !is_late;
-            if !is_late {
+            let script = if is_late {
+                let other = Arc::clone(&memory);
+                before_swap(&memory, move || run(delete_rows(&other, MORNING_DAY)))
+            } else {
                 delete_rows(&memory, MORNING_DAY).await;
-            }
-            let script = ScriptedFiles::new(Arc::clone(&memory), move |step, _| {
-                if step == Step::Create && !done {
-                    done = true;
-                    let other = Arc::clone(&other);
-                    let delete = move || run(delete_rows(&other, MORNING_DAY));
-                    std::thread::spawn(delete).join().unwrap();
-                }
-                Fault::None
-            });
-            let script: Arc<dyn Files> = Arc::new(script);
+                Arc::clone(&memory)
+            };
             let report = upkeep(&today(&script)).await;
             assert_eq!((report.files, report.trouble), (10, None), "late: {is_late}");
             assert_eq!(files_of(&today(&memory)).await, 11);
         });
     }
+}
+
+/// A table whose owner has divided it by another column since.
+#[test]
+fn files_of_an_older_spec_are_joined_under_their_own() {
+    run(async {
+        let files: Arc<dyn Files> = Arc::new(Memory::default());
+        let today = lake_on(Arc::clone(&files), AT);
+        for n in 0..5 {
+            land(&today, vec![minute(n)]).await.unwrap();
+        }
+        meddle(&files, TABLE_AT, |metadata, builder| {
+            let spec = PartitionSpec::builder(Arc::clone(metadata.current_schema()))
+                .with_last_assigned_field_id(metadata.last_partition_id())
+                .add_partition_field("_lw_arrived_at", "arrived_day", Transform::Day)
+                .and_then(|it| it.add_partition_field("_lw_op", "op", Transform::Identity))
+                .unwrap();
+            builder.add_default_partition_spec(spec.build().unwrap().into_unbound()).unwrap()
+        })
+        .await;
+        for n in 5..10 {
+            land(&today, vec![minute(n)]).await.unwrap();
+        }
+        let before = read(&today).await;
+        let report = upkeep(&today).await;
+        assert_eq!((report.units, report.files, report.trouble), (2, 10, None));
+        assert_eq!((files_of(&today).await, read(&today).await), (2, before));
+    });
+}
+
+/// Another engine need not say the size of every column.
+#[test]
+fn a_column_whose_size_is_not_said_keeps_its_values() {
+    run(async {
+        let files: Arc<dyn Files> = Arc::new(Memory::default());
+        let today = lake_on(Arc::clone(&files), AT);
+        for n in 0..6 {
+            land(&today, vec![minute(n)]).await.unwrap();
+        }
+        let before = read(&today).await;
+        foreign::rewrite_without_sizes(&files, &[1, 2, 3]).await;
+        let report = upkeep(&today).await;
+        assert_eq!((report.files, report.trouble), (6, None));
+        assert_eq!((files_of(&today).await, read(&today).await), (1, before));
+        // It has no bounds that could hide a row.
+        for n in 0..6 {
+            assert_eq!(counts(&land(&today, vec![minute(n)]).await.unwrap()), (0, 1));
+        }
+    });
+}
+
+#[test]
+fn a_damaged_file_is_named_and_the_others_are_joined() {
+    run(async {
+        let memory = Arc::new(Memory::default());
+        let files: Arc<dyn Files> = Arc::clone(&memory) as _;
+        for n in 0..9 {
+            land(&lake(&files), vec![minute(n)]).await.unwrap();
+        }
+        let (damaged, bytes) = memory.ending(".parquet").swap_remove(3);
+        let mut broken = bytes.to_vec();
+        broken[10..200].fill(0xff);
+        memory.put(&damaged, broken);
+        let report = upkeep(&lake(&files)).await;
+        assert_eq!(report.files, 8);
+        assert!(report.trouble.unwrap().contains(&damaged));
+        memory.put(&damaged, bytes);
+        assert_eq!(read(&lake(&files)).await.len(), 9);
+    });
 }
 
 /// Whichever call fails, and however: the rows are there once, and the next upkeep does the rest.

@@ -4,25 +4,17 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use iceberg::io::FileIO;
-use iceberg::spec::{FormatVersion, ManifestEntry, ManifestFile, ManifestList};
+use iceberg::spec::ManifestEntry;
 use lakeward::record::Row;
 use lakeward::store::files::Files;
 use lakeward::time::Timestamp;
 
-use super::{AT, TABLE_AT, counts, newest, run};
+use super::foreign::manifests;
+use super::{AT, counts, run};
 use crate::support::lake::{
     MORNING, expect_rows, fields, lake_on, land, local, number, read, row, text,
 };
 use crate::support::store::{Fault, Memory, ScriptedFiles, Step};
-
-/// The manifests of a table's head.
-async fn manifests(files: &Arc<dyn Files>) -> Vec<ManifestFile> {
-    let head = newest(files, TABLE_AT).await;
-    let list = head.current_snapshot().unwrap().manifest_list().to_owned();
-    let bytes = files.read(&list).await.unwrap().unwrap();
-    let list = ManifestList::parse_with_version(&bytes, FormatVersion::V2).unwrap();
-    list.consume_entries().into_iter().collect()
-}
 
 /// The entries of a table's head by file, as Iceberg's own reader sees them.
 async fn entries(files: &Arc<dyn Files>) -> BTreeMap<String, ManifestEntry> {

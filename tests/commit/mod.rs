@@ -19,6 +19,7 @@ mod cleaning;
 mod compaction;
 mod data_files;
 mod files_contract;
+mod foreign;
 mod head;
 mod ids;
 mod inspect;
@@ -42,6 +43,20 @@ const TABLE_AT: &str = "memory:/lake/test/rows";
 fn run<T>(test: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(test)
+}
+
+/// The files, on which something happens before the first swap.
+fn before_swap(files: &Arc<dyn Files>, what: impl FnOnce() + Send + 'static) -> Arc<dyn Files> {
+    let mut what = Some(what);
+    Arc::new(ScriptedFiles::new(Arc::clone(files), move |step, _| {
+        if step == Step::Create
+            && let Some(what) = what.take()
+        {
+            // In a runtime of its own.
+            std::thread::spawn(what).join().unwrap();
+        }
+        Fault::None
+    }))
 }
 
 fn counts(landed: &LandReport) -> (u64, u64) {
