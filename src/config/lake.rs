@@ -13,7 +13,7 @@ use crate::quarantine::Keep;
 use crate::store::Retention;
 use crate::table::layout::Policy;
 
-/// The longest time for which anything that is no longer needed can be kept.
+/// The longest retention of snapshots, metadata and data files.
 const MAX_RETENTION: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// `[lake]`
