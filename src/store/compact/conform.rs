@@ -6,7 +6,10 @@
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray as _;
-use arrow_array::{Array, ArrayRef, ListArray, StructArray, new_null_array};
+use arrow_array::types::{
+    Decimal128Type, Float32Type, Float64Type, Int32Type, Int64Type, TimestampMicrosecondType,
+};
+use arrow_array::{Array, ArrayRef, LargeBinaryArray, ListArray, StructArray, new_null_array};
 use arrow_schema::{DataType, Field, FieldRef, TimeUnit};
 use parquet::arrow::PARQUET_FIELD_ID_META_KEY;
 
@@ -43,27 +46,39 @@ pub(super) fn conform(array: &ArrayRef, from: &Field, to: &Field) -> Option<Arra
             Some(Arc::new(ListArray::try_new(Arc::clone(wanted), offsets, values, nulls).ok()?))
         }
         (from, to) if from == to && !from.is_nested() => Some(Arc::clone(array)),
-        (from, to) if is_widening(from, to) => arrow_cast::cast(array, to).ok(),
-        _ => None,
+        (_, to) => widened(array, to),
     }
 }
 
-/// Returns whether a type holds all values of another one: Iceberg's widenings, and two Arrow types of one
-/// Iceberg type.
-fn is_widening(from: &DataType, to: &DataType) -> bool {
-    match (from, to) {
-        (DataType::Int32, DataType::Int64)
-        | (DataType::Float32, DataType::Float64)
-        | (DataType::Binary, DataType::LargeBinary)
-        | (
-            DataType::Timestamp(TimeUnit::Microsecond, Some(_)),
-            DataType::Timestamp(TimeUnit::Microsecond, Some(_)),
-        ) => true,
-        (DataType::Decimal128(from, scale), DataType::Decimal128(to, wanted)) => {
-            from <= to && scale == wanted
+/// Returns an array of a type that holds all values of its own: by Iceberg's widenings, and between two
+/// Arrow types of one Iceberg type. Arrow's own casts know thousands of other pairs, which would make the
+/// binary a tenth larger.
+fn widened(array: &ArrayRef, to: &DataType) -> Option<ArrayRef> {
+    Some(match (array.data_type(), to) {
+        (DataType::Int32, DataType::Int64) => {
+            Arc::new(array.as_primitive::<Int32Type>().unary::<_, Int64Type>(i64::from))
         }
-        _ => false,
-    }
+        (DataType::Float32, DataType::Float64) => {
+            Arc::new(array.as_primitive::<Float32Type>().unary::<_, Float64Type>(f64::from))
+        }
+        (DataType::Binary, DataType::LargeBinary) => {
+            Arc::new(array.as_binary::<i32>().iter().collect::<LargeBinaryArray>())
+        }
+        (
+            DataType::Timestamp(TimeUnit::Microsecond, Some(_)),
+            DataType::Timestamp(TimeUnit::Microsecond, Some(zone)),
+        ) => {
+            let times = array.as_primitive::<TimestampMicrosecondType>().clone();
+            Arc::new(times.with_timezone(Arc::clone(zone)))
+        }
+        (DataType::Decimal128(precision, scale), DataType::Decimal128(wider, wanted))
+            if precision <= wider && scale == wanted =>
+        {
+            let decimals = array.as_primitive::<Decimal128Type>().clone();
+            Arc::new(decimals.with_precision_and_scale(*wider, *wanted).ok()?)
+        }
+        _ => return None,
+    })
 }
 
 /// Returns the Iceberg field id of an Arrow field.
@@ -78,7 +93,6 @@ pub(super) fn index_of(fields: &[FieldRef], id: i32) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
-    use arrow_array::types::Int64Type;
     use arrow_array::{BinaryArray, Decimal128Array, Float32Array, Int32Array, StringArray};
     use arrow_schema::Fields;
 

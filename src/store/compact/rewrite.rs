@@ -3,8 +3,9 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use arrow_array::{RecordBatch, new_null_array};
-use arrow_ord::sort::{SortColumn, lexsort_to_indices};
+use arrow_array::cast::AsArray as _;
+use arrow_array::types::TimestampMicrosecondType;
+use arrow_array::{Array as _, RecordBatch, UInt32Array, new_null_array};
 use arrow_schema::{Schema as ArrowSchema, SchemaRef};
 use arrow_select::concat::concat_batches;
 use arrow_select::take::take_record_batch;
@@ -148,18 +149,26 @@ impl Output<'_> {
         }
         let group = concat_batches(&self.arrow, &self.rows).map_err(failed())?;
         (self.rows, self.bytes, self.length) = (Vec::new(), 0, 0);
-        let order = [lineage::ARRIVED_AT, lineage::POSITION];
-        let order = order.iter().filter_map(|name| group.column_by_name(name));
-        let order: Vec<SortColumn> =
-            order.map(|it| SortColumn { values: Arc::clone(it), options: None }).collect();
-        if order.is_empty() {
-            return self.writer.write(&group);
-        }
-        let indices = lexsort_to_indices(&order, None).map_err(failed())?;
+        let Some(indices) = sorted(&group) else { return self.writer.write(&group) };
         let sorted = take_record_batch(&group, &indices).map_err(failed())?;
-        drop((group, order));
+        drop((group, indices));
         self.writer.write(&sorted)
     }
+}
+
+/// Returns the order of rows by arrival, then position; `None` if they lack such columns.
+fn sorted(rows: &RecordBatch) -> Option<UInt32Array> {
+    let arrived = rows.column_by_name(lineage::ARRIVED_AT)?;
+    let arrived = arrived.as_primitive_opt::<TimestampMicrosecondType>()?;
+    let position = rows.column_by_name(lineage::POSITION)?.as_string_opt::<i32>()?;
+    let key = |index: &u32| {
+        let index = usize::try_from(*index).unwrap_or_default();
+        let time = arrived.is_valid(index).then(|| arrived.value(index));
+        (time, position.is_valid(index).then(|| position.value(index)))
+    };
+    let mut indices: Vec<u32> = (0..u32::try_from(rows.num_rows()).ok()?).collect();
+    indices.sort_unstable_by(|one, other| key(one).cmp(&key(other)));
+    Some(UInt32Array::from(indices))
 }
 
 /// Returns how many files, from the first on, are read together.
