@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
+use futures_util::future::try_join;
 use iceberg::spec::{SnapshotLog, TableMetadata};
 
 use crate::store::clock::Clock;
@@ -100,8 +101,16 @@ impl VersionFiles {
     /// only after its predecessor was read, and removed only when its successor is a day old. Behind an old
     /// version, and without a hint that names an existing one, a listing decides.
     async fn newest(&self) -> Result<Option<CachedVersion>, StoreError> {
-        let hinted = self.hinted().await?;
-        let cached = self.cached().map(|it| it.number);
+        let cached = self.cached();
+        let (hinted, unchanged) = try_join(self.hinted(), self.unchanged(cached.as_ref())).await?;
+        if unchanged
+            && let Some(cached) = &cached
+            && hinted == Some(cached.number)
+            && !self.is_old(&cached.metadata)
+        {
+            return Ok(Some(cached.clone()));
+        }
+        let cached = cached.map(|it| it.number);
         // The cache proves nothing, either: versions may have been removed, or restored.
         let start = hinted.map(|hint| hint.max(cached.unwrap_or(0))).filter(|it| *it > 0);
         let probed = match start {
@@ -125,6 +134,15 @@ impl VersionFiles {
             self.raise_hint(newest.number).await?;
         }
         Ok(newest)
+    }
+
+    /// Returns whether a version stands where it was, and has no successor: asked together with the hint,
+    /// it saves most loads the way to the store and back three times.
+    async fn unchanged(&self, cached: Option<&CachedVersion>) -> Result<bool, StoreError> {
+        let Some(cached) = cached else { return Ok(false) };
+        let next = self.exists(cached.number.saturating_add(1));
+        let (text, is_replaced) = try_join(self.text(cached.number), next).await?;
+        Ok(!is_replaced && text.as_ref() == Some(&cached.text))
     }
 
     /// Returns whether a missing successor of this version proves nothing.
@@ -327,6 +345,7 @@ fn number(hint: &[u8]) -> Option<u64> {
     std::str::from_utf8(hint).ok()?.trim().parse().ok()
 }
 
-fn version_number(name: &str) -> Option<u64> {
+/// Returns the number of a version by the name of its file; `None` if it is another file.
+pub fn version_number(name: &str) -> Option<u64> {
     name.strip_prefix('v')?.strip_suffix(".metadata.json")?.parse().ok()
 }
