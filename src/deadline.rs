@@ -19,6 +19,7 @@ pub struct Deadline {
 
 #[derive(Debug, Clone, Copy)]
 struct Limits {
+    half: Instant,
     no_new_work: Instant,
     no_waiting: Instant,
 }
@@ -35,14 +36,20 @@ impl Deadline {
     pub fn after(left: Duration) -> Self {
         let reserve = left.div_f64(RESERVE_DIVISOR).clamp(MIN_RESERVE, MAX_RESERVE);
         let now = Instant::now();
+        let half = now + left.div_f64(2.0);
         let no_new_work = now + left.saturating_sub(reserve);
         let no_waiting = now + left.saturating_sub(reserve.div_f64(2.0));
-        Self { limits: Some(Limits { no_new_work, no_waiting }) }
+        Self { limits: Some(Limits { half, no_new_work, no_waiting }) }
     }
 
     /// Returns whether it is too late to begin new work.
     pub fn passed(&self) -> bool {
         self.limits.is_some_and(|it| Instant::now() >= it.no_new_work)
+    }
+
+    /// Returns whether half of the time is over: what was in vain so far is better left to others.
+    pub fn is_half_over(&self) -> bool {
+        self.limits.is_some_and(|it| Instant::now() >= it.half)
     }
 
     /// Returns true if new work that takes `time` ends before it is too late to begin any.

@@ -11,6 +11,8 @@ pub enum Outcome {
     Landed,
     /// Some or all of it was dropped or filtered on purpose; the rest is in tables.
     LeftOut,
+    /// Some of it is pending: durable, and in its table with the next commit.
+    Pending,
     /// Some of it is in quarantine.
     Quarantined,
     /// Some of it is not durable: Lambda redelivers it.
@@ -70,6 +72,7 @@ mod tests {
         let mut state = RecordState::new(None, None);
         for (outcome, kept, durable) in [
             (Outcome::LeftOut, Outcome::LeftOut, true),
+            (Outcome::Pending, Outcome::Pending, true),
             (Outcome::Quarantined, Outcome::Quarantined, true),
             (Outcome::LeftOut, Outcome::Quarantined, true),
             (Outcome::Failed, Outcome::Failed, false),

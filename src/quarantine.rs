@@ -79,6 +79,17 @@ pub fn row(
     route: Option<&str>,
     config_hash: &str,
 ) -> Row {
+    refused(original(raw, keep, origin, route, config_hash), reject)
+}
+
+/// Makes the quarantine row of a record that may be refused later, without a reason.
+pub fn original(
+    raw: &[u8],
+    keep: Keep,
+    origin: &Origin,
+    route: Option<&str>,
+    config_hash: &str,
+) -> Row {
     let text = |name: &str, it: &str| (name.to_owned(), Value::Text(it.to_owned()));
     let mut fields = match (keep, std::str::from_utf8(raw)) {
         (Keep::None, _) => Vec::new(),
@@ -87,8 +98,6 @@ pub fn row(
             vec![("record_binary".to_owned(), Value::Binary(raw.to_vec()))]
         }
     };
-    fields.push(text("reason", reject.reason));
-    fields.push(text("detail", &reject.detail));
     fields.extend(route.map(|it| text("route", it)));
     fields.push(text("binary_version", env!("CARGO_PKG_VERSION")));
     fields.push(text("config_hash", config_hash));
@@ -102,6 +111,14 @@ pub fn row(
         ..Lineage::new(origin.source.clone(), id)
     };
     Row { lineage, fields }
+}
+
+/// Adds the reason to a row that [`original`] has made.
+pub fn refused(mut original: Row, reject: &Reject) -> Row {
+    let text = |name: &str, it: &str| (name.to_owned(), Value::Text(it.to_owned()));
+    original.fields.push(text("reason", reject.reason));
+    original.fields.push(text("detail", &reject.detail));
+    original
 }
 
 /// Returns the identity of a record that has none: the same bytes are the same record.

@@ -1,7 +1,9 @@
 //! The upkeep of the lakes of an app: of all their tables, or of some.
 
+use std::collections::HashMap;
+
 use crate::deadline::Deadline;
-use crate::handler::App;
+use crate::handler::{self, App};
 use crate::store::{Lake, StoreError, UnitReport, UpkeepReport};
 use crate::table_name::TableName;
 
@@ -20,14 +22,40 @@ pub async fn upkeep(
     mut each: impl FnMut(&TableName, &UnitReport),
 ) -> Result<Vec<NamedReport>, StoreError> {
     let mut reports = Vec::new();
-    for (lake, tables) in lakes(app, names).await? {
+    let lakes = lakes(app, names).await?;
+    // Pending rows of all tables come first: analysts wait for them.
+    let mut sweeps = HashMap::new();
+    for name in lakes.iter().flat_map(|(_, tables)| tables) {
+        let swept = match deadline.passed() {
+            true => None,
+            false => deadline.wait_for(handler::sweep(app, name, deadline)).await,
+        };
+        sweeps.insert(name.clone(), swept);
+    }
+    for (lake, tables) in lakes {
         let each = |index: usize, unit: &UnitReport| {
             if let Some(name) = tables.get(index) {
                 each(name, unit);
             }
         };
         let of_lake = lake.upkeep(&tables, deadline, each).await;
-        reports.extend(tables.into_iter().zip(of_lake));
+        for (name, mut report) in tables.into_iter().zip(of_lake) {
+            match sweeps.remove(&name).flatten() {
+                None => report.is_unfinished = true,
+                Some(Ok(swept)) => report.sweep = Some(swept),
+                Some(Err(error)) => {
+                    report.trouble.get_or_insert(error.to_string());
+                }
+            }
+            let unreadable = report.sweep.as_ref().map_or(0, |it| it.unreadable);
+            if unreadable > 0 {
+                report.trouble.get_or_insert(format!(
+                    "{unreadable} objects of pending rows can't be read; the log names them, see \
+                     Pending rows in OPERATING.md"
+                ));
+            }
+            reports.push((name, report));
+        }
     }
     reports.sort_by(|(one, _), (other, _)| one.cmp(other));
     Ok(reports)

@@ -24,6 +24,8 @@ mod export;
 mod payloads;
 mod summary;
 
+mod sweep;
+
 mod replay;
 
 mod audit;

@@ -11,6 +11,7 @@ use crate::cli::failure::Failure;
 use crate::cli::payloads::PayloadSource;
 use crate::cli::setup;
 use crate::cli::summary::{LakeLocations, Summary};
+use crate::cli::sweep::sweep;
 use crate::cli::terminal::{CONDITION_MET, DONE, Terminal};
 use crate::cli::trouble::{REPAIR_AND_RETRY, Trouble};
 use crate::config::Config;
@@ -53,6 +54,7 @@ pub(super) async fn run(
     let app = setup::open_app(config, options.dry_run)?;
     let mut summary = Summary::default();
     handle_all(&app, &options.input, &mut summary, terminal.progress).await;
+    sweep(&app, &mut summary).await;
     let printed = if options.json {
         writeln!(terminal.out, "{}", summary.json(options.dry_run))
     } else {

@@ -60,8 +60,9 @@ pub(super) fn open_app(config: Config, dry_run: bool) -> Result<App, StoreError>
     let over = |settings: &Settings| {
         let place = files::at(&settings.location);
         let place = place.map_err(StoreError::files("open", &settings.location))?;
-        let (files, hash) = (Arc::new(Overlay::over(place.files)), settings.config_hash.clone());
-        Ok(Lake::with(files, place.location, hash, Clock::system()))
+        let (overlay, hash) = (Arc::new(Overlay::over(&place)), settings.config_hash.clone());
+        let removal = Arc::clone(&overlay);
+        Ok(Lake::with(overlay, place.location, hash, Clock::system()).removing(removal))
     };
     let lake = over(&config.lake)?;
     let quarantine = config.quarantine.lake.as_ref().map(over).transpose()?;

@@ -8,14 +8,15 @@ use tokio::time::Instant;
 use crate::deadline::Deadline;
 use crate::handler::app::App;
 use crate::handler::error::InvocationError;
-use crate::handler::quarantine_rows::{QuarantineBatch, QuarantineRows};
+use crate::handler::quarantine_rows::{self, QuarantineBatch, QuarantineRows};
 use crate::handler::report::{HandledEvent, Report};
 use crate::handler::sort::{NO_ROUTE, RowOrigin, SortedRecords, TableBatch};
 use crate::number::count;
+use crate::outcome::Outcome;
 use crate::quarantine;
-use crate::record::{Reject, Row};
+use crate::record::Reject;
 use crate::source::Redelivery;
-use crate::store::StoreError;
+use crate::store::{Offer, StoreError, TakenReport};
 use crate::table::layout::Policy;
 use crate::table_name::TableName;
 
@@ -32,15 +33,16 @@ pub(super) async fn land<'a>(
     limit: &RejectLimit,
     deadline: &Deadline,
 ) -> Result<BTreeMap<String, Duration>, InvocationError> {
-    let mut commits =
-        Commits { app, deadline, times: BTreeMap::new(), tried: 0, failed: Vec::new() };
+    let mut commits = Commits::new(app, deadline);
     for (table, batch) in std::mem::take(&mut sorted.batches) {
         let TableBatch { policy, rows, origins } = batch;
         // The rest of what was held back.
         if rows.is_empty() {
             continue;
         }
-        let Some(rejects) = commits.land(&table, policy, rows, &mut sorted.report).await else {
+        let original = |it: usize| origins.get(it).map(|it| quarantine_rows::original(app, it));
+        let offer = Offer { rows, originals: Some(&original), ..Offer::default() };
+        let Some(rejects) = commits.land(&table, policy, offer, &mut sorted.report).await else {
             sorted.fail(origins.iter().map(|it| it.record));
             continue;
         };
@@ -58,9 +60,22 @@ pub(super) async fn land<'a>(
     let (table, zoned) = (TableName::quarantine(), app.config.undeclared.zoned);
     let policy = Policy { zoned, ..quarantine::policy() };
     let mut rejected = QuarantineRows::of(app, std::mem::take(&mut sorted.quarantine));
+    let mut is_complete = true;
     while let Some(QuarantineBatch { rows, records }) = rejected.next_batch() {
-        if commits.land(&table, &policy, rows, &mut sorted.report).await.is_none() {
+        let offer = Offer { rows, ..Offer::default() };
+        if commits.land(&table, &policy, offer, &mut sorted.report).await.is_none() {
             sorted.fail(records);
+            is_complete = false;
+        }
+    }
+    let taken = std::mem::take(&mut commits.taken);
+    for (from, TakenReport { refused, unsettled, .. }) in taken {
+        refused.iter().for_each(|it| sorted.report.note_refused(it));
+        let offer = Offer { rows: refused, ..Offer::default() };
+        let is_kept = offer.rows.is_empty()
+            || commits.land(&table, &policy, offer, &mut sorted.report).await.is_some();
+        if is_complete && is_kept {
+            app.lake_of(&from).settle(&from, &unsettled).await;
         }
     }
     commits.end()
@@ -74,21 +89,32 @@ struct Commits<'a> {
     times: BTreeMap<String, Duration>,
     tried: usize,
     failed: Vec<StoreError>,
+    /// Whether a table is contended, so that it takes the time of others.
+    is_contended: bool,
+    /// By table: pending rows that it has refused.
+    taken: Vec<(TableName, TakenReport)>,
 }
 
-impl Commits<'_> {
+impl<'a> Commits<'a> {
+    fn new(app: &'a App, deadline: &'a Deadline) -> Self {
+        let (times, failed, taken) = (BTreeMap::new(), Vec::new(), Vec::new());
+        Self { app, deadline, times, tried: 0, failed, is_contended: false, taken }
+    }
+
     /// Lands rows of one table and returns the rejects of those that it refuses, by their index; `None`
     /// if no row is known to have landed.
     async fn land(
         &mut self,
         table: &TableName,
         policy: &Policy,
-        rows: Vec<Row>,
+        offer: Offer<'_>,
         report: &mut Report,
     ) -> Option<Vec<(usize, Reject)>> {
         let began = Instant::now();
-        let offered = count(rows.len());
-        let landing = self.app.lake_of(table).land(table, policy, rows, self.deadline);
+        let offered = count(offer.rows.len());
+        let is_hurried = self.is_contended && self.deadline.is_half_over();
+        let offer = Offer { is_hurried, ..offer };
+        let landing = self.app.lake_of(table).offer(table, policy, offer, self.deadline);
         // A call that hangs must not use up the time that the answer needs. Ending it is safe: rows that
         // land even so are found when their records are redelivered.
         let landed = self.deadline.wait_for(landing).await;
@@ -99,6 +125,13 @@ impl Commits<'_> {
         match landed {
             Ok(mut landed) => {
                 let refused = std::mem::take(&mut landed.refused);
+                self.is_contended |= landed.conflicts > 0 || !landed.pending.is_empty();
+                let unsettled = std::mem::take(&mut landed.taken.unsettled);
+                if !unsettled.is_empty() {
+                    let refused = std::mem::take(&mut landed.taken.refused);
+                    let taken = TakenReport { refused, unsettled, ..TakenReport::default() };
+                    self.taken.push((table.clone(), taken));
+                }
                 *offered_rows += offered - count(refused.len());
                 sum.add(landed);
                 Some(refused)
@@ -131,12 +164,17 @@ impl SortedRecords<'_> {
         let Some((_, landed)) = self.report.tables.get(&name) else { return };
         let route = |it: &RowOrigin<'_>| it.route.map(|it| it.name.clone()).unwrap_or_default();
         let new: HashSet<usize> = landed.indexes.iter().copied().collect();
+        let pending: HashSet<usize> = landed.pending.iter().copied().collect();
         let refused: HashSet<usize> = rejects.iter().map(|(index, _)| *index).collect();
+        let mut waiting = Vec::new();
         let taken = origins.iter().enumerate().filter(|(it, _)| !refused.contains(it));
         for (index, origin) in taken {
             let counts = self.report.routes.entry(route(origin)).or_default();
             if new.contains(&index) {
                 counts.landed += 1;
+            } else if pending.contains(&index) {
+                counts.pending += 1;
+                waiting.push(origin.record);
             } else {
                 counts.duplicates += 1;
             }
@@ -146,7 +184,13 @@ impl SortedRecords<'_> {
         if let Some(first) = origins.first() {
             let counts = self.report.routes.entry(route(first)).or_default();
             counts.overflowed += landed.extra;
+            counts.landed += landed.taken.landed;
             counts.tables.push(name);
+        }
+        for record in waiting {
+            if let Some(record) = self.records.get_mut(record) {
+                record.worsen(Outcome::Pending);
+            }
         }
     }
 }

@@ -10,6 +10,7 @@ mod placeholder;
 mod quarantine_rows;
 
 mod land;
+mod sweep;
 
 use std::time::Duration;
 
@@ -24,6 +25,7 @@ use crate::source::{Event, Redelivery};
 pub use app::App;
 pub use error::InvocationError;
 pub use report::{HandledEvent, Pass, Report, RouteCounts, Times};
+pub use sweep::sweep;
 
 use land::{RejectLimit, land};
 use placeholder::{admit, known_tables};

@@ -13,6 +13,16 @@ const MAX_RECORD_BYTES: usize = 16 * 1024 * 1024;
 /// The largest size in bytes of a batch; further rows go to the next one.
 const MAX_BATCH_BYTES: usize = 64 * 1024 * 1024;
 
+/// Makes the row of quarantine of a part that its table may refuse later, without a reason.
+pub(super) fn original(app: &App, from: &RowOrigin<'_>) -> Row {
+    let (keep, hash) = (app.config.quarantine.keep, &app.config.lake.config_hash);
+    let piece = from.raw.piece.as_ref().filter(|_| keep == Keep::Raw);
+    let reframed = piece.map(|it| Carrier::of(&from.raw).reframe(it));
+    let text = reframed.as_deref().unwrap_or(from.raw.record);
+    let route = from.route.map(|it| it.name.as_str());
+    quarantine::original(text, keep, &from.origin, route, hash)
+}
+
 /// The rejected parts of a pass, which become rows batch by batch.
 pub(super) struct QuarantineRows<'a> {
     app: &'a App,

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::outcome::{Outcome, RecordState};
-use crate::record::Reject;
+use crate::record::{Reject, Row};
 use crate::store::LandReport;
 use crate::time::Timestamp;
+use crate::value::{self, Value};
 
 /// A handled event.
 #[derive(Debug, Clone, PartialEq)]
@@ -43,6 +44,8 @@ pub struct RouteCounts {
     pub landed: u64,
     /// Rows that the lake already held.
     pub duplicates: u64,
+    /// Rows that were left to another commit.
+    pub pending: u64,
     /// Landed rows with something in `_lw_extra`.
     pub overflowed: u64,
     /// Names of the tables whose commits count for this route.
@@ -90,6 +93,15 @@ impl HandledEvent {
 }
 
 impl Report {
+    /// Counts a pending row that a table has refused, by its row of quarantine.
+    pub(super) fn note_refused(&mut self, row: &Row) {
+        let text = |name: &str| match value::get(&row.fields, name) {
+            Some(Value::Text(it)) => it.clone(),
+            _ => String::new(),
+        };
+        *self.rejected.entry((text("route"), text("reason"))).or_default() += 1;
+    }
+
     /// Counts a rejected record.
     pub(super) fn note(&mut self, reject: &Reject, route: Option<&str>) {
         let key = (route.unwrap_or_default().to_owned(), reject.reason.to_owned());

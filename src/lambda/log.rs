@@ -14,14 +14,14 @@ use crate::intake::InvocationReport;
 use crate::lambda::metric::{Metric, Metrics, number};
 use crate::number::count;
 use crate::recovery::RecoveryReport;
-use crate::store::{LandReport, UpkeepReport};
+use crate::store::{LandReport, SweepReport, UpkeepReport};
 use crate::table_name::TableName;
 use crate::time::Timestamp;
 
 /// The dimensions of metrics of whole invocations: none, and the function's own, for its alarms.
 const FUNCTION: &[&[&str]] = &[&[], &["FunctionName"]];
-/// The dimension of metrics of one table.
-const TABLE: &[&[&str]] = &[&["Table"]];
+/// The dimensions of metrics of one table: its own, and the function's, for its alarms.
+const TABLE: &[&[&str]] = &[&["Table"], &["FunctionName"]];
 /// The dimension of metrics of one route.
 const ROUTE: &[&[&str]] = &[&["Route"]];
 
@@ -97,7 +97,11 @@ fn upkeep_line(invocation: &Invocation<'_>, table: &TableName, report: &UpkeepRe
     let level = if report.trouble.is_some() { "ERROR" } else { "INFO" };
     let mut line = heading(invocation, level, "kept up a table", None);
     line.insert("Table".to_owned(), json!(table.to_string()));
+    let sweep = |of: fn(&SweepReport) -> u64| report.sweep.as_ref().map_or(0, of);
     for (name, number) in [
+        ("pending_landed", sweep(|it| it.taken.landed)),
+        ("pending_refused", sweep(|it| count(it.taken.refused.len()))),
+        ("pending_unreadable", sweep(|it| it.unreadable)),
         ("units", report.units),
         ("files_joined", report.files),
         ("bytes_read", report.bytes_read),
@@ -110,6 +114,11 @@ fn upkeep_line(invocation: &Invocation<'_>, table: &TableName, report: &UpkeepRe
     line.insert("unfinished".to_owned(), json!(report.is_unfinished));
     line.insert("trouble".to_owned(), json!(report.trouble));
     let mut metrics = Metrics::default();
+    if let Some(sweep) = &report.sweep {
+        metrics.set(Metric::Pending, sweep.waiting);
+        let oldest = sweep.oldest.map_or(0, |it| it.as_secs());
+        metrics.set(Metric::PendingOldestSeconds, oldest);
+    }
     if report.trouble.is_none() && !report.is_unfinished {
         metrics.set(Metric::LiveFiles, report.live_files);
     }
@@ -198,6 +207,8 @@ fn table_json(
         "rows": rows,
         "landed": landed.landed,
         "duplicates": landed.duplicates,
+        "pending": landed.pending.len(),
+        "taken": landed.taken.landed,
         "snapshot": landed.commit.as_ref().map(|it| it.snapshot.to_string()),
         "commit": landed.commit.as_ref().map(|it| &it.id),
         "attempts": landed.attempts,
@@ -229,6 +240,7 @@ fn route_metrics(report: &Report, times: &Times, route: &str, now: i64) -> Metri
         (Metric::Records, report.taken.get(route).copied().unwrap_or_default()),
         (Metric::Landed, counts.landed),
         (Metric::Duplicates, counts.duplicates),
+        (Metric::LeftPending, counts.pending),
         (Metric::Quarantined, rejected.map(|(_, count)| *count).sum()),
         (Metric::Filtered, report.filtered.get(route).copied().unwrap_or_default()),
         (Metric::Overflowed, counts.overflowed),

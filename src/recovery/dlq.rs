@@ -99,7 +99,7 @@ impl<'q> DlqRedrive<'q> {
         Ok(self.batch.iter().map(|it| self.queue.record(it)).collect())
     }
 
-    /// Deletes the messages of the last batch that have landed, by the outcome of each.
+    /// Deletes the messages of the last batch that have landed, or are pending, by the outcome of each.
     ///
     /// # Errors
     /// Says why SQS did not delete them.
@@ -109,7 +109,7 @@ impl<'q> DlqRedrive<'q> {
         let mut landed = Vec::new();
         for (index, message) in std::mem::take(&mut self.batch).into_iter().enumerate() {
             match outcomes.get(index) {
-                Some(Outcome::Landed) => landed.push(message),
+                Some(Outcome::Landed | Outcome::Pending) => landed.push(message),
                 _ => self.kept.push(message),
             }
         }

@@ -143,9 +143,11 @@ impl QuarantineRedrive {
                     marks.push(quarantine::resolved(row.lineage(), reason, hash));
                 }
                 Some(Outcome::LeftOut) => self.counts.left_out += 1,
-                Some(Outcome::Quarantined | Outcome::Failed | Outcome::Deferred) | None => {
-                    self.counts.unresolved += 1;
-                }
+                // A table may still refuse a pending row.
+                Some(
+                    Outcome::Pending | Outcome::Quarantined | Outcome::Failed | Outcome::Deferred,
+                )
+                | None => self.counts.unresolved += 1,
             }
         }
         mark(app, marks).await
@@ -160,8 +162,19 @@ impl QuarantineRedrive {
         let event = Event::of(batch.iter().filter_map(QuarantineRow::record).collect());
         let event = event.map_err(|error| error.to_string())?;
         let handled = handler::handle(app, &event, &Deadline::none()).await;
-        let handled = handled.map_err(|error| error.to_string())?;
+        let mut handled = handled.map_err(|error| error.to_string())?;
+        let tables = handled.passes.iter().flat_map(|it| it.report.tables.keys());
+        let tables: BTreeSet<TableName> = tables.filter_map(|it| it.parse().ok()).collect();
         self.passes.extend(handled.passes.into_iter().map(|it| (source.to_owned(), it)));
+        if handled.records.iter().any(|it| it.outcome == Outcome::Pending) {
+            // Only in the table is it resolved: the table may still refuse it.
+            for table in &tables {
+                let swept = handler::sweep(app, table, &Deadline::none()).await;
+                swept.map_err(|error| error.to_string())?;
+            }
+            let again = handler::handle(app, &event, &Deadline::none()).await;
+            handled.records = again.map_err(|error| error.to_string())?.records;
+        }
         Ok(handled.records.iter().map(|it| it.outcome).collect())
     }
 }

@@ -5,13 +5,15 @@
 
 use std::collections::{HashMap, HashSet};
 
+use crate::number::count;
 use crate::record::{Reject, Row};
 use crate::store::verdict::{Occurrences, RowId, Verdict, Verdicts, verdicts_within};
 
 /// Reject reason of a row whose id is that of another record.
 const ID_REUSED: &str = "id_reused";
 
-/// A row, or its reject, with its index in the batch as it was offered.
+/// A row, or its reject, with its index in the batch as it was offered. Rows that were taken along have the
+/// indexes behind it.
 pub type IndexedItem<T = Row> = (usize, T);
 
 /// The rows of one commit.
@@ -28,6 +30,19 @@ pub struct Batch {
     rest: Vec<IndexedItem>,
     duplicates: u64,
     refused: Vec<IndexedItem<Reject>>,
+    /// The number of rows that were offered.
+    own: usize,
+    /// The number of rows with those that were taken along.
+    all: usize,
+}
+
+/// Where a row of a commit comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// The batch, by index as it was offered.
+    Own(usize),
+    /// Pending rows, by index among all that were taken along.
+    Taken(usize),
 }
 
 /// The outcome of a batch.
@@ -41,14 +56,83 @@ pub struct BatchReport {
     pub refused: Vec<IndexedItem<Reject>>,
     /// The rows that are left to another commit.
     pub rest: Vec<IndexedItem>,
+    /// The rows that were taken along.
+    pub taken: TakenRows,
+}
+
+/// The outcome of the rows that were taken along. What is not named here was there already.
+#[derive(Debug, Default)]
+pub struct TakenRows {
+    /// The number of rows that landed.
+    pub landed: u64,
+    /// The rows that the table does not take, by index among those that were taken along.
+    pub refused: Vec<IndexedItem<Reject>>,
+    /// The rows that stay where they are, by the same index.
+    pub left: Vec<usize>,
 }
 
 impl Batch {
     /// The batch of these rows. The first of each id counts.
     pub fn new(rows: Vec<Row>) -> Self {
-        let mut batch = Self::default();
+        let (own, all) = (rows.len(), rows.len());
+        let mut batch = Self { own, all, ..Self::default() };
         batch.arrange(rows.into_iter().enumerate().collect());
         batch
+    }
+
+    /// Takes other rows along, which come after all of the batch.
+    pub fn take_along(&mut self, rows: impl IntoIterator<Item = Row>) {
+        let mut all = self.take();
+        all.append(&mut self.later);
+        for row in rows {
+            all.push((self.all, row));
+            self.all += 1;
+        }
+        self.arrange(all);
+    }
+
+    /// Leaves the rows that were taken along where they are.
+    pub fn leave_taken(&mut self) {
+        let own = self.own;
+        let rows = self.take();
+        for (index, row) in rows.into_iter().filter(|(index, _)| *index < own) {
+            self.push(index, row);
+        }
+        self.later.retain(|(index, _)| *index < own);
+        self.refused.retain(|(index, _)| *index < own);
+        self.all = own;
+    }
+
+    /// Takes the batch's own rows out, in their order, so that none of them lands.
+    pub fn take_own(&mut self) -> Vec<IndexedItem> {
+        self.leave_taken();
+        let mut rows = self.take();
+        rows.append(&mut self.later);
+        rows.sort_by_key(|(index, _)| *index);
+        rows
+    }
+
+    /// Returns where the row at a position of `rows` comes from.
+    pub fn place(&self, position: usize) -> Option<Place> {
+        self.indexes.get(position).map(|it| self.place_of(*it))
+    }
+
+    /// The rows that are sought in the table, and where they come from.
+    pub fn sought_by_place(&self) -> impl Iterator<Item = (Place, &Row)> {
+        let rows = self.indexes.iter().copied().zip(&self.rows);
+        let later = self.later.iter().map(|(index, row)| (*index, row));
+        rows.chain(later).map(|(index, row)| (self.place_of(index), row))
+    }
+
+    fn place_of(&self, index: usize) -> Place {
+        match index.checked_sub(self.own) {
+            None => Place::Own(index),
+            Some(taken) => Place::Taken(taken),
+        }
+    }
+
+    fn is_own(&self, index: usize) -> bool {
+        index < self.own
     }
 
     /// Takes in rows in their order in the batch.
@@ -61,9 +145,13 @@ impl Batch {
                 self.later.push((index, row));
             } else {
                 // Without a digest, the id alone identifies a record.
-                self.duplicates += 1;
+                self.count_duplicate(index);
             }
         }
+    }
+
+    fn count_duplicate(&mut self, index: usize) {
+        self.duplicates += u64::from(self.is_own(index));
     }
 
     fn push(&mut self, index: usize, row: Row) {
@@ -104,7 +192,7 @@ impl Batch {
         for ((index, row), verdict) in all.into_iter().zip(verdicts) {
             match verdict {
                 Verdict::Stays => left.push((index, row)),
-                Verdict::Duplicate => self.duplicates += 1,
+                Verdict::Duplicate => self.count_duplicate(index),
                 Verdict::Reused => {
                     let detail = "the table has another record of this id, with other content";
                     self.refused.push((index, Reject::new(ID_REUSED, detail)));
@@ -162,16 +250,25 @@ impl Batch {
         let verdicts = verdicts_within(self.sought()).split_off(self.rows.len());
         for ((index, _), verdict) in std::mem::take(&mut self.later).into_iter().zip(verdicts) {
             if verdict == Verdict::Duplicate {
-                self.duplicates += 1;
+                self.count_duplicate(index);
                 continue;
             }
-            let detail = "an earlier record of the batch has this id, and other content";
+            let detail = "an earlier record has this id, and other content";
             self.refused.push((index, Reject::new(ID_REUSED, detail)));
         }
         self.refused.sort_by_key(|(index, _)| *index);
         self.rest.sort_by_key(|(index, _)| *index);
-        let Self { indexes, duplicates, refused, rest, .. } = self;
-        BatchReport { indexes, duplicates, refused, rest }
+        let Self { indexes, duplicates, mut refused, mut rest, own, .. } = self;
+        let mut taken = TakenRows::default();
+        let landed = indexes.len();
+        let indexes: Vec<usize> = indexes.into_iter().filter(|it| *it < own).collect();
+        taken.landed = count(landed - indexes.len());
+        let behind = refused.partition_point(|(index, _)| *index < own);
+        let of_taken = refused.split_off(behind).into_iter();
+        taken.refused = of_taken.map(|(index, reject)| (index - own, reject)).collect();
+        let behind = rest.partition_point(|(index, _)| *index < own);
+        taken.left = rest.split_off(behind).into_iter().map(|(index, _)| index - own).collect();
+        BatchReport { indexes, duplicates, refused, rest, taken }
     }
 }
 
@@ -336,7 +433,7 @@ mod tests {
         let mut batch = batch(&[("a", "1"), ("b", "1"), ("a", "2"), ("b", "2"), ("a", "1")]);
         batch.leave(&[0]);
         assert_eq!(left(&batch), [("b", "1")]);
-        let BatchReport { indexes, duplicates, refused, rest } = batch.into_report();
+        let BatchReport { indexes, duplicates, refused, rest, .. } = batch.into_report();
         assert_eq!((indexes, duplicates, refused.len()), (vec![1], 0, 1));
         assert_eq!(rest.iter().map(|(index, _)| *index).collect::<Vec<_>>(), [0, 2, 4]);
     }

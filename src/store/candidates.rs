@@ -50,11 +50,12 @@ impl<T: Ord + Clone> Span<T> {
 /// The search for the records of a batch.
 #[derive(Debug, Clone)]
 pub struct Search {
-    /// The reaches of deliveries, on whose values all deliveries of a record agree: one for records whose
-    /// id comes from their source, another for those whose route has an `id`.
+    /// The reaches of deliveries, on whose values all deliveries of a record agree: of rows that were
+    /// delivered together, one for those whose id comes from their source, another for those whose route
+    /// has an `id`.
     delivered: Vec<Reach>,
-    /// The reach of ids, for records whose route has an `id`.
-    by_id: Option<Reach>,
+    /// The reaches of ids, for records whose route has an `id`.
+    by_id: Vec<Reach>,
 }
 
 /// The way to look into a file.
@@ -163,15 +164,20 @@ fn arrivals(rows: &[&Row], apart: fn(&Row) -> i64) -> Span<i64> {
 }
 
 impl Search {
-    /// Makes the search for `rows`.
+    /// Makes the search for rows that were delivered together.
     pub fn new<'a>(rows: impl IntoIterator<Item = &'a Row>) -> Self {
+        let mut search = Self { delivered: Vec::new(), by_id: Vec::new() };
+        search.add(rows);
+        search
+    }
+
+    /// Searches for other rows as well, which have a reach of their own.
+    pub fn add<'a>(&mut self, rows: impl IntoIterator<Item = &'a Row>) {
         let (by_id, others): (Vec<&Row>, Vec<&Row>) =
             rows.into_iter().partition(|row| row.lineage.id_window.is_some());
         let groups = [&others, &by_id].into_iter().filter(|it| !it.is_empty());
-        Self {
-            delivered: groups.map(|it| Reach::of_deliveries(it)).collect(),
-            by_id: (!by_id.is_empty()).then(|| Reach::of_ids(&by_id)),
-        }
+        self.delivered.extend(groups.map(|it| Reach::of_deliveries(it)));
+        self.by_id.extend((!by_id.is_empty()).then(|| Reach::of_ids(&by_id)));
     }
 
     /// Returns whether a manifest may have a file that is searched for, by its name alone.
@@ -196,7 +202,7 @@ impl Search {
         if self.delivered.iter().any(may_hold) {
             Some(Look::AtRows)
         } else {
-            self.by_id.as_ref().filter(|it| may_hold(it)).map(|_| Look::ById)
+            self.by_id.iter().any(may_hold).then_some(Look::ById)
         }
     }
 }

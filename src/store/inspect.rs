@@ -8,6 +8,7 @@ use crate::number::count;
 use crate::store::error::StoreError;
 use crate::store::files::Files;
 use crate::store::head::HeadVersion;
+use crate::store::head::versions::version_number;
 use crate::store::read;
 use crate::store::schema::column_type;
 use crate::store::table::Table;
@@ -69,7 +70,9 @@ pub async fn tables(files: &dyn Files, location: &str) -> Result<Vec<TableName>,
     for namespace in folders(files, location).await? {
         for name in folders(files, &format!("{location}/{namespace}")).await? {
             let metadata = format!("{location}/{namespace}/{name}/metadata");
-            if folders(files, &metadata).await?.is_empty() {
+            // Pending rows alone are not a table.
+            let names = folders(files, &metadata).await?;
+            if !names.iter().any(|it| version_number(it).is_some()) {
                 continue;
             }
             tables.extend(format!("{namespace}.{name}").parse::<TableName>());

@@ -14,19 +14,22 @@ use crate::store::files::{Files, Place, Removal};
 use crate::store::head::versions::VersionFiles;
 use crate::store::id_filter::IdFilters;
 use crate::store::manifest::Manifests;
+use crate::store::pending::Pending;
 use crate::store::table::Table;
 use crate::table::layout::Policy;
 use crate::table::lineage;
 use crate::table_name::TableName;
 
 pub use crate::store::clean::CleanReport;
-pub use crate::store::commit::LandReport;
 pub use crate::store::compact::UnitReport;
 pub use crate::store::error::StoreError;
 pub use crate::store::inspect::{DescribedColumn, Description, Origin, ReadRows};
+pub use crate::store::land_report::{LandReport, TakenReport};
+pub use crate::store::offer::{Offer, Originals};
 pub use crate::store::proposal::CommitId;
 pub use crate::store::release::Release;
 pub use crate::store::retention::Retention;
+pub use crate::store::sweep::{PendingState, SweepReport};
 pub use crate::store::upkeep::UpkeepReport;
 
 pub mod clock;
@@ -40,6 +43,8 @@ pub mod arrivals;
 pub mod head;
 pub mod live_file;
 pub mod partial_file;
+
+pub mod pending;
 
 pub mod id_filter;
 pub mod manifest;
@@ -61,13 +66,22 @@ pub mod batch;
 pub mod data;
 pub mod read;
 
+pub mod look;
+
 pub mod merge;
 pub mod proposal;
+
+pub mod land_report;
+
+pub mod company;
+pub mod draft;
+pub mod offer;
 
 pub mod clean;
 pub mod commit;
 pub mod compact;
 pub mod inspect;
+pub mod sweep;
 pub mod upkeep;
 
 /// The location of a lake and the config of its writer.
@@ -90,7 +104,7 @@ pub struct Lake {
     clock: Clock,
     release: Release,
     retention: Retention,
-    /// The removal of files, for upkeep.
+    /// The removal of files, for upkeep and for pending rows.
     removal: Option<Arc<dyn Removal>>,
     /// Tables cache heads to start from, and manifests, which never change.
     tables: Mutex<HashMap<TableName, Arc<Table>>>,
@@ -124,10 +138,10 @@ impl Lake {
         Self { retention, tables: Mutex::default(), ..self }
     }
 
-    /// The same lake, whose upkeep may remove files.
+    /// The same lake, which may remove files: those that upkeep cleans away, and those of pending rows.
     #[must_use]
     pub fn removing(self, removal: Arc<dyn Removal>) -> Self {
-        Self { removal: Some(removal), ..self }
+        Self { removal: Some(removal), tables: Mutex::default(), ..self }
     }
 
     /// The same lake, written to by another release; for tests of two releases on one table.
@@ -149,16 +163,59 @@ impl Lake {
         rows: Vec<Row>,
         deadline: &Deadline,
     ) -> Result<LandReport, StoreError> {
+        self.offer(table, policy, Offer { rows, ..Offer::default() }, deadline).await
+    }
+
+    /// Makes the rows of an offer durable in `table`, each once, or leaves them to others who commit.
+    pub async fn offer(
+        &self,
+        table: &TableName,
+        policy: &Policy,
+        offer: Offer<'_>,
+        deadline: &Deadline,
+    ) -> Result<LandReport, StoreError> {
         let table = self.table(table);
-        let (mut sum, mut rest) = Commit::new(&table, policy, rows).run(deadline).await?;
+        let Offer { originals, is_hurried, .. } = offer;
+        let (mut sum, mut rest) = Commit::new(&table, policy, offer).run(deadline).await?;
         while !rest.is_empty() {
             let (indexes, rows): (Vec<usize>, Vec<Row>) = rest.into_iter().unzip();
-            let (report, next) = Commit::new(&table, policy, rows).run(deadline).await?;
+            let original = |it: usize| originals?(*indexes.get(it)?);
+            let originals: Option<Originals<'_>> = originals.is_some().then_some(&original);
+            let offer = Offer { rows, originals, is_hurried };
+            let (report, next) = Commit::new(&table, policy, offer).run(deadline).await?;
             sum.add(report.of_part(&indexes));
             let index = |(it, row)| Some((*indexes.get::<usize>(it)?, row));
             rest = next.into_iter().filter_map(index).collect();
         }
         Ok(sum)
+    }
+
+    /// Lands the pending rows that a table has now, for as long as there is time.
+    ///
+    /// # Errors
+    /// If they can't be listed, or the table can't be read or written.
+    pub async fn sweep(
+        &self,
+        table: &TableName,
+        policy: &Policy,
+        deadline: &Deadline,
+    ) -> Result<SweepReport, StoreError> {
+        sweep::sweep(&self.table(table), policy, deadline).await
+    }
+
+    /// Returns the pending rows of a table.
+    ///
+    /// # Errors
+    /// If they can't be listed.
+    pub async fn pending(&self, table: &TableName) -> Result<PendingState, StoreError> {
+        sweep::state(&self.table(table)).await
+    }
+
+    /// Removes objects of pending rows, all of which are in the table or in quarantine.
+    pub async fn settle(&self, table: &TableName, objects: &[String]) {
+        if let Some(pending) = &self.table(table).pending {
+            pending.remove(objects).await;
+        }
     }
 
     /// Lists all tables, sorted. Folders that are not tables are skipped.
@@ -258,6 +315,10 @@ impl Lake {
             config_hash: self.config_hash.clone(),
             retention: self.retention,
             id_filters: IdFilters::default(),
+            pending: self
+                .removal
+                .as_ref()
+                .map(|removal| Pending::new(name, &location, &self.files, removal, &self.clock)),
             location,
         }
     }

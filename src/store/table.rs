@@ -11,6 +11,7 @@ use crate::store::files::Files;
 use crate::store::head::{Head, HeadVersion};
 use crate::store::id_filter::IdFilters;
 use crate::store::manifest::Manifests;
+use crate::store::pending::Pending;
 use crate::store::release::Release;
 use crate::store::retention::Retention;
 use crate::table::lineage::LineageColumn;
@@ -36,6 +37,8 @@ pub struct Table {
     pub manifests: Manifests,
     /// The filters of the ids in its files.
     pub id_filters: IdFilters,
+    /// Its pending rows; `None` if none are left, because they could not be removed.
+    pub pending: Option<Pending>,
     /// The clock of its commits.
     pub clock: Clock,
     /// The release that writes to it.

@@ -7,6 +7,7 @@ use crate::store::clean::{CleanReport, clean};
 use crate::store::compact::{Compaction, UnitReport};
 use crate::store::error::StoreError;
 use crate::store::files::Removal;
+use crate::store::sweep::{self, SweepReport};
 use crate::store::table::Table;
 
 /// The size in bytes of the first unit of a call, and the smallest of any.
@@ -19,8 +20,11 @@ const UNITS_LEFT: f64 = 4.0;
 const MAX_WASTED: u32 = 3;
 
 /// The work that upkeep did to a table.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct UpkeepReport {
+    /// The pending rows that landed, and those that still wait; of a plan, those that wait. `None` if they
+    /// were not looked for.
+    pub sweep: Option<SweepReport>,
     /// The units of compaction that were done.
     pub units: u64,
     /// The files that were joined.
@@ -168,7 +172,10 @@ pub async fn plan(
     table: &Table,
     removal: Option<&dyn Removal>,
 ) -> Result<UpkeepReport, StoreError> {
-    let mut report = UpkeepReport::default();
+    let pending = sweep::state(table).await?;
+    let sweep =
+        SweepReport { waiting: pending.rows, oldest: pending.oldest, ..SweepReport::default() };
+    let mut report = UpkeepReport { sweep: Some(sweep), ..UpkeepReport::default() };
     let mut compaction = Compaction::of(table);
     for unit in compaction.plan().await? {
         report.add(unit);

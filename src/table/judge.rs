@@ -14,7 +14,7 @@ const MAX_CHARS: usize = 120;
 /// Returns the rows that the policy does not let into a table of this layout, by index, and the
 /// reasons. The other rows are placed as if these did not exist.
 pub fn judge(rows: &[Row], layout: &Layout, policy: &Policy) -> Vec<(usize, Reject)> {
-    if policy.misfits == Misfits::Extra && policy.new_columns != NewColumns::Reject {
+    if !policy.refuses() {
         return Vec::new();
     }
     let all = originals(rows);

@@ -166,6 +166,13 @@ pub struct Policy {
     pub zoned: bool,
 }
 
+impl Policy {
+    /// Returns true if the table may refuse rows.
+    pub fn refuses(&self) -> bool {
+        self.misfits != Misfits::Extra || self.new_columns == NewColumns::Reject
+    }
+}
+
 impl Default for Policy {
     /// Nothing declared: every column is inferred.
     fn default() -> Self {

@@ -1,12 +1,11 @@
 //! The contract of files, for every store. S3 proves its part at first use.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use lakeward::store::files::local::LocalFiles;
 use lakeward::store::files::overlay::Overlay;
-use lakeward::store::files::{Creation, Files, TaggedObject};
+use lakeward::store::files::{self, Creation, Files, TaggedObject};
 
 use crate::support::lake::fresh_folder;
 use crate::support::store::Memory;
@@ -17,7 +16,7 @@ fn each(name: &str, test: impl AsyncFn(&dyn Files, &str)) {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(async {
         test(&LocalFiles, &at("local")).await;
-        test(&Overlay::over(Arc::new(LocalFiles)), &at("overlay")).await;
+        test(&Overlay::over(&files::at("lake").unwrap()), &at("overlay")).await;
         test(&Memory::default(), "memory:/lake").await;
     });
     assert!(!folder.join("overlay").exists(), "an overlay writes nothing");
@@ -83,7 +82,7 @@ fn an_overlay_hides_what_is_under_it_and_changes_nothing() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(async {
         LocalFiles.write(&one, bytes("under")).await.unwrap();
-        let overlay = Overlay::over(Arc::new(LocalFiles));
+        let overlay = Overlay::over(&files::at("lake").unwrap());
         assert!(overlay.exists(&one).await.unwrap());
         assert_eq!(overlay.create(&one, bytes("over")).await.unwrap(), Creation::Exists);
         assert_eq!(overlay.read(&one).await.unwrap(), Some(bytes("under")));

@@ -27,6 +27,7 @@ mod listing;
 mod merging;
 mod names;
 mod other_writers;
+mod pending;
 mod pruning;
 mod redelivery;
 mod s3;

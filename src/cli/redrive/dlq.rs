@@ -43,7 +43,7 @@ pub(in crate::cli) async fn run(
     let counts = redrive.end().await;
     let members = vec![("dlq", json!(counts))];
     let report = RedriveReport { summary, members, lines: lines(&counts, options.dry_run) };
-    let code = report.print(&intake.app.config, options, counts.received > 0, terminal)?;
+    let code = report.finish(&intake.app, options, counts.received > 0, terminal).await?;
     end.map(|()| code).map_err(Failure::Failed)
 }
 

@@ -58,7 +58,7 @@ pub(in crate::cli) async fn run(
     }
     let members = vec![("batches", batches.into()), ("gaps", gaps.into())];
     let lines = vec![format!("{} read", counted(batches, "object"))];
-    RedriveReport { summary, members, lines }.print(&app.config, options, true, terminal)
+    RedriveReport { summary, members, lines }.finish(&app, options, true, terminal).await
 }
 
 /// Lists everything under a location, however deep, in the order of names. If there is nothing

@@ -68,7 +68,7 @@ pub(in crate::cli) async fn run(
     let has_records = counts.resolved > 0 || counts.left_out > 0 || counts.unresolved > 0;
     let members = vec![("redrive", json!(counts))];
     let report = RedriveReport { summary, members, lines: lines(&counts, options.dry_run) };
-    report.print(&app.config, options, has_records, terminal)
+    report.finish(&app, options, has_records, terminal).await
 }
 
 fn source_or_none(source: &str) -> &str {

@@ -6,6 +6,7 @@ use crate::cli::args::RedriveOptions;
 use crate::cli::failure::Failure;
 use crate::cli::setup;
 use crate::cli::summary::{LakeLocations, Summary};
+use crate::cli::sweep::sweep;
 use crate::cli::terminal::Terminal;
 use crate::cli::trouble::{REPAIR_AND_RETRY, Trouble};
 use crate::config::Config;
@@ -52,15 +53,17 @@ pub(super) fn add(
 }
 
 impl RedriveReport {
-    /// Prints the report, the summary only if there were records, and returns the exit code.
-    pub(super) fn print(
-        &self,
-        config: &Config,
+    /// Lands what is pending, prints the report, the summary only if there were records, and returns the
+    /// exit code.
+    pub(super) async fn finish(
+        mut self,
+        app: &App,
         options: RedriveOptions,
         has_records: bool,
         terminal: &mut Terminal<'_>,
     ) -> Result<u8, Failure> {
-        let Self { summary, members, lines } = self;
+        sweep(app, &mut self.summary).await;
+        let Self { summary, members, lines } = &self;
         let out = &mut *terminal.out;
         if options.json {
             let mut json = summary.json(options.dry_run);
@@ -70,7 +73,7 @@ impl RedriveReport {
             writeln!(out, "{json}")?;
         } else {
             if has_records {
-                let locations = LakeLocations::of(config);
+                let locations = LakeLocations::of(&app.config);
                 summary.print(&terminal.program, locations, options.dry_run, out)?;
                 writeln!(out)?;
             }

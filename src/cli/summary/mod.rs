@@ -9,6 +9,7 @@ use crate::cli::terminal::{DONE, FAILED};
 use crate::cli::trouble::{REPAIR_AND_RETRY, Trouble};
 use crate::config::Config;
 use crate::handler::Report;
+use crate::number::count;
 use crate::route::{Route, Target};
 use crate::table::layout::Spread;
 use crate::table_name::TableName;
@@ -54,6 +55,8 @@ struct TableSums {
     rows: u64,
     landed: u64,
     duplicates: u64,
+    /// Rows that were left to another commit.
+    pending: u64,
     quarantined: u64,
     files: u64,
     new_columns: BTreeSet<String>,
@@ -75,6 +78,7 @@ impl Summary {
             sums.rows += rows;
             sums.landed += landed.landed;
             sums.duplicates += landed.duplicates;
+            sums.pending += count(landed.pending.len());
             sums.files += landed.files;
             sums.new_columns.extend(landed.new_columns.iter().cloned());
             spread::add(&mut sums.spread, &landed.spread);
@@ -96,6 +100,19 @@ impl Summary {
         }
     }
 
+    /// Returns the tables that rows were offered to.
+    pub(super) fn tables(&self) -> Vec<TableName> {
+        let tables = self.tables.iter().filter(|(_, it)| it.rows > 0);
+        tables.filter_map(|(name, _)| name.parse().ok()).collect()
+    }
+
+    /// Counts the pending rows of a table as landed: all of them were swept, by this process or another.
+    pub(super) fn swept(&mut self, table: &TableName) {
+        if let Some(sums) = self.tables.get_mut(&table.to_string()) {
+            sums.landed += std::mem::take(&mut sums.pending);
+        }
+    }
+
     pub(super) fn add_trouble(&mut self, trouble: Trouble) {
         self.troubles.push(trouble);
     }
@@ -103,7 +120,13 @@ impl Summary {
     /// Returns 0 if every record landed, was there already, is quarantined, dropped or filtered;
     /// else 1.
     pub(super) fn exit_code(&self) -> u8 {
-        if self.failed == 0 && self.troubles.is_empty() { DONE } else { FAILED }
+        let is_done = self.failed == 0 && self.troubles.is_empty() && self.pending() == 0;
+        if is_done { DONE } else { FAILED }
+    }
+
+    /// Returns the number of rows that wait for another commit.
+    fn pending(&self) -> u64 {
+        self.tables.values().map(|it| it.pending).sum()
     }
 
     /// Prints the table, warnings, and the commands to type next.
@@ -145,6 +168,14 @@ impl Summary {
         if self.failed == 0 && !self.tables.is_empty() && self.tables.values().all(is_known) {
             writeln!(out, "nothing new: the lake already held all of these records")?;
         }
+        if self.pending() > 0 {
+            let rows = counted(self.pending(), "row");
+            writeln!(
+                out,
+                "! {rows} wait for the next commit: other processes write to the same table; land \n  \
+                 them now with lakeward upkeep"
+            )?;
+        }
         if dry_run {
             return writeln!(out, "\ndry run: nothing was written");
         }
@@ -161,6 +192,7 @@ impl Summary {
                 let value = serde_json::json!({
                     "landed": sums.landed,
                     "duplicates": sums.duplicates,
+                    "pending": sums.pending,
                     "quarantined": sums.quarantined,
                     "files": sums.files,
                     "new_columns": new,

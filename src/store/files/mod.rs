@@ -47,10 +47,21 @@ pub struct ListedObject {
     pub modified: SystemTime,
 }
 
-/// The removal of files, which upkeep alone is given: a commit can't remove anything.
+/// The removal of files, which is given to cleaning and to pending rows alone: a commit can't remove a
+/// file of its table.
 pub trait Removal: fmt::Debug + Send + Sync {
     /// Lists all objects below a folder, at any depth; none if the folder does not exist.
     fn list_all<'a>(&'a self, folder: &'a str) -> Call<'a, Vec<ListedObject>>;
+
+    /// Lists at most `max` objects below a folder, the first by name where the store sorts them. The
+    /// default lists all.
+    fn list_first<'a>(&'a self, folder: &'a str, max: usize) -> Call<'a, Vec<ListedObject>> {
+        Box::pin(async move {
+            let mut found = self.list_all(folder).await?;
+            found.truncate(max);
+            Ok(found)
+        })
+    }
 
     /// Removes objects. One that does not exist is not an error.
     fn remove<'a>(&'a self, locations: &'a [String]) -> Call<'a, ()>;

@@ -1,4 +1,4 @@
-//! A lake that pretends to be written to: its new files stay in memory.
+//! A lake that pretends to be written to: its new files stay in memory, and what it removes stays.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -6,20 +6,23 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 
 use crate::digest::sha256_hex;
-use crate::store::files::{Call, Creation, Files, TaggedObject};
+use crate::store::files::{Call, Creation, Files, ListedObject, Place, Removal, TaggedObject};
 
 /// Files in memory over other files: reads fall through, writes do not. The real commit runs on it,
 /// so a dry run does exactly what a run would do.
 #[derive(Debug)]
 pub struct Overlay {
     under: Arc<dyn Files>,
+    removal: Arc<dyn Removal>,
     written: Mutex<BTreeMap<String, Bytes>>,
+    removed: Mutex<BTreeSet<String>>,
 }
 
 impl Overlay {
-    /// An overlay over `under`, which never changes.
-    pub fn over(under: Arc<dyn Files>) -> Self {
-        Self { under, written: Mutex::default() }
+    /// An overlay over a place, which never changes.
+    pub fn over(under: &Place) -> Self {
+        let (files, removal) = (Arc::clone(&under.files), Arc::clone(&under.removal));
+        Self { under: files, removal, written: Mutex::default(), removed: Mutex::default() }
     }
 
     fn written(&self) -> MutexGuard<'_, BTreeMap<String, Bytes>> {
@@ -28,6 +31,10 @@ impl Overlay {
 
     fn own(&self, location: &str) -> Option<Bytes> {
         self.written().get(location).cloned()
+    }
+
+    fn is_removed(&self, location: &str) -> bool {
+        self.removed.lock().unwrap_or_else(PoisonError::into_inner).contains(location)
     }
 
     fn put(&self, location: &str, bytes: Bytes) {
@@ -40,15 +47,17 @@ impl Files for Overlay {
         Box::pin(async move {
             match self.own(location) {
                 Some(bytes) => Ok(Some(bytes)),
+                None if self.is_removed(location) => Ok(None),
                 None => self.under.read(location).await,
             }
         })
     }
 
     fn exists<'a>(&'a self, location: &'a str) -> Call<'a, bool> {
-        Box::pin(
-            async move { Ok(self.own(location).is_some() || self.under.exists(location).await?) },
-        )
+        Box::pin(async move {
+            let is_under = !self.is_removed(location) && self.under.exists(location).await?;
+            Ok(is_under || self.own(location).is_some())
+        })
     }
 
     fn write<'a>(&'a self, location: &'a str, bytes: Bytes) -> Call<'a, ()> {
@@ -100,6 +109,24 @@ impl Files for Overlay {
                 names.extend(rest.map(str::to_owned));
             }
             Ok(names.into_iter().collect())
+        })
+    }
+}
+
+impl Removal for Overlay {
+    fn list_all<'a>(&'a self, folder: &'a str) -> Call<'a, Vec<ListedObject>> {
+        Box::pin(async move {
+            let mut found = self.removal.list_all(folder).await?;
+            found.retain(|it| !self.is_removed(&it.location));
+            Ok(found)
+        })
+    }
+
+    fn remove<'a>(&'a self, locations: &'a [String]) -> Call<'a, ()> {
+        Box::pin(async move {
+            let mut removed = self.removed.lock().unwrap_or_else(PoisonError::into_inner);
+            removed.extend(locations.iter().cloned());
+            Ok(())
         })
     }
 }

@@ -38,6 +38,13 @@ pub struct HeadVersion {
     pub loaded_at: SystemTime,
 }
 
+impl HeadVersion {
+    /// Returns the commit that made it; `None` if another engine did.
+    pub fn commit(&self) -> Option<&str> {
+        self.metadata.properties().get(COMMIT_PROPERTY).map(String::as_str)
+    }
+}
+
 /// The outcome of a swap.
 #[derive(Debug)]
 pub enum Swap {

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use lakeward::store::files;
 use lakeward::store::files::local::LocalFiles;
 use lakeward::store::files::overlay::Overlay;
 use lakeward::table::lineage;
@@ -107,7 +108,7 @@ fn read_local(lake: &str) -> Result<BTreeSet<String>, String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(text)?;
     let location = LocalFiles::location(lake).map_err(text)?;
-    let lake = lake_on(Arc::new(Overlay::over(Arc::new(LocalFiles))), &location);
+    let lake = lake_on(Arc::new(Overlay::over(&files::at(&location).map_err(text)?)), &location);
     let names = [lineage::SOURCE, lineage::ID];
     let mut found = BTreeSet::new();
     for table in runtime.block_on(lake.tables()).map_err(|it| it.to_string())? {

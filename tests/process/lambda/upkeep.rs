@@ -30,7 +30,11 @@ fn the_schedule_s_call_keeps_all_tables_up() {
     assert_eq!((&second["files_joined"], &second["trouble"]), (&json!(0), &json!(null)));
     for line in lines {
         assert_eq!(line["LiveFiles"], json!(1.0));
-        assert_eq!(line["_aws"]["CloudWatchMetrics"][0]["Dimensions"], json!([["Table"]]));
+        assert_eq!((&line["Pending"], &line["PendingOldestSeconds"]), (&json!(0.0), &json!(0.0)));
+        assert_eq!(
+            line["_aws"]["CloudWatchMetrics"][0]["Dimensions"],
+            json!([["Table"], ["FunctionName"]])
+        );
     }
     assert!(
         first["MetadataBytes"].as_f64().unwrap() > 0.0 && !second.contains_key("MetadataBytes")

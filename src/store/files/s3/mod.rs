@@ -218,29 +218,39 @@ impl S3Files {
     }
 }
 
+impl S3Files {
+    /// Lists objects below a folder, at any depth, up to the page that shows the `max`th.
+    async fn list_below(&self, folder: &str, max: usize) -> io::Result<Vec<ListedObject>> {
+        let path = ObjectPath::of(folder)?;
+        let prefix = format!("{}/", path.key.trim_end_matches('/'));
+        let list = self.client().await.list_objects_v2().bucket(path.bucket);
+        let mut pages = list.prefix(&prefix).into_paginator().send();
+        let mut found = Vec::new();
+        while found.len() < max {
+            let Some(page) = pages.next().await else { break };
+            let page = page.map_err(|error| failed("s3:ListBucket", &error))?;
+            for object in page.contents.unwrap_or_default() {
+                let (Some(key), Some(time)) = (object.key, object.last_modified) else {
+                    let what = "s3:ListBucket: an object has no key or no time";
+                    return Err(io::Error::new(ErrorKind::InvalidData, what));
+                };
+                let modified = SystemTime::try_from(time).map_err(io::Error::other)?;
+                let bytes = object.size.and_then(|it| u64::try_from(it).ok()).unwrap_or(0);
+                let location = format!("s3://{}/{key}", path.bucket);
+                found.push(ListedObject { location, bytes, modified });
+            }
+        }
+        Ok(found)
+    }
+}
+
 impl Removal for S3Files {
     fn list_all<'a>(&'a self, folder: &'a str) -> Call<'a, Vec<ListedObject>> {
-        Box::pin(async move {
-            let path = ObjectPath::of(folder)?;
-            let prefix = format!("{}/", path.key.trim_end_matches('/'));
-            let list = self.client().await.list_objects_v2().bucket(path.bucket);
-            let mut pages = list.prefix(&prefix).into_paginator().send();
-            let mut found = Vec::new();
-            while let Some(page) = pages.next().await {
-                let page = page.map_err(|error| failed("s3:ListBucket", &error))?;
-                for object in page.contents.unwrap_or_default() {
-                    let (Some(key), Some(time)) = (object.key, object.last_modified) else {
-                        let what = "s3:ListBucket: an object has no key or no time";
-                        return Err(io::Error::new(ErrorKind::InvalidData, what));
-                    };
-                    let modified = SystemTime::try_from(time).map_err(io::Error::other)?;
-                    let bytes = object.size.and_then(|it| u64::try_from(it).ok()).unwrap_or(0);
-                    let location = format!("s3://{}/{key}", path.bucket);
-                    found.push(ListedObject { location, bytes, modified });
-                }
-            }
-            Ok(found)
-        })
+        Box::pin(self.list_below(folder, usize::MAX))
+    }
+
+    fn list_first<'a>(&'a self, folder: &'a str, max: usize) -> Call<'a, Vec<ListedObject>> {
+        Box::pin(self.list_below(folder, max))
     }
 
     fn remove<'a>(&'a self, locations: &'a [String]) -> Call<'a, ()> {
