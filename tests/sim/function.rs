@@ -10,8 +10,9 @@ use std::time::Duration;
 use lakeward::config::Config;
 use lakeward::deadline::Deadline;
 use lakeward::handler::App;
-use lakeward::intake::Intake;
+use lakeward::intake::{Intake, InvocationReport};
 use lakeward::store::Lake;
+use lakeward::store::clock::Clock;
 use tokio::sync::Notify;
 use tokio::task::spawn_local;
 
@@ -94,13 +95,8 @@ impl Function {
             return idle.swap_remove(at);
         }
         let environment = Arc::new(Environment::default());
-        let files = Faulty {
-            world: Arc::clone(&self.world),
-            memory: Arc::clone(&self.memory),
-            environment: Arc::clone(&environment),
-        };
-        let lake =
-            Lake::with(Arc::new(files), LAKE.to_owned(), "test".to_owned(), self.world.clock());
+        let clock = self.world.clock();
+        let lake = lake(&self.world, &self.memory, &environment, clock, "test");
         self.world.note("a cold start");
         (environment, Arc::new(Intake::new(App::on(self.config.clone(), lake, None))))
     }
@@ -110,10 +106,13 @@ impl Function {
         self.world.pause(1, 50).await;
         let (environment, intake) = self.environment();
         let deadline = Deadline::after(self.timeout);
-        let process = Arc::clone(&intake);
+        let (process, world) = (Arc::clone(&intake), Arc::clone(&self.world));
         let mut running: Running = Box::pin(async move {
             let processed = PanicGuard(Box::pin(process.handle(&event, &deadline))).await;
-            processed.map(|it| it.answer.ok())
+            processed.map(|report| {
+                note(&world, &report);
+                report.answer.ok()
+            })
         });
         let end = tokio::time::sleep(self.timeout);
         tokio::pin!(end);
@@ -147,6 +146,34 @@ impl Function {
                 spawn_local(wake(Arc::clone(&self.world), environment, running));
                 Err(Failure::TimedOut)
             }
+        }
+    }
+}
+
+/// Makes the lake of a process, in an environment of its own.
+pub fn lake(
+    world: &Arc<World>,
+    memory: &Arc<Memory>,
+    environment: &Arc<Environment>,
+    clock: Clock,
+    config_hash: &str,
+) -> Lake {
+    let files = Arc::new(Faulty {
+        world: Arc::clone(world),
+        memory: Arc::clone(memory),
+        environment: Arc::clone(environment),
+    });
+    let removal = Arc::clone(&files);
+    Lake::with(files, LAKE.to_owned(), config_hash.to_owned(), clock).removing(removal)
+}
+
+fn note(world: &World, report: &InvocationReport) {
+    for (_, landed) in report.passes.iter().flat_map(|it| it.report.tables.values()) {
+        if !landed.pending.is_empty() {
+            world.note("sometimes: rows are left to others");
+        }
+        if landed.taken.landed > 0 {
+            world.note("sometimes: a commit takes pending rows along");
         }
     }
 }

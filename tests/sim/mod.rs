@@ -28,7 +28,7 @@ use records::{CONFIG, Record, Source};
 use world::{FAULTS, World};
 
 /// Events that must have happened in one of the runs, beside the faults.
-const SOMETIMES: [&str; 17] = [
+const SOMETIMES: [&str; 20] = [
     "a cold start",
     "a zombie ran to its end",
     "sometimes: a batch is bisected",
@@ -42,6 +42,9 @@ const SOMETIMES: [&str; 17] = [
     "sometimes: several batches of a shard at once",
     "sometimes: two mappings of one stream",
     "sometimes: a producer writes a forged change",
+    "sometimes: rows are left to others",
+    "sometimes: a commit takes pending rows along",
+    "sometimes: upkeep sweeps pending rows",
     "sometimes: upkeep joins files",
     "sometimes: two upkeeps at once",
     "sometimes: a frozen upkeep goes on",
@@ -102,6 +105,7 @@ async fn simulate(seed: u64) -> Run {
     let reader = spawn_local(read_all_the_while(
         Arc::clone(&world),
         Arc::clone(&memory),
+        (sent.clone(), Arc::clone(&ledger)),
         Arc::clone(&problems),
     ));
     let follower = spawn_local(follow_the_hints(Arc::clone(&memory), Arc::clone(&problems)));
@@ -119,14 +123,13 @@ async fn simulate(seed: u64) -> Run {
     reader.abort();
     follower.abort();
     upkeeps.iter().for_each(JoinHandle::abort);
-    if !upkeeps.is_empty() {
-        upkeep::once(&world, &memory).await;
-    }
+    let left = upkeep::once(&world, &memory, !upkeeps.is_empty()).await;
 
     let mut problems = std::mem::take(&mut *problems.lock().unwrap());
     if !drained {
         problems.push("I10: it has not ended, though nothing fails any more".to_owned());
     }
+    problems.extend(left);
     problems.append(&mut function.problems.lock().unwrap());
     problems.append(&mut ledger.wrong_answers.lock().unwrap());
     let mut rows = 0;
@@ -145,14 +148,19 @@ async fn simulate(seed: u64) -> Run {
 async fn read_all_the_while(
     world: Arc<World>,
     memory: Arc<Memory>,
+    (sent, ledger): (Vec<Arc<Record>>, Arc<Ledger>),
     problems: Arc<Mutex<Vec<String>>>,
 ) {
     let mut seen = BTreeSet::new();
-    for _ in 0..world.number(0, 4) {
-        world.pause(1_000, 90_000).await;
+    for _ in 0..world.number(0, 12) {
+        world.pause(1_000, 60_000).await;
         match oracles::read_all(&world, &memory).await {
             Ok(tables) => {
-                problems.lock().unwrap().extend(oracles::at_any_time(&tables, &mut seen));
+                let pending = oracles::pending(&memory);
+                let mut problems = problems.lock().unwrap();
+                problems.extend(oracles::at_any_time(&tables, &mut seen));
+                let answered = ledger.answered.lock().unwrap();
+                problems.extend(oracles::of_answered(&sent, &answered, &tables, &pending));
             }
             Err(error) => problems.lock().unwrap().push(format!("I6: {error}")),
         }

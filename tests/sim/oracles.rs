@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use lakeward::store::Lake;
+use lakeward::store::pending::object;
 use lakeward::table::Cell;
 use serde_json::Value;
 
@@ -72,6 +73,43 @@ pub fn at_any_time(tables: &Tables, seen: &mut BTreeSet<String>) -> Vec<String> 
     problems.extend(seen.difference(&now).map(|it| format!("I6: {it} has vanished")));
     *seen = now;
     problems
+}
+
+/// Source, id, and whether the sender gave the id, of all pending rows.
+pub type PendingRows = BTreeSet<(String, String, bool)>;
+
+/// Reads the objects of pending rows.
+pub fn pending(memory: &Memory) -> PendingRows {
+    let mut found = PendingRows::new();
+    for (location, bytes) in memory.objects() {
+        let Some((table, _)) = location.split_once("/metadata/pending/") else { continue };
+        let name = table.strip_prefix(LAKE).unwrap_or_default().trim_matches('/');
+        let name = name.replace('/', ".").parse().unwrap();
+        let (rows, _) = object::read(&name, &bytes).unwrap();
+        let lineages = rows.into_iter().map(|it| it.row.lineage);
+        found.extend(lineages.map(|it| (it.source, it.id, it.digest.is_some())));
+    }
+    found
+}
+
+/// I13: a record that the function has called handled is in a table, in quarantine, or pending.
+pub fn of_answered(
+    sent: &[Arc<Record>],
+    answered: &BTreeSet<u32>,
+    tables: &Tables,
+    pending: &PendingRows,
+) -> Vec<String> {
+    let places = places(tables);
+    let is_lost = |record: &&Arc<Record>| {
+        let (source, id, is_claimed) = place(record);
+        let is_due = matches!(record.fate, Fate::Row(_) | Fate::Quarantine);
+        is_due
+            && answered.contains(&record.n)
+            && !places.contains_key(&(source, id, is_claimed))
+            && !pending.contains(&(source.to_owned(), id.to_owned(), is_claimed))
+    };
+    let lost = sent.iter().filter(is_lost);
+    lost.map(|it| format!("I13: {:?} {} was answered, and is nowhere", it.source, it.n)).collect()
 }
 
 /// I6: engines that follow a hint never see a table go back.

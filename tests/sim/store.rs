@@ -2,10 +2,11 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
-use lakeward::store::files::{Call, Creation, Files, TaggedObject};
+use lakeward::store::files::{Call, Creation, Files, ListedObject, Removal, TaggedObject};
 
 use super::function::{Environment, Stop};
 use super::world::World;
@@ -44,6 +45,8 @@ impl Faulty {
     /// The way to the store and back: it takes time, and the process may end or freeze on it.
     async fn way(&self, call: &'static str, location: &str) {
         self.world.remember((call, kind_of(location)));
+        // The clock of the store.
+        self.memory.now.store(self.world.now() / 1000, Ordering::Relaxed);
         self.world.pause(1, 20).await;
         if self.world.strikes("store: slow") {
             self.world.pause(200, 4_000).await;
@@ -200,6 +203,33 @@ impl Files for Faulty {
                 return Err(refused());
             }
             self.memory.list(folder).await
+        })
+    }
+}
+
+impl Removal for Faulty {
+    fn list_all<'a>(&'a self, folder: &'a str) -> Call<'a, Vec<ListedObject>> {
+        Box::pin(async move {
+            self.way("list_all", folder).await;
+            if self.world.strikes("list: refused") {
+                return Err(refused());
+            }
+            self.memory.list_all(folder).await
+        })
+    }
+
+    fn remove<'a>(&'a self, locations: &'a [String]) -> Call<'a, ()> {
+        Box::pin(async move {
+            self.way("remove", "").await;
+            if self.world.strikes("remove: refused") {
+                return Err(refused());
+            }
+            // Some are removed, and then the answer is an error.
+            let breaks_off = self.world.strikes("remove: breaks off");
+            let end = if breaks_off { locations.len() / 2 } else { locations.len() };
+            Removal::remove(&*self.memory, &locations[..end]).await?;
+            self.way("removed", "").await;
+            if breaks_off { Err(lost()) } else { Ok(()) }
         })
     }
 }

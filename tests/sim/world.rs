@@ -13,7 +13,7 @@ use tokio::time::Instant;
 pub const MORNING: u64 = 1_795_428_000;
 
 /// Faults. Each run turns some of them on, each with a rate of its own.
-pub const FAULTS: [&str; 24] = [
+pub const FAULTS: [&str; 26] = [
     "read: refused",
     "read: hangs",
     "read: breaks off",
@@ -31,6 +31,8 @@ pub const FAULTS: [&str; 24] = [
     "hint: refused",
     "hint: done, answer lost",
     "hint: told that it changed",
+    "remove: refused",
+    "remove: breaks off",
     "store: slow",
     "function: crashes",
     "function: freezes, and wakes after its retry",

@@ -22,6 +22,8 @@ pub use streams::Stream;
 pub struct Ledger {
     /// Records that went to an on-failure destination or a DLQ.
     pub given_up: Mutex<BTreeSet<u32>>,
+    /// Records that the function has called handled.
+    pub answered: Mutex<BTreeSet<u32>>,
     /// Answers that no function may give.
     pub wrong_answers: Mutex<Vec<String>>,
 }
@@ -55,11 +57,25 @@ async fn deliver(
     }
     let answer = function.invoke(event).await?;
     match reported(batch, &answer) {
-        Ok(reported) => Ok(reported),
+        Ok(reported) => {
+            ledger.answered.lock().unwrap().extend(handled(batch, &reported));
+            Ok(reported)
+        }
         Err(wrong) => {
             ledger.wrong_answers.lock().unwrap().push(wrong);
             Err(Failure::Error)
         }
+    }
+}
+
+/// Returns the records that an answer calls handled: of a stream, those before the first that it reports.
+fn handled(batch: &[Arc<Record>], reported: &BTreeSet<String>) -> Vec<u32> {
+    let is_reported = |it: &&Arc<Record>| reported.contains(&it.receipt);
+    match batch[0].source {
+        Source::Kinesis | Source::Dynamo => {
+            batch.iter().take_while(|it| !is_reported(it)).map(|it| it.n).collect()
+        }
+        _ => batch.iter().filter(|it| !is_reported(it)).map(|it| it.n).collect(),
     }
 }
 
