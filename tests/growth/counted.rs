@@ -164,10 +164,16 @@ impl Files for CountedFiles {
 
 impl Removal for CountedFiles {
     fn list_all<'a>(&'a self, folder: &'a str) -> Call<'a, Vec<ListedObject>> {
-        Box::pin(async move { LocalFiles.list_all(folder).await })
+        Box::pin(async move {
+            self.request().await;
+            LocalFiles.list_all(folder).await
+        })
     }
 
     fn remove<'a>(&'a self, locations: &'a [String]) -> Call<'a, ()> {
-        Box::pin(async move { LocalFiles.remove(locations).await })
+        Box::pin(async move {
+            self.request().await;
+            LocalFiles.remove(locations).await
+        })
     }
 }

@@ -19,9 +19,9 @@ use std::time::{Duration, Instant, UNIX_EPOCH};
 use lakeward::deadline::Deadline;
 use lakeward::number::Number;
 use lakeward::record::{Lineage, Row};
-use lakeward::store::Lake;
 use lakeward::store::clock::Clock;
 use lakeward::store::files::Removal as _;
+use lakeward::store::{Lake, LandReport};
 use lakeward::table::layout::Policy;
 use lakeward::table_name::TableName;
 use lakeward::time::Timestamp;
@@ -149,40 +149,68 @@ async fn grow(commits: u64, folder: &Path, with_upkeep: bool) {
 /// Lets several writers commit to one table at once, and prints how many rows it takes.
 async fn write(folder: &Path) {
     println!(
-        "| writers | rows a second | commits a second | swaps a commit |\n|---:|---:|---:|---:|"
+        "| writers | rows a second | left to others | commits a second | swaps a commit | last \
+         sweep, ms |\n|---:|---:|---:|---:|---:|---:|"
     );
-    for writers in [1_u64, 2, 4, 8, 16] {
+    for writers in [1_u64, 2, 4, 8, 16, 32] {
         let files = Arc::new(CountedFiles::taking(REQUEST));
-        files.now.store(MORNING, Ordering::Relaxed);
         let folder = folder.join(writers.to_string());
-        let first = lake(&files, &folder);
-        first.land(&table(), &Policy::default(), vec![row(0, 0)], &Deadline::none()).await.unwrap();
+        let began = Instant::now();
+        let now = move || Duration::from_secs(MORNING) + began.elapsed();
+        let open = || {
+            let clock = Clock::from_fn(move || UNIX_EPOCH + now());
+            let location = format!("file://{}", folder.display());
+            Lake::with(Arc::clone(&files) as _, location, "growth".to_owned(), clock)
+                .removing(Arc::clone(&files) as _)
+        };
+        let (first, name, policy, none) = (open(), table(), Policy::default(), Deadline::none());
+        files.now.store(now().as_secs(), Ordering::Relaxed);
+        first.land(&name, &policy, vec![row(0, 0)], &none).await.unwrap();
         let began = Instant::now();
         let each = (0..writers).map(|writer| {
-            let lake = lake(&files, &folder);
+            let (lake, name, policy) = (open(), &name, &policy);
             async move {
-                let (mut rows, mut commits, mut swaps) = (0, 0, 0);
+                let (mut rows, mut sum) = (0, LandReport::default());
                 while began.elapsed() < WRITE_FOR {
                     let from = (writer << 32) + 1 + rows;
-                    let batch = (from..from + BATCH).map(|n| row(n, commits)).collect();
-                    let (policy, deadline) = (Policy::default(), Deadline::none());
-                    let landed = lake.land(&table(), &policy, batch, &deadline).await.unwrap();
-                    rows += landed.landed;
-                    commits += 1;
-                    swaps += landed.attempts;
+                    let mut batch: Vec<Row> = (from..from + BATCH).map(|n| row(n, 0)).collect();
+                    let micros = i64::try_from(now().as_micros()).unwrap();
+                    for row in &mut batch {
+                        row.lineage.arrived_at = Timestamp::from_micros(micros);
+                    }
+                    sum.add(lake.land(name, policy, batch, &none).await.unwrap());
+                    rows += BATCH;
                 }
-                (rows, commits, swaps)
+                (rows, sum)
             }
         });
-        let all = futures_util::future::join_all(each).await;
-        let seconds = began.elapsed().as_secs_f64();
-        let sum = |of: fn(&(u64, u64, u64)) -> u64| all.iter().map(of).sum::<u64>() as f64;
-        let (rows, commits, swaps) = (sum(|it| it.0), sum(|it| it.1), sum(|it| it.2));
+        let clock = async {
+            loop {
+                files.now.store(now().as_secs(), Ordering::Relaxed);
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        };
+        let all = tokio::select! {
+            all = futures_util::future::join_all(each) => all,
+            () = clock => unreachable!("it never ends"),
+        };
+        let sweep = Instant::now();
+        let swept = first.sweep(&name, &policy, &none).await.unwrap();
+        let (sweep, seconds) = (sweep.elapsed(), began.elapsed().as_secs_f64());
+        let rows: u64 = all.iter().map(|(rows, _)| rows).sum();
+        let mut sum = LandReport::default();
+        all.into_iter().for_each(|(_, it)| sum.add(it));
+        let there = first.describe(&name).await.unwrap().unwrap().rows;
+        assert_eq!((there, swept.waiting), (rows + 1, 0), "none lost, none doubled");
+        assert_eq!(sum.landed + sum.taken.landed + swept.taken.landed, rows);
+        let commits = (sum.attempts - sum.conflicts) as f64;
         println!(
-            "| {writers} | {:.0} | {:.1} | {:.1} |",
-            rows / seconds,
+            "| {writers} | {:.0} | {:.0} % | {:.1} | {:.2} | {:.0} |",
+            rows as f64 / seconds,
+            sum.pending.len() as f64 * 100.0 / rows as f64,
             commits / seconds,
-            swaps / commits
+            sum.attempts as f64 / commits,
+            sweep.as_secs_f64() * 1_000.0,
         );
     }
 }
