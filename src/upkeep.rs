@@ -1,11 +1,15 @@
 //! The upkeep of the lakes of an app: of all their tables, or of some.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use crate::deadline::Deadline;
 use crate::handler::{self, App};
-use crate::store::{Lake, StoreError, UnitReport, UpkeepReport};
+use crate::store::{Lake, StoreError, SweepReport, UnitReport, UpkeepReport};
 use crate::table_name::TableName;
+
+/// The age of pending rows from which on they are trouble: four calls of upkeep have not landed them.
+const MAX_WAIT: Duration = Duration::from_secs(60 * 60);
 
 /// A table, and the report of its upkeep.
 pub type NamedReport = (TableName, UpkeepReport);
@@ -47,18 +51,27 @@ pub async fn upkeep(
                     report.trouble.get_or_insert(error.to_string());
                 }
             }
-            let unreadable = report.sweep.as_ref().map_or(0, |it| it.unreadable);
-            if unreadable > 0 {
-                report.trouble.get_or_insert(format!(
-                    "{unreadable} objects of pending rows can't be read; the log names them, see \
-                     Pending rows in OPERATING.md"
-                ));
+            if let Some(problem) = report.sweep.as_ref().and_then(waiting) {
+                report.trouble.get_or_insert(problem);
             }
             reports.push((name, report));
         }
     }
     reports.sort_by(|(one, _), (other, _)| one.cmp(other));
     Ok(reports)
+}
+
+/// Returns what is wrong with pending rows that a sweep has not landed.
+fn waiting(sweep: &SweepReport) -> Option<String> {
+    let SweepReport { waiting, oldest, unreadable, .. } = sweep;
+    if *unreadable > 0 {
+        return Some(format!(
+            "{unreadable} objects of pending rows can't be read; the log names them, and the pages \
+             say how to bring their records back"
+        ));
+    }
+    let minutes = oldest.filter(|it| *it > MAX_WAIT)?.as_secs() / 60;
+    Some(format!("{waiting} pending rows wait for {minutes} minutes: the table is too busy"))
 }
 
 /// Returns what upkeep would do to these tables, or to all.

@@ -234,6 +234,7 @@ mod tests {
             nulls: None,
         };
         Description {
+            median_bytes: 0,
             name: "shop.orders".parse().unwrap(),
             location: location.to_owned(),
             rows: 1,

@@ -10,7 +10,7 @@ use crate::cli::terminal::{DONE, FAILED, Terminal};
 use crate::config::Config;
 use crate::deadline::Deadline;
 use crate::handler::App;
-use crate::store::UnitReport;
+use crate::store::{SweepReport, TakenReport, UnitReport, UpkeepReport};
 use crate::table_name::TableName;
 use crate::upkeep::{self, NamedReport};
 
@@ -96,11 +96,20 @@ fn as_table(
             number(cleaned.waiting),
         ]
     };
-    let rows: Vec<Vec<String>> = done.iter().map(row).collect();
-    let header = ["table", "files", "→ files", "rows", "size", "removed", "freed", "waiting"];
-    print::table(terminal.out, &header, &rows, &[1, 2, 3, 4, 5, 6, 7])?;
-    let is_idle =
-        |(_, it): &NamedReport| it.units == 0 && it.cleaned.is_none_or(|it| it.removed == 0);
+    let mut rows: Vec<Vec<String>> = done.iter().map(row).collect();
+    let mut header =
+        vec!["table", "files", "→ files", "rows", "size", "removed", "freed", "waiting"];
+    let pending = done.iter().map(|(_, it)| pending_rows(it, options.dry_run));
+    if pending.clone().any(|it| it > 0) {
+        header.insert(1, "pending rows");
+        rows.iter_mut().zip(pending).for_each(|(row, it)| row.insert(1, number(it)));
+    }
+    let numbers: Vec<usize> = (1..header.len()).collect();
+    print::table(terminal.out, &header, &rows, &numbers)?;
+    let is_idle = |(_, it): &NamedReport| {
+        let is_swept = it.sweep.as_ref().is_none_or(|it| it.taken == TakenReport::default());
+        is_swept && it.units == 0 && it.cleaned.is_none_or(|it| it.removed == 0)
+    };
     if done.iter().all(is_idle) {
         writeln!(terminal.out, "\nnothing to do now")?;
     }
@@ -110,9 +119,17 @@ fn as_table(
     Ok(())
 }
 
+/// Returns the pending rows that upkeep has landed, or would land.
+fn pending_rows(report: &UpkeepReport, dry_run: bool) -> u64 {
+    let count = |it: &SweepReport| if dry_run { it.waiting } else { it.taken.landed };
+    report.sweep.as_ref().map_or(0, count)
+}
+
 fn json_of((name, report): &NamedReport) -> Value {
     json!({
         "table": name.to_string(),
+        "pending_landed": report.sweep.as_ref().map(|it| it.taken.landed),
+        "pending": report.sweep.as_ref().map(|it| it.waiting),
         "files": report.files,
         "live_files": report.live_files,
         "units": report.units,

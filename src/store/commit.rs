@@ -13,7 +13,6 @@ use uuid::Uuid;
 
 use crate::deadline::Deadline;
 use crate::number::count;
-use crate::record::Row;
 use crate::store::batch::{Batch, BatchReport, IndexedItem, Place};
 use crate::store::company::Company;
 use crate::store::data;

@@ -6,7 +6,7 @@ use iceberg::spec::{DataFile, NestedField, NestedFieldRef, PrimitiveLiteral, Sch
 
 use crate::number::count;
 use crate::store::error::StoreError;
-use crate::store::files::Files;
+use crate::store::files::{Files, Removal};
 use crate::store::head::HeadVersion;
 use crate::store::head::versions::version_number;
 use crate::store::read;
@@ -30,6 +30,8 @@ pub struct Description {
     pub files: u64,
     /// Their bytes.
     pub bytes: u64,
+    /// The size of the file in the middle, by size; 0 without files.
+    pub median_bytes: u64,
     /// Kept snapshots.
     pub snapshots: u64,
     /// Newest `_lw_arrived_at`.
@@ -121,10 +123,26 @@ pub async fn describe(table: &Table) -> Result<Option<Description>, StoreError> 
         rows: sum(DataFile::record_count),
         files: count(files.len()),
         bytes: sum(DataFile::file_size_in_bytes),
+        median_bytes: median(files.iter().map(DataFile::file_size_in_bytes).collect()),
         snapshots: count(head.metadata.snapshots().len()),
         last_arrival: newest_arrival(table, schema, &files).await?,
         columns: columns.collect(),
     }))
+}
+
+fn median(mut sizes: Vec<u64>) -> u64 {
+    sizes.sort_unstable();
+    sizes.get(sizes.len() / 2).copied().unwrap_or_default()
+}
+
+/// Returns the size of all metadata of a table, whether a version needs it or not, in bytes.
+///
+/// # Errors
+/// If it can't be listed.
+pub async fn metadata_bytes(table: &Table, removal: &dyn Removal) -> Result<u64, StoreError> {
+    let folder = format!("{}/metadata", table.location);
+    let found = removal.list_all(&folder).await.map_err(StoreError::files("list", &folder))?;
+    Ok(found.iter().map(|it| it.bytes).fold(0, u64::saturating_add))
 }
 
 /// Reads the newest `limit` rows by arrival, then position; newest first. `None` where the table

@@ -244,6 +244,17 @@ impl Lake {
         inspect::describe(&self.table(table)).await
     }
 
+    /// Returns the size of all metadata of a table in bytes; 0 if this lake can't list it.
+    ///
+    /// # Errors
+    /// If listing fails.
+    pub async fn metadata_bytes(&self, table: &TableName) -> Result<u64, StoreError> {
+        match &self.removal {
+            Some(removal) => inspect::metadata_bytes(&self.table(table), &**removal).await,
+            None => Ok(0),
+        }
+    }
+
     /// Reads every row of a table into memory, the newest first. `None` if the table does not exist.
     ///
     /// # Errors

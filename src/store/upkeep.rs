@@ -177,7 +177,7 @@ pub async fn plan(
         SweepReport { waiting: pending.rows, oldest: pending.oldest, ..SweepReport::default() };
     let mut report = UpkeepReport { sweep: Some(sweep), ..UpkeepReport::default() };
     let mut compaction = Compaction::of(table);
-    for unit in compaction.plan().await? {
+    for unit in compaction.plan(MAX_UNIT).await? {
         report.add(unit);
     }
     report.live_files = compaction.live_files();

@@ -121,11 +121,11 @@ impl<'a> Compaction<'a> {
         self.damage.as_deref()
     }
 
-    /// Returns what the next units would join, without a limit of their size, and joins nothing.
+    /// Returns what the next units of at most `max_bytes` would join, and joins nothing.
     ///
     /// # Errors
     /// If the table can't be read.
-    pub async fn plan(&mut self) -> Result<Vec<UnitReport>, StoreError> {
+    pub async fn plan(&mut self, max_bytes: u64) -> Result<Vec<UnitReport>, StoreError> {
         let Some(head) = self.table.head.load().await? else { return Ok(Vec::new()) };
         let Some(snapshot) = head.metadata.current_snapshot() else { return Ok(Vec::new()) };
         let list = self.table.manifests.list(snapshot).await?;
@@ -133,7 +133,7 @@ impl<'a> Compaction<'a> {
         let deletes = self.deletes(&list).await?;
         let mut units = Vec::new();
         loop {
-            let unit = self.unit(&deletes, u64::MAX);
+            let unit = self.unit(&deletes, max_bytes);
             if unit.is_empty() {
                 return Ok(units);
             }

@@ -233,3 +233,6 @@ impl Pending {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
