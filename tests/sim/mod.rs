@@ -6,6 +6,7 @@
 
 mod function;
 mod mappings;
+mod neighbour;
 mod oracles;
 mod records;
 mod store;
@@ -28,7 +29,7 @@ use records::{CONFIG, Record, Source};
 use world::{FAULTS, World};
 
 /// Events that must have happened in one of the runs, beside the faults.
-const SOMETIMES: [&str; 20] = [
+const SOMETIMES: [&str; 21] = [
     "a cold start",
     "a zombie ran to its end",
     "sometimes: a batch is bisected",
@@ -42,6 +43,7 @@ const SOMETIMES: [&str; 20] = [
     "sometimes: several batches of a shard at once",
     "sometimes: two mappings of one stream",
     "sometimes: a producer writes a forged change",
+    "sometimes: another writer keeps the tables busy",
     "sometimes: rows are left to others",
     "sometimes: a commit takes pending rows along",
     "sometimes: upkeep sweeps pending rows",
@@ -110,6 +112,7 @@ async fn simulate(seed: u64) -> Run {
     ));
     let follower = spawn_local(follow_the_hints(Arc::clone(&memory), Arc::clone(&problems)));
     let upkeeps = upkeep::begin(&world, &memory);
+    let neighbour = neighbour::begin(&world, &memory);
     world.pause(30_000, 600_000).await;
     world.calm_down();
     let drained = tokio::time::timeout(SOON, async {
@@ -122,7 +125,7 @@ async fn simulate(seed: u64) -> Run {
     tokio::time::sleep(Duration::from_secs(600)).await;
     reader.abort();
     follower.abort();
-    upkeeps.iter().for_each(JoinHandle::abort);
+    upkeeps.iter().chain(&neighbour).for_each(JoinHandle::abort);
     let left = upkeep::once(&world, &memory, !upkeeps.is_empty()).await;
 
     let mut problems = std::mem::take(&mut *problems.lock().unwrap());
@@ -152,8 +155,8 @@ async fn read_all_the_while(
     problems: Arc<Mutex<Vec<String>>>,
 ) {
     let mut seen = BTreeSet::new();
-    for _ in 0..world.number(0, 12) {
-        world.pause(1_000, 60_000).await;
+    for _ in 0..world.number(0, 6) {
+        world.pause(1_000, 90_000).await;
         match oracles::read_all(&world, &memory).await {
             Ok(tables) => {
                 let pending = oracles::pending(&memory);

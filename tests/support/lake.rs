@@ -32,6 +32,12 @@ pub fn fresh_folder(name: &str) -> PathBuf {
     folder
 }
 
+/// The time now.
+pub fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+    Timestamp::from_micros(i64::try_from(since.as_micros()).unwrap()).unwrap()
+}
+
 pub fn table() -> TableName {
     "test.rows".parse().unwrap()
 }

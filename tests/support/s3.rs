@@ -218,6 +218,9 @@ impl State {
         if query.contains("list-type=2") {
             return (200, String::new(), self.list(&path, query));
         }
+        if method == "POST" && query.starts_with("delete") {
+            return (200, String::new(), self.remove(&path, &String::from_utf8(body).unwrap()));
+        }
         let current = self.objects.get(&path).map(|it| tag(it));
         if method != "PUT" {
             let Some(found) = self.objects.get(&path) else {
@@ -250,6 +253,15 @@ impl State {
         (200, tag, Vec::new())
     }
 
+    /// Removes the objects that a request names.
+    fn remove(&mut self, bucket: &str, request: &str) -> Vec<u8> {
+        for rest in request.split("<Key>").skip(1) {
+            let key = rest.split("</Key>").next().unwrap_or_default();
+            self.objects.remove(&format!("{}/{key}", bucket.trim_end_matches('/')));
+        }
+        b"<DeleteResult></DeleteResult>".to_vec()
+    }
+
     /// Lists three names per page, so that a listing needs several calls.
     fn list(&self, bucket: &str, query: &str) -> Vec<u8> {
         let query: BTreeMap<&str, &str> =
@@ -259,7 +271,8 @@ impl State {
         let within = format!("{}/{prefix}", bucket.trim_end_matches('/'));
         let mut names: Vec<(String, bool)> = Vec::new();
         for rest in self.objects.keys().filter_map(|it| it.strip_prefix(&within)) {
-            let name = rest.split_once('/').map(|(folder, _)| (format!("{folder}/"), true));
+            let folder = rest.split_once('/').filter(|_| query.contains_key("delimiter"));
+            let name = folder.map(|(folder, _)| (format!("{folder}/"), true));
             let name = name.unwrap_or((rest.to_owned(), false));
             if !names.contains(&name) && name.0 > start {
                 names.push(name);
@@ -276,7 +289,12 @@ impl State {
             let element = if folder {
                 format!("<CommonPrefixes><Prefix>{prefix}{name}</Prefix></CommonPrefixes>")
             } else {
-                format!("<Contents><Key>{prefix}{name}</Key></Contents>")
+                let size = self.objects.get(&format!("{within}{name}")).map_or(0, Vec::len);
+                format!(
+                    "<Contents><Key>{prefix}{name}</Key><Size>{size}</Size>\
+                     <LastModified>{}Z</LastModified></Contents>",
+                    crate::support::lake::now()
+                )
             };
             xml.push_str(&element);
         }

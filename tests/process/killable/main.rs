@@ -17,7 +17,9 @@ use lakeward::handler::App;
 use lakeward::lambda;
 use lakeward::store::Lake;
 use lakeward::store::clock::Clock;
-use lakeward::store::files::{self, Call, Creation, Files, Place, TaggedObject};
+use lakeward::store::files::{
+    self, Call, Creation, Files, ListedObject, Place, Removal, TaggedObject,
+};
 
 #[expect(clippy::disallowed_methods, reason = "tests control it by variables")]
 fn main() -> ExitCode {
@@ -29,16 +31,18 @@ fn main() -> ExitCode {
     });
     let (points, panics) = (variable("POINTS"), variable("KILL_BY").as_deref() == Some("panic"));
     lambda::serve_with(&runtime_api, |config: Config| {
-        let Place { files, location, .. } = files::at(&config.lake.location)?;
-        let files = FailpointFiles { files, kill_at, passes: AtomicU32::new(0), panics, points };
-        let clock = Clock::system();
-        let lake = Lake::with(Arc::new(files), location, config.lake.config_hash.clone(), clock);
+        let Place { files, removal, location } = files::at(&config.lake.location)?;
+        let passes = AtomicU32::new(0);
+        let files = Arc::new(FailpointFiles { files, removal, kill_at, passes, panics, points });
+        let (removal, hash) = (Arc::clone(&files), config.lake.config_hash.clone());
+        let lake = Lake::with(files, location, hash, Clock::system()).removing(removal);
         Ok(App::on(config, lake, None))
     })
 }
 
 struct FailpointFiles {
     files: Arc<dyn Files>,
+    removal: Arc<dyn Removal>,
     kill_at: Option<(String, u32)>,
     passes: AtomicU32,
     panics: bool,
@@ -54,6 +58,8 @@ impl fmt::Debug for FailpointFiles {
 /// Returns the role of an object in a table.
 fn object(location: &str) -> &'static str {
     match location.rsplit('/').next().unwrap_or_default() {
+        _ if location.contains("/metadata/pending") => "pending rows",
+        _ if location.contains("/metadata/clean") => "mark",
         "version-hint.text" => "hint",
         name if name.ends_with(".metadata.json") => "metadata",
         name if name.starts_with("snap-") => "manifest list",
@@ -130,5 +136,16 @@ impl Files for FailpointFiles {
 
     fn list<'a>(&'a self, folder: &'a str) -> Call<'a, Vec<String>> {
         Box::pin(self.around("list", folder, self.files.list(folder)))
+    }
+}
+
+impl Removal for FailpointFiles {
+    fn list_all<'a>(&'a self, folder: &'a str) -> Call<'a, Vec<ListedObject>> {
+        Box::pin(self.around("list", folder, self.removal.list_all(folder)))
+    }
+
+    fn remove<'a>(&'a self, locations: &'a [String]) -> Call<'a, ()> {
+        let first = locations.first().map_or("", String::as_str);
+        Box::pin(self.around("remove", first, self.removal.remove(locations)))
     }
 }

@@ -6,6 +6,7 @@
 
 mod batches;
 mod reader;
+mod upkeep;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs;
@@ -18,7 +19,7 @@ use serde_json::{Value, json};
 
 use crate::support::lake::fresh_folder;
 use crate::support::lambda_events::event;
-use crate::support::process::{Function, by_id, killable, lakeward};
+use crate::support::process::{Function, by_id, killable, lakeward, run};
 use crate::support::s3::S3;
 use batches::{Batch, Batches, CONFIG};
 use reader::{Polls, Reader};
@@ -255,6 +256,10 @@ fn campaign(
     });
     let (polls, duck) = reader.stop();
     let sums = sums.into_inner().unwrap();
+    // Rows that were left to others wait for a commit.
+    let mut upkeep = lakeward();
+    upkeep.args(["upkeep", "--lake", &workspace.lake]).envs(workspace.variables(&[]));
+    assert!(run(&mut upkeep).status.success());
     let mut found = 0;
     let mut wrong = polls.problems.clone();
     wrong.extend(duck.iter().flat_map(|it| it.problems.clone()));
