@@ -47,6 +47,12 @@ impl Deadline {
         self.limits.is_some_and(|it| Instant::now() >= it.no_new_work)
     }
 
+    /// Returns the deadline of work that may take half of the time.
+    pub fn first_half(&self) -> Self {
+        let half = |it: Limits| Limits { no_new_work: it.half, no_waiting: it.half, ..it };
+        Self { limits: self.limits.map(half) }
+    }
+
     /// Returns whether half of the time is over: what was in vain so far is better left to others.
     pub fn is_half_over(&self) -> bool {
         self.limits.is_some_and(|it| Instant::now() >= it.half)

@@ -9,10 +9,10 @@ use crate::record::Receipt;
 pub enum Outcome {
     /// All of it is in tables.
     Landed,
-    /// Some or all of it was dropped or filtered on purpose; the rest is in tables.
-    LeftOut,
-    /// Some of it is pending: durable, and in its table with the next commit.
+    /// Some or all of it is pending: durable, and in its table with the next commit.
     Pending,
+    /// Some or all of it was dropped or filtered on purpose; the rest is in tables, or pending.
+    LeftOut,
     /// Some of it is in quarantine.
     Quarantined,
     /// Some of it is not durable: Lambda redelivers it.
@@ -71,8 +71,9 @@ mod tests {
     fn a_record_keeps_its_worst_outcome() {
         let mut state = RecordState::new(None, None);
         for (outcome, kept, durable) in [
-            (Outcome::LeftOut, Outcome::LeftOut, true),
             (Outcome::Pending, Outcome::Pending, true),
+            (Outcome::LeftOut, Outcome::LeftOut, true),
+            (Outcome::Pending, Outcome::LeftOut, true),
             (Outcome::Quarantined, Outcome::Quarantined, true),
             (Outcome::LeftOut, Outcome::Quarantined, true),
             (Outcome::Failed, Outcome::Failed, false),

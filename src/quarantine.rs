@@ -6,7 +6,7 @@ use crate::digest::sha256_hex;
 use crate::record::{Lineage, Origin, Reject, Row};
 use crate::table::declared::DeclaredType;
 use crate::table::layout::{DeclaredColumn, Policy};
-use crate::value::Value;
+use crate::value::{self, Value};
 
 /// The columns beside the lineage.
 const COLUMNS: [(&str, DeclaredType, &str); 7] = [
@@ -119,6 +119,28 @@ pub fn refused(mut original: Row, reject: &Reject) -> Row {
     original.fields.push(text("reason", reject.reason));
     original.fields.push(text("detail", &reject.detail));
     original
+}
+
+/// Returns the reason of a row of quarantine.
+pub fn reason(row: &Row) -> String {
+    text_of(row, "reason")
+}
+
+/// Returns the route of a row of quarantine; empty if there is none.
+pub fn route(row: &Row) -> String {
+    text_of(row, "route")
+}
+
+fn text_of(row: &Row, name: &str) -> String {
+    match value::get(&row.fields, name) {
+        Some(Value::Text(it)) => it.clone(),
+        _ => String::new(),
+    }
+}
+
+/// Removes the record from a row of quarantine that is durable, so that it takes no memory.
+pub fn forget_record(row: &mut Row) {
+    row.fields.retain(|(name, _)| name != "record" && name != "record_binary");
 }
 
 /// Returns the identity of a record that has none: the same bytes are the same record.

@@ -27,38 +27,62 @@ pub async fn upkeep(
 ) -> Result<Vec<NamedReport>, StoreError> {
     let mut reports = Vec::new();
     let lakes = lakes(app, names).await?;
-    // Pending rows of all tables come first: analysts wait for them.
-    let mut sweeps = HashMap::new();
-    for name in lakes.iter().flat_map(|(_, tables)| tables) {
-        let swept = match deadline.passed() {
-            true => None,
-            false => deadline.wait_for(handler::sweep(app, name, deadline)).await,
-        };
-        sweeps.insert(name.clone(), swept);
-    }
-    for (lake, tables) in lakes {
+    let mut sweeps = sweep(app, &lakes, deadline).await;
+    for (at, (lake, tables)) in lakes.into_iter().enumerate() {
         let each = |index: usize, unit: &UnitReport| {
             if let Some(name) = tables.get(index) {
                 each(name, unit);
             }
         };
         let of_lake = lake.upkeep(&tables, deadline, each).await;
-        for (name, mut report) in tables.into_iter().zip(of_lake) {
-            match sweeps.remove(&name).flatten() {
+        for (index, (name, mut report)) in tables.into_iter().zip(of_lake).enumerate() {
+            match sweeps.remove(&(at, index)) {
                 None => report.is_unfinished = true,
-                Some(Ok(swept)) => report.sweep = Some(swept),
+                Some(Ok(swept)) => {
+                    if let Some(problem) = waiting(&swept) {
+                        report.trouble.get_or_insert(problem);
+                    }
+                    report.sweep = Some(swept);
+                }
                 Some(Err(error)) => {
                     report.trouble.get_or_insert(error.to_string());
                 }
-            }
-            if let Some(problem) = report.sweep.as_ref().and_then(waiting) {
-                report.trouble.get_or_insert(problem);
             }
             reports.push((name, report));
         }
     }
     reports.sort_by(|(one, _), (other, _)| one.cmp(other));
     Ok(reports)
+}
+
+/// By the places of a lake and of its table: the sweep of the table.
+type Sweeps = HashMap<(usize, usize), Result<SweepReport, StoreError>>;
+
+/// Sweeps the pending rows of all tables, in random order and in the first half of the time: analysts wait
+/// for them, and one busy table must not keep upkeep from the others. Without a config it only counts them:
+/// the config says which columns their values have.
+async fn sweep(app: &App, lakes: &[(&Lake, Vec<TableName>)], deadline: &Deadline) -> Sweeps {
+    let deadline = deadline.first_half();
+    let places = lakes.iter().enumerate().flat_map(|(at, (lake, tables))| {
+        tables.iter().enumerate().map(move |(index, name)| ((at, index), *lake, name))
+    });
+    let mut places: Vec<_> = places.collect();
+    fastrand::shuffle(&mut places);
+    let mut sweeps = Sweeps::new();
+    for (place, lake, name) in places {
+        if deadline.passed() {
+            break;
+        }
+        let swept = match app.config.routes.is_empty() {
+            true => lake.pending(name).await.map(SweepReport::of_waiting),
+            false => match deadline.wait_for(handler::sweep(app, lake, name, &deadline)).await {
+                Some(swept) => swept,
+                None => break,
+            },
+        };
+        sweeps.insert(place, swept);
+    }
+    sweeps
 }
 
 /// Returns what is wrong with pending rows that a sweep has not landed.

@@ -62,7 +62,8 @@ pub(super) fn open_app(config: Config, dry_run: bool) -> Result<App, StoreError>
         let place = place.map_err(StoreError::files("open", &settings.location))?;
         let (overlay, hash) = (Arc::new(Overlay::over(&place)), settings.config_hash.clone());
         let removal = Arc::clone(&overlay);
-        Ok(Lake::with(overlay, place.location, hash, Clock::system()).removing(removal))
+        let lake = Lake::with(overlay, place.location, hash, Clock::system());
+        Ok(lake.removing(removal).never_leaving())
     };
     let lake = over(&config.lake)?;
     let quarantine = config.quarantine.lake.as_ref().map(over).transpose()?;

@@ -111,7 +111,8 @@ pub(super) async fn one(
     )?;
     if health.pending.rows > 0 {
         let rows = counted(health.pending.rows, "row");
-        writeln!(out, "{rows} pending: lakeward upkeep {} lands them now", found.name)?;
+        let name = &found.name;
+        writeln!(out, "{rows} pending: lakeward upkeep {name} --config FILE lands them now")?;
     }
     Ok(DONE)
 }

@@ -106,6 +106,15 @@ fn as_table(
     }
     let numbers: Vec<usize> = (1..header.len()).collect();
     print::table(terminal.out, &header, &rows, &numbers)?;
+    let waiting = |(_, it): &NamedReport| it.sweep.as_ref().map_or(0, |it| it.waiting);
+    let waiting: u64 = done.iter().map(waiting).sum();
+    if waiting > 0 && config.routes.is_empty() {
+        writeln!(
+            terminal.out,
+            "\n{} pending: name the config that lands them with --config",
+            counted(waiting, "row")
+        )?;
+    }
     let is_idle = |(_, it): &NamedReport| {
         let is_swept = it.sweep.as_ref().is_none_or(|it| it.taken == TakenReport::default());
         is_swept && it.units == 0 && it.cleaned.is_none_or(|it| it.removed == 0)

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use crate::deadline::Deadline;
 use crate::handler::app::App;
 use crate::handler::error::InvocationError;
-use crate::handler::quarantine_rows::{self, QuarantineBatch, QuarantineRows};
+use crate::handler::quarantine_rows::{OriginalRows, QuarantineBatch, QuarantineRows};
 use crate::handler::report::{HandledEvent, Report};
 use crate::handler::sort::{NO_ROUTE, RowOrigin, SortedRecords, TableBatch};
 use crate::number::count;
@@ -16,7 +16,7 @@ use crate::outcome::Outcome;
 use crate::quarantine;
 use crate::record::Reject;
 use crate::source::Redelivery;
-use crate::store::{Offer, StoreError, TakenReport};
+use crate::store::{Leaving, Offer, StoreError, TakenReport};
 use crate::table::layout::Policy;
 use crate::table_name::TableName;
 
@@ -40,7 +40,8 @@ pub(super) async fn land<'a>(
         if rows.is_empty() {
             continue;
         }
-        let original = |it: usize| origins.get(it).map(|it| quarantine_rows::original(app, it));
+        let originals = OriginalRows::of(app, &origins);
+        let original = |index: usize| originals.make(index);
         let offer = Offer { rows, originals: Some(&original), ..Offer::default() };
         let Some(rejects) = commits.land(&table, policy, offer, &mut sorted.report).await else {
             sorted.fail(origins.iter().map(|it| it.record));
@@ -112,8 +113,11 @@ impl<'a> Commits<'a> {
     ) -> Option<Vec<(usize, Reject)>> {
         let began = Instant::now();
         let offered = count(offer.rows.len());
-        let is_hurried = self.is_contended && self.deadline.is_half_over();
-        let offer = Offer { is_hurried, ..offer };
+        let leaving = match self.is_contended && self.deadline.is_half_over() {
+            true => Leaving::Now,
+            false => Leaving::Contended,
+        };
+        let offer = Offer { leaving, ..offer };
         let landing = self.app.lake_of(table).offer(table, policy, offer, self.deadline);
         // A call that hangs must not use up the time that the answer needs. Ending it is safe: rows that
         // land even so are found when their records are redelivered.
@@ -138,6 +142,7 @@ impl<'a> Commits<'a> {
             }
             Err(error) => {
                 *offered_rows += offered;
+                self.is_contended |= matches!(error, StoreError::OutOfTime(_));
                 report.trouble.push(error.to_string());
                 self.failed.push(error);
                 None
@@ -175,6 +180,7 @@ impl SortedRecords<'_> {
             } else if pending.contains(&index) {
                 counts.pending += 1;
                 waiting.push(origin.record);
+                continue;
             } else {
                 counts.duplicates += 1;
             }

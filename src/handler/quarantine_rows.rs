@@ -1,6 +1,8 @@
 //! Rows of quarantine. They are made last, because most events have none, and in batches, because the
 //! pieces of a record may take many times its size.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use crate::handler::app::App;
 use crate::handler::sort::RowOrigin;
 use crate::quarantine::{self, Keep};
@@ -13,14 +15,55 @@ const MAX_RECORD_BYTES: usize = 16 * 1024 * 1024;
 /// The largest size in bytes of a batch; further rows go to the next one.
 const MAX_BATCH_BYTES: usize = 64 * 1024 * 1024;
 
-/// Makes the row of quarantine of a part that its table may refuse later, without a reason.
-pub(super) fn original(app: &App, from: &RowOrigin<'_>) -> Row {
-    let (keep, hash) = (app.config.quarantine.keep, &app.config.lake.config_hash);
-    let piece = from.raw.piece.as_ref().filter(|_| keep == Keep::Raw);
-    let reframed = piece.map(|it| Carrier::of(&from.raw).reframe(it));
-    let text = reframed.as_deref().unwrap_or(from.raw.record);
-    let route = from.route.map(|it| it.name.as_str());
-    quarantine::original(text, keep, &from.origin, route, hash)
+/// Makes rows of quarantine, without a reason, of parts that their table may refuse later.
+pub(super) struct OriginalRows<'p, 'a> {
+    app: &'a App,
+    origins: &'p [RowOrigin<'a>],
+    state: Mutex<OriginalState>,
+}
+
+#[derive(Default)]
+struct OriginalState {
+    /// The carrier of the pieces of the last record.
+    carrier: Option<(usize, Arc<Carrier>)>,
+    /// The size in bytes of the rows so far.
+    bytes: usize,
+}
+
+impl<'p, 'a> OriginalRows<'p, 'a> {
+    pub(super) fn of(app: &'a App, origins: &'p [RowOrigin<'a>]) -> Self {
+        Self { app, origins, state: Mutex::default() }
+    }
+
+    /// Makes the row of a part; `None` if it would become too large together with the others, or would have
+    /// more readers than quarantine: then the part is not left to others.
+    pub(super) fn make(&self, index: usize) -> Option<Row> {
+        let (config, from) = (&self.app.config, self.origins.get(index)?);
+        let keep = config.quarantine.keep;
+        if self.app.quarantine.is_some() && keep == Keep::Raw {
+            return None;
+        }
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let reframed = match from.raw.piece.as_ref().filter(|_| keep == Keep::Raw) {
+            None => None,
+            Some(piece) => {
+                let carrier = match &state.carrier {
+                    Some((record, carrier)) if *record == from.record => Arc::clone(carrier),
+                    _ => Arc::new(Carrier::of(&from.raw)),
+                };
+                state.carrier = Some((from.record, Arc::clone(&carrier)));
+                state.bytes += carrier.weight(piece);
+                if state.bytes > MAX_RECORD_BYTES {
+                    return None;
+                }
+                Some(carrier.reframe(piece))
+            }
+        };
+        let text = reframed.as_deref().unwrap_or(from.raw.record);
+        let route = from.route.map(|it| it.name.as_str());
+        let hash = &config.lake.config_hash;
+        Some(quarantine::original(text, keep, &from.origin, route, hash))
+    }
 }
 
 /// The rejected parts of a pass, which become rows batch by batch.

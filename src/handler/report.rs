@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::outcome::{Outcome, RecordState};
+use crate::quarantine;
 use crate::record::{Reject, Row};
 use crate::store::LandReport;
 use crate::time::Timestamp;
-use crate::value::{self, Value};
 
 /// A handled event.
 #[derive(Debug, Clone, PartialEq)]
@@ -95,11 +95,8 @@ impl HandledEvent {
 impl Report {
     /// Counts a pending row that a table has refused, by its row of quarantine.
     pub(super) fn note_refused(&mut self, row: &Row) {
-        let text = |name: &str| match value::get(&row.fields, name) {
-            Some(Value::Text(it)) => it.clone(),
-            _ => String::new(),
-        };
-        *self.rejected.entry((text("route"), text("reason"))).or_default() += 1;
+        let key = (quarantine::route(row), quarantine::reason(row));
+        *self.rejected.entry(key).or_default() += 1;
     }
 
     /// Counts a rejected record.

@@ -3,29 +3,37 @@
 use crate::deadline::Deadline;
 use crate::handler::app::App;
 use crate::quarantine;
-use crate::store::{StoreError, SweepReport};
+use crate::store::{Lake, StoreError, SweepReport, TakenReport};
 use crate::table::layout::Policy;
 use crate::table_name::TableName;
 
-/// Lands the pending rows that a table has now, for as long as there is time.
+/// Lands the pending rows that a table of a lake has now, for as long as there is time.
 ///
 /// # Errors
 /// If they can't be read, or the table or quarantine can't be written. What has not landed stays.
 pub async fn sweep(
     app: &App,
+    lake: &Lake,
     table: &TableName,
     deadline: &Deadline,
 ) -> Result<SweepReport, StoreError> {
-    let lake = app.lake_of(table);
-    let mut report = lake.sweep(table, &policy(app, table), deadline).await?;
-    let unsettled = std::mem::take(&mut report.taken.unsettled);
-    if !unsettled.is_empty() {
-        let name = TableName::quarantine();
-        let rows = report.taken.refused.clone();
-        app.lake_of(&name).land(&name, &policy(app, &name), rows, deadline).await?;
-        lake.settle(table, &unsettled).await;
+    let (policy, mut sum) = (policy(app, table), TakenReport::default());
+    let mut sweep = lake.begin_sweep(table).await?;
+    while let Some(mut taken) = sweep.next(&policy, deadline).await? {
+        let unsettled = std::mem::take(&mut taken.unsettled);
+        if !unsettled.is_empty() {
+            let name = TableName::quarantine();
+            let of_quarantine = self::policy(app, &name);
+            let rows = taken.refused.clone();
+            app.lake_of(&name).land(&name, &of_quarantine, rows, deadline).await?;
+            lake.settle(table, &unsettled).await;
+        }
+        // Their records are counted by their reasons, and not kept.
+        taken.refused.iter_mut().for_each(quarantine::forget_record);
+        taken.settled.clear();
+        sum.add(taken);
     }
-    Ok(report)
+    Ok(sweep.end(sum))
 }
 
 /// Returns the policy of a table, whoever writes to it.

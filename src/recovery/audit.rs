@@ -89,10 +89,14 @@ impl Audit {
     /// Counts the rows in the lakes.
     async fn count(&mut self, app: &App, options: &AuditOptions) -> Result<(), StoreError> {
         let lakes: Vec<&Lake> = std::iter::once(&app.lake).chain(&app.quarantine).collect();
-        for lake in lakes {
+        for lake in &lakes {
             for name in lake.tables().await? {
                 // The lake only pretends to be written to: pending rows count as if they were swept.
-                handler::sweep(app, &name, &Deadline::none()).await?;
+                handler::sweep(app, lake, &name, &Deadline::none()).await?;
+            }
+        }
+        for lake in lakes {
+            for name in lake.tables().await? {
                 // A table may be dropped between the two reads, and a table of another engine has
                 // no such columns.
                 let Some(origins) = lake.origins(&name, options.since).await? else { continue };

@@ -162,19 +162,8 @@ impl QuarantineRedrive {
         let event = Event::of(batch.iter().filter_map(QuarantineRow::record).collect());
         let event = event.map_err(|error| error.to_string())?;
         let handled = handler::handle(app, &event, &Deadline::none()).await;
-        let mut handled = handled.map_err(|error| error.to_string())?;
-        let tables = handled.passes.iter().flat_map(|it| it.report.tables.keys());
-        let tables: BTreeSet<TableName> = tables.filter_map(|it| it.parse().ok()).collect();
+        let handled = handled.map_err(|error| error.to_string())?;
         self.passes.extend(handled.passes.into_iter().map(|it| (source.to_owned(), it)));
-        if handled.records.iter().any(|it| it.outcome == Outcome::Pending) {
-            // Only in the table is it resolved: the table may still refuse it.
-            for table in &tables {
-                let swept = handler::sweep(app, table, &Deadline::none()).await;
-                swept.map_err(|error| error.to_string())?;
-            }
-            let again = handler::handle(app, &event, &Deadline::none()).await;
-            handled.records = again.map_err(|error| error.to_string())?.records;
-        }
         Ok(handled.records.iter().map(|it| it.outcome).collect())
     }
 }

@@ -9,10 +9,10 @@ use std::fmt;
 use std::time::SystemTime;
 
 use iceberg::spec::{DataFile, ManifestFile};
-use uuid::Uuid;
 
 use crate::deadline::Deadline;
 use crate::number::count;
+use crate::store::agreement::Agreement;
 use crate::store::batch::{Batch, BatchReport, IndexedItem, Place};
 use crate::store::company::Company;
 use crate::store::data;
@@ -21,20 +21,16 @@ use crate::store::error::StoreError;
 use crate::store::head::{HeadVersion, Swap};
 use crate::store::land_report::LandReport;
 use crate::store::look::{LookResult, Looks};
-use crate::store::offer::Offer;
+use crate::store::offer::{Leaving, Offer};
 use crate::store::pause::pause;
 use crate::store::pending::gate::Gate;
-use crate::store::pending::object::PendingRow;
 use crate::store::pending::{Listing, Pending, TakenObjects};
 use crate::store::proposal::{self, CommitId};
 use crate::store::schema;
 use crate::store::table::Table;
-use crate::table::layout::{Change, Layout, Policy};
-use crate::table::lineage::BEFORE;
-use crate::table::{judge, place};
+use crate::table::judge;
+use crate::table::layout::{Layout, Policy};
 
-/// Swaps of the schema alone before the batch is placed in the existing columns.
-const MAX_SCHEMA_TRIES: u32 = 32;
 /// Times that a commit waits for those who take pending rows along, where there are too many.
 const MAX_WAITS: u32 = 8;
 /// Swaps of unknown outcome before the commit fails.
@@ -63,13 +59,14 @@ pub struct Commit<'a> {
     company: Option<Company>,
     /// Whether the rows may be left to another commit.
     may_leave: bool,
+    /// Whether each attempt takes pending rows along, because there are too many.
+    is_helping: bool,
     looks: Looks,
     /// The number of swaps that were lost, or whose outcome is not known.
     lost: u32,
     waits: u32,
     draft: Draft,
-    /// The number of columns up to which one record may add some, as the first head had room.
-    limit_of_one_record: Option<usize>,
+    agreement: Agreement,
     report: LandReport,
 }
 
@@ -82,7 +79,7 @@ impl fmt::Debug for Commit<'_> {
 impl<'a> Commit<'a> {
     /// The commit of a batch.
     pub fn new(table: &'a Table, policy: &'a Policy, mut offer: Offer<'a>) -> Self {
-        let may_leave = table.pending.is_some() && offer.may_be_left(policy);
+        let may_leave = table.may_leave && table.pending.is_some() && offer.may_be_left();
         let rows = std::mem::take(&mut offer.rows);
         Self {
             table,
@@ -92,11 +89,12 @@ impl<'a> Commit<'a> {
             offer,
             company: None,
             may_leave,
+            is_helping: false,
             looks: Looks::default(),
             lost: 0,
             waits: 0,
             draft: Draft::new(table.clock.now()),
-            limit_of_one_record: None,
+            agreement: Agreement::default(),
             report: LandReport::default(),
         }
     }
@@ -115,8 +113,13 @@ impl<'a> Commit<'a> {
         deadline: &Deadline,
     ) -> Result<(LandReport, Vec<IndexedItem>), StoreError> {
         let gate = self.table.pending.as_ref().map(|it| &it.gate);
-        if self.may_leave && gate.is_some_and(Gate::is_still_shut) {
-            return self.leave().await;
+        // Rows that the table may reject are judged first.
+        if self.may_leave
+            && !self.policy.refuses()
+            && gate.is_some_and(Gate::is_still_shut)
+            && self.leave(false).await?
+        {
+            return Ok(self.into_report().await);
         }
         while !self.batch.rows().is_empty() {
             if deadline.passed() {
@@ -128,7 +131,7 @@ impl<'a> Commit<'a> {
             }
             self.draft.renew(self.table);
             let Some((head, layout)) = self.agree_on_schema(deadline).await? else {
-                return self.leave().await;
+                return Ok(self.into_report().await);
             };
             let manifests = match head.metadata.current_snapshot() {
                 Some(snapshot) => self.table.manifests.list(snapshot).await?,
@@ -166,7 +169,12 @@ impl<'a> Commit<'a> {
                 Swap::Conflict => {
                     self.report.conflicts += 1;
                     gate.inspect(|it| it.lost());
+                    // Others may have taken them.
                     self.part();
+                    if self.is_helping {
+                        self.begin_again();
+                        self.company = None;
+                    }
                 }
                 Swap::Unknown(error) => {
                     tracing::warn!(table = %self.table.name, %error, "unknown outcome of a swap");
@@ -182,12 +190,13 @@ impl<'a> Commit<'a> {
     }
 
     async fn into_report(self) -> (LandReport, Vec<IndexedItem>) {
-        let Self { table, batch, company, draft, report, commit, .. } = self;
+        let Self { table, batch, company, draft, agreement, report, commit, .. } = self;
         let is_empty = batch.rows().is_empty();
         let BatchReport { indexes, duplicates, refused, rest, taken } = batch.into_report();
         let commit = (!is_empty).then_some(commit);
         let landed = count(indexes.len());
         let mut report = LandReport { landed, indexes, duplicates, refused, commit, ..report };
+        report.new_columns = agreement.new_columns;
         if let Some((files, _)) = draft.written {
             report.files = count(files.entries().count());
             report.bytes = files.entries().map(DataFile::file_size_in_bytes).sum();
@@ -200,39 +209,51 @@ impl<'a> Commit<'a> {
         (report, rest)
     }
 
-    /// Leaves the batch's own rows to another commit: they are durable then.
-    async fn leave(mut self) -> Result<(LandReport, Vec<IndexedItem>), StoreError> {
-        let Some(pending) = &self.table.pending else { return Ok(self.into_report().await) };
-        let (mut indexes, mut rows) = (Vec::new(), Vec::new());
-        for (index, row) in self.batch.take_own() {
-            let original = self.offer.original(index, &row, self.policy);
-            indexes.push(index);
-            rows.push(PendingRow { row, original });
-        }
+    /// Leaves the batch's own rows to another commit, if none of them can be lost by it: they are durable
+    /// then. Returns whether it did.
+    async fn leave(&mut self, asked: bool) -> Result<bool, StoreError> {
+        let Some(pending) = &self.table.pending else { return Ok(false) };
+        self.part();
+        let rows = self.batch.take_own();
+        let indexes = rows.iter().map(|(index, _)| *index).collect();
+        let rows = match self.offer.pending(rows, self.policy) {
+            Ok(rows) => rows,
+            Err(rows) => {
+                self.batch.put_back(rows);
+                self.may_leave = false;
+                return Ok(false);
+            }
+        };
         let millis = self.draft.began.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let millis = i64::try_from(millis.as_millis()).unwrap_or(i64::MAX);
         pending.leave(millis, &self.commit.id, &rows).await?;
-        (self.company, self.draft.written) = (None, None);
+        pending.gate.left(asked);
+        self.draft.written = None;
         self.report.pending = indexes;
-        Ok(self.into_report().await)
+        Ok(true)
     }
 
     /// Returns whether the rows are left to others at this head.
     fn is_to_leave(&self, head: &HeadVersion, pending: &Pending, deadline: &Deadline) -> bool {
         let is_late = self.lost > 0 && deadline.is_half_over();
-        self.may_leave && (self.offer.is_hurried || is_late || pending.gate.is_shut(head))
+        let is_now = self.offer.leaving == Leaving::Now || is_late;
+        self.may_leave && (is_now || pending.gate.is_shut(head))
     }
 
     /// Looks for pending rows at a head, and takes some along; unless the rows of the batch are to become
     /// pending as well.
-    async fn meet(&mut self, head: &HeadVersion, deadline: &Deadline) -> Turn {
+    async fn meet(&mut self, head: &HeadVersion, layout: &Layout, deadline: &Deadline) -> Turn {
         let Some(pending) = &self.table.pending else { return Turn::Swap };
-        let is_to_leave = self.is_to_leave(head, pending, deadline);
-        let may_take = self.company.is_none() && self.lost == 0 && !deadline.is_half_over();
-        if !is_to_leave && !(may_take && pending.gate.may_have_pending(head)) {
+        let is_to_leave = self.is_to_leave(head, pending, deadline)
+            // What the table rejects now is not left: `reject_limit` and `on_reject` decide on it.
+            && judge::judge(self.batch.rows(), layout, self.policy).is_empty();
+        let is_first = self.lost == 0 || self.is_helping;
+        let may_take = self.company.is_none() && is_first && !deadline.is_half_over();
+        let may_have_some = self.is_helping || pending.gate.may_have_pending(head);
+        if !is_to_leave && !(may_take && may_have_some) {
             return Turn::Swap;
         }
-        let listing = match pending.list(false).await {
+        let listing = match pending.list_recent().await {
             Ok(listing) => listing,
             Err(error) => {
                 // The rows can land without it.
@@ -243,9 +264,6 @@ impl<'a> Commit<'a> {
         pending.gate.looked(head, !listing.objects.is_empty());
         if is_to_leave {
             if !pending.is_full(&listing) {
-                if !self.offer.is_hurried {
-                    pending.gate.left();
-                }
                 return Turn::Leave;
             }
             // Those who commit can't keep up. To lose swaps against them would not help.
@@ -253,9 +271,10 @@ impl<'a> Commit<'a> {
             if self.waits <= MAX_WAITS && pending.gate.is_shut(head) && !deadline.is_half_over() {
                 return Turn::Wait;
             }
-            self.may_leave = false;
+            self.help();
         }
-        if may_take {
+        let is_first = self.lost == 0 || self.is_helping;
+        if self.company.is_none() && is_first && !deadline.is_half_over() {
             let Listing { mut objects, .. } = listing;
             // Several who commit at once take different ones.
             let first = fastrand::usize(..objects.len().max(1));
@@ -266,14 +285,28 @@ impl<'a> Commit<'a> {
         Turn::Swap
     }
 
+    /// Takes pending rows along in each attempt from now on, because others can't keep up.
+    fn help(&mut self) {
+        (self.may_leave, self.is_helping) = (false, true);
+        if self.company.as_ref().is_none_or(Company::is_empty) {
+            if self.lost > 0 {
+                self.begin_again();
+            }
+            self.company = None;
+        }
+    }
+
     /// Takes pending rows into the batch.
     fn join(&mut self, taken: TakenObjects) {
         let (company, rows) = Company::of(taken);
         self.batch.take_along(rows.into_iter().flatten());
         self.company = Some(company);
+        // Files that were looked into may hold the new rows.
+        self.looks.begin_again();
+        self.draft.written = None;
     }
 
-    /// Leaves pending rows where they are, after a lost swap: others may have taken them.
+    /// Leaves pending rows where they are.
     fn part(&mut self) {
         if self.company.as_ref().is_some_and(|it| !it.is_empty()) {
             self.batch.leave_taken();
@@ -282,101 +315,57 @@ impl<'a> Commit<'a> {
         self.company = Some(Company::default());
     }
 
+    /// Goes on under another id: what a commit id can have put into the head never grows.
+    fn begin_again(&mut self) {
+        self.commit = CommitId::random();
+        self.looks.begin_again();
+        self.draft.written = None;
+    }
+
     /// Returns a head whose schema has the columns that the rows need, and its layout; `None` if the rows
     /// are to be left to others.
     async fn agree_on_schema(
         &mut self,
         deadline: &Deadline,
     ) -> Result<Option<(HeadVersion, Layout)>, StoreError> {
-        let table = self.table;
-        let mut tries = 0;
+        let (table, policy) = (self.table, self.policy);
+        self.agreement.begin();
         loop {
-            let Some(head) = table.head.load().await? else {
-                let changes = self.changes(&Layout::default());
-                if deadline.passed() {
-                    return Err(StoreError::OutOfTime(table.name.clone()));
-                }
-                if tries >= MAX_SCHEMA_TRIES {
-                    let problem = "others create and remove it at the same time; try again later";
-                    return Err(StoreError::Table {
-                        table: table.name.clone(),
-                        problem: problem.to_owned(),
-                    });
-                }
-                let commit = Uuid::new_v4().to_string();
-                let new = schema::create(table, &changes, self.policy.zoned, &commit)?;
-                let swap = table.head.swap(None, &new, &commit).await;
-                self.schema_swapped(swap, None, &commit, &changes, &mut tries).await?;
+            let head = table.head.load().await?;
+            if deadline.passed() {
+                return Err(StoreError::OutOfTime(table.name.clone()));
+            }
+            let Some(head) = head else {
+                let rows = self.batch.rows();
+                let changes = self.agreement.changes(rows, &Layout::default(), policy);
+                self.agreement.create(table, policy, &changes).await?;
                 continue;
             };
             // What the table refuses is not left to others.
             let layout = schema::layout(table, &head.metadata)?;
-            match self.meet(&head, deadline).await {
-                Turn::Leave => return Ok(None),
+            match self.meet(&head, &layout, deadline).await {
+                Turn::Leave => {
+                    let is_asked = self.offer.leaving != Leaving::Now;
+                    if self.leave(is_asked).await? {
+                        return Ok(None);
+                    }
+                }
                 Turn::Wait => {
                     pause(u32::MAX).await;
                     continue;
                 }
                 Turn::Swap => {}
             }
-            let changes = self.changes(&layout);
+            let changes = self.agreement.changes(self.batch.rows(), &layout, policy);
             // Placing is total: a value without a column after so many tries goes to _lw_extra.
-            if changes.is_empty() || tries >= MAX_SCHEMA_TRIES {
+            if changes.is_empty() || self.agreement.is_exhausted() {
                 return Ok(Some((head, layout)));
             }
             if deadline.passed() {
                 return Err(StoreError::OutOfTime(table.name.clone()));
             }
-            let commit = Uuid::new_v4().to_string();
-            let new = schema::changed(table, &head, &layout, &changes, &commit)?;
-            let swap = table.head.swap(Some(&head), &new, &commit).await;
-            self.schema_swapped(swap, Some(&head), &commit, &changes, &mut tries).await?;
+            self.agreement.change(table, &head, &layout, &changes).await?;
         }
-    }
-
-    /// Returns the schema changes that the rows need.
-    fn changes(&mut self, layout: &Layout) -> Vec<Change> {
-        let limit = self.limit_of_one_record;
-        let limit = limit.unwrap_or_else(|| place::limit_of_one_record(layout, self.policy));
-        self.limit_of_one_record = Some(limit);
-        place::changes(self.batch.rows(), layout, self.policy, limit)
-    }
-
-    /// Notes the outcome of a swap of the schema, and pauses where one was lost before.
-    async fn schema_swapped(
-        &mut self,
-        swap: Swap,
-        base: Option<&HeadVersion>,
-        commit: &str,
-        changes: &[Change],
-        tries: &mut u32,
-    ) -> Result<(), StoreError> {
-        let gate = self.table.pending.as_ref().map(|it| &it.gate);
-        match swap {
-            Swap::Swapped => {
-                if let (Some(gate), Some(base)) = (gate, base) {
-                    gate.won(base, commit);
-                }
-                let added = changes.iter().filter_map(|change| match change {
-                    Change::Add { owner, .. } => Some(owner.name.clone()),
-                    Change::Before => Some(BEFORE.name.to_owned()),
-                    Change::Claim { .. } | Change::Widen { .. } => None,
-                });
-                self.report.new_columns.extend(added);
-            }
-            Swap::Conflict => {
-                gate.inspect(|it| it.lost());
-            }
-            Swap::TooOld => {}
-            // The next load shows whether it happened.
-            Swap::Unknown(_) if *tries < MAX_UNKNOWN_TRIES => {}
-            Swap::Unknown(error) => return Err(error),
-        }
-        *tries += 1;
-        if *tries > 1 {
-            pause(*tries).await;
-        }
-        Ok(())
     }
 
     /// Takes out the rows that the head holds. Returns `true` when it holds a file of this commit:
@@ -389,9 +378,17 @@ impl<'a> Commit<'a> {
     ) -> Result<bool, StoreError> {
         let search = Company::search(self.company.as_ref(), &self.batch);
         let rows = (&self.batch, &search);
-        let found = self.looks.look(self.table, (head, manifests), rows, deadline).await?;
+        let has_company =
+            self.batch.has_own() && self.company.as_ref().is_some_and(|it| !it.is_empty());
+        let found = self.looks.look(self.table, (head, manifests), rows, deadline, has_company);
+        let found = found.await?;
         self.report.files_read = self.looks.files_read;
         match found {
+            LookResult::HalfOver => {
+                // The look for others takes the time of the batch's own rows.
+                self.part();
+                Box::pin(self.find_duplicates(head, manifests, deadline)).await
+            }
             LookResult::OwnFile => Ok(true),
             LookResult::Verdicts(verdicts) => {
                 if self.batch.settle(verdicts) {
@@ -421,9 +418,7 @@ impl<'a> Commit<'a> {
         self.draft.written = None;
         let has_grown = self.batch.refuse(rejects);
         if has_grown && self.report.attempts > 0 {
-            // What a commit id can have put into the head never grows.
-            self.commit = CommitId::random();
-            self.looks.begin_again();
+            self.begin_again();
         }
         has_grown
     }
@@ -431,7 +426,15 @@ impl<'a> Commit<'a> {
     /// Leaves rows to another commit where they are of too many partitions for one.
     fn leave_partitions(&mut self, head: &HeadVersion, layout: &Layout) -> Result<(), StoreError> {
         let (table, rows) = (self.table, self.batch.rows());
-        let beyond = data::beyond_partitions(table, &head.metadata, layout, self.policy, rows)?;
+        let mut beyond = data::beyond_partitions(table, &head.metadata, layout, self.policy, rows)?;
+        let is_crowded =
+            self.batch.has_own() && self.company.as_ref().is_some_and(|it| !it.is_empty());
+        if !beyond.is_empty() && is_crowded {
+            // The batch's own rows come first.
+            self.part();
+            let rows = self.batch.rows();
+            beyond = data::beyond_partitions(table, &head.metadata, layout, self.policy, rows)?;
+        }
         if !beyond.is_empty() {
             self.draft.written = None;
             self.batch.leave(&beyond);

@@ -78,14 +78,15 @@ impl Company {
     /// that came with them are, they stay until those are in quarantine.
     pub async fn settle(
         mut self,
-        rows: TakenRows,
+        mut rows: TakenRows,
         is_batch_refused: bool,
         pending: &Pending,
     ) -> TakenReport {
         let mut report = TakenReport { landed: rows.landed, ..TakenReport::default() };
-        for (index, reject) in rows.refused {
-            if let Some(original) = self.originals.get_mut(index).and_then(Option::take) {
-                report.refused.push(quarantine::refused(original, &reject));
+        for (index, reject) in std::mem::take(&mut rows.refused) {
+            match self.originals.get_mut(index).and_then(Option::take) {
+                Some(original) => report.refused.push(quarantine::refused(original, &reject)),
+                None => rows.left.push(index),
             }
         }
         let mut first = 0;
@@ -99,6 +100,7 @@ impl Company {
         }
         if report.refused.is_empty() && !is_batch_refused {
             pending.remove(&settled).await;
+            report.settled = settled;
         } else {
             report.unsettled = settled;
         }

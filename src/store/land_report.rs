@@ -50,6 +50,8 @@ pub struct TakenReport {
     pub landed: u64,
     /// The rows of quarantine of those that the table does not take.
     pub refused: Vec<Row>,
+    /// Objects of pending rows all of whose rows were added, or were there.
+    pub settled: Vec<String>,
     /// Objects of pending rows that may be removed once [`TakenReport::refused`] is durable in quarantine.
     pub unsettled: Vec<String>,
 }
@@ -59,6 +61,7 @@ impl TakenReport {
     pub fn add(&mut self, other: Self) {
         self.landed += other.landed;
         self.refused.extend(other.refused);
+        self.settled.extend(other.settled);
         self.unsettled.extend(other.unsettled);
     }
 }

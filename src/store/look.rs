@@ -36,6 +36,8 @@ pub struct Looks {
 pub enum LookResult {
     /// A file of this commit: an earlier attempt, whose answer was lost, has landed.
     OwnFile,
+    /// Half of the time is over, and the batch has company.
+    HalfOver,
     /// The verdicts on the rows that are sought.
     Verdicts(Verdicts),
 }
@@ -52,13 +54,15 @@ impl Looks {
         self.own.clear();
     }
 
-    /// Looks for the rows of a batch. `search` is for all of them.
+    /// Looks for the rows of a batch. `search` is for all of them, and `has_company` says whether pending
+    /// rows are among them.
     pub async fn look(
         &mut self,
         table: &Table,
         (head, manifests): (&HeadVersion, &[ManifestFile]),
         (batch, search): (&Batch, &Search),
         deadline: &Deadline,
+        has_company: bool,
     ) -> Result<LookResult, StoreError> {
         let schema = head.metadata.current_schema();
         let mut candidates: Vec<(LiveFile, Look)> = Vec::new();
@@ -88,6 +92,9 @@ impl Looks {
         for some in candidates.chunks(READ_AT_ONCE) {
             if deadline.passed() {
                 return Err(StoreError::OutOfTime(table.name.clone()));
+            }
+            if has_company && deadline.is_half_over() {
+                return Ok(LookResult::HalfOver);
             }
             let read = some.iter().map(|(file, look)| read_ids(table, schema, file, *look, &ids));
             for ((file, _), columns) in some.iter().zip(try_join_all(read).await?) {

@@ -25,11 +25,11 @@ pub use crate::store::compact::UnitReport;
 pub use crate::store::error::StoreError;
 pub use crate::store::inspect::{DescribedColumn, Description, Origin, ReadRows};
 pub use crate::store::land_report::{LandReport, TakenReport};
-pub use crate::store::offer::{Offer, Originals};
+pub use crate::store::offer::{Leaving, Offer, Originals};
 pub use crate::store::proposal::CommitId;
 pub use crate::store::release::Release;
 pub use crate::store::retention::Retention;
-pub use crate::store::sweep::{PendingState, SweepReport};
+pub use crate::store::sweep::{PendingState, Sweep, SweepReport};
 pub use crate::store::upkeep::UpkeepReport;
 
 pub mod clock;
@@ -73,6 +73,7 @@ pub mod proposal;
 
 pub mod land_report;
 
+pub mod agreement;
 pub mod company;
 pub mod draft;
 pub mod offer;
@@ -106,6 +107,8 @@ pub struct Lake {
     retention: Retention,
     /// The removal of files, for upkeep and for pending rows.
     removal: Option<Arc<dyn Removal>>,
+    /// Whether rows may be left to other commits.
+    may_leave: bool,
     /// Tables cache heads to start from, and manifests, which never change.
     tables: Mutex<HashMap<TableName, Arc<Table>>>,
 }
@@ -129,7 +132,8 @@ impl Lake {
     ) -> Self {
         let release = Release::current();
         let (retention, tables) = (Retention::default(), Mutex::default());
-        Self { location, config_hash, files, clock, release, retention, removal: None, tables }
+        let (removal, may_leave) = (None, true);
+        Self { location, config_hash, files, clock, release, retention, removal, may_leave, tables }
     }
 
     /// The same lake, whose tables keep for this time what they no longer need.
@@ -142,6 +146,12 @@ impl Lake {
     #[must_use]
     pub fn removing(self, removal: Arc<dyn Removal>) -> Self {
         Self { removal: Some(removal), tables: Mutex::default(), ..self }
+    }
+
+    /// The same lake, where each row is in its table when it has landed, however long that takes.
+    #[must_use]
+    pub fn never_leaving(self) -> Self {
+        Self { may_leave: false, tables: Mutex::default(), ..self }
     }
 
     /// The same lake, written to by another release; for tests of two releases on one table.
@@ -163,7 +173,8 @@ impl Lake {
         rows: Vec<Row>,
         deadline: &Deadline,
     ) -> Result<LandReport, StoreError> {
-        self.offer(table, policy, Offer { rows, ..Offer::default() }, deadline).await
+        let offer = Offer { rows, leaving: Leaving::Never, ..Offer::default() };
+        self.offer(table, policy, offer, deadline).await
     }
 
     /// Makes the rows of an offer durable in `table`, each once, or leaves them to others who commit.
@@ -175,13 +186,13 @@ impl Lake {
         deadline: &Deadline,
     ) -> Result<LandReport, StoreError> {
         let table = self.table(table);
-        let Offer { originals, is_hurried, .. } = offer;
+        let Offer { originals, leaving, .. } = offer;
         let (mut sum, mut rest) = Commit::new(&table, policy, offer).run(deadline).await?;
         while !rest.is_empty() {
             let (indexes, rows): (Vec<usize>, Vec<Row>) = rest.into_iter().unzip();
             let original = |it: usize| originals?(*indexes.get(it)?);
             let originals: Option<Originals<'_>> = originals.is_some().then_some(&original);
-            let offer = Offer { rows, originals, is_hurried };
+            let offer = Offer { rows, originals, leaving };
             let (report, next) = Commit::new(&table, policy, offer).run(deadline).await?;
             sum.add(report.of_part(&indexes));
             let index = |(it, row)| Some((*indexes.get::<usize>(it)?, row));
@@ -190,17 +201,12 @@ impl Lake {
         Ok(sum)
     }
 
-    /// Lands the pending rows that a table has now, for as long as there is time.
+    /// Begins a sweep of the pending rows that a table has now.
     ///
     /// # Errors
-    /// If they can't be listed, or the table can't be read or written.
-    pub async fn sweep(
-        &self,
-        table: &TableName,
-        policy: &Policy,
-        deadline: &Deadline,
-    ) -> Result<SweepReport, StoreError> {
-        sweep::sweep(&self.table(table), policy, deadline).await
+    /// If they can't be listed.
+    pub async fn begin_sweep(&self, table: &TableName) -> Result<Sweep, StoreError> {
+        Sweep::begin(self.table(table)).await
     }
 
     /// Returns the pending rows of a table.
@@ -330,6 +336,7 @@ impl Lake {
                 .removal
                 .as_ref()
                 .map(|removal| Pending::new(name, &location, &self.files, removal, &self.clock)),
+            may_leave: self.may_leave,
             location,
         }
     }

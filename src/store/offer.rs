@@ -3,6 +3,8 @@
 use std::fmt;
 
 use crate::record::Row;
+use crate::store::batch::IndexedItem;
+use crate::store::pending::object::PendingRow;
 use crate::table::layout::Policy;
 
 /// Makes the row of quarantine, without a reason, of the row at an index of a batch.
@@ -16,21 +18,48 @@ pub struct Offer<'a> {
     /// The rows of quarantine of those that the table may refuse. Without them, such rows are not left to
     /// another commit.
     pub originals: Option<Originals<'a>>,
-    /// True if there is no time for a commit, because other tables have taken it.
-    pub is_hurried: bool,
+    /// Whether they may be left to another commit.
+    pub leaving: Leaving,
+}
+
+/// The condition on which rows are left to another commit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Leaving {
+    /// Never: whoever offers them needs them in the table.
+    Never,
+    /// If others are committing.
+    #[default]
+    Contended,
+    /// At once: there is no time for a commit, because other tables have taken it.
+    Now,
 }
 
 impl Offer<'_> {
-    /// Returns true if its rows may be left to another commit: whichever of them that refuses can still be
-    /// quarantined.
-    pub fn may_be_left(&self, policy: &Policy) -> bool {
-        !self.rows.is_empty()
-            && (self.originals.is_some() || !self.rows.iter().any(|it| is_refusable(it, policy)))
+    /// Returns true if its rows may be left to another commit.
+    pub fn may_be_left(&self) -> bool {
+        self.leaving != Leaving::Never && !self.rows.is_empty()
     }
 
-    /// Returns the row of quarantine of a row that the table may refuse.
-    pub fn original(&self, index: usize, row: &Row, policy: &Policy) -> Option<Row> {
-        self.originals.filter(|_| is_refusable(row, policy))?(index)
+    /// Makes pending rows, or gives the rows back if one may be refused and has no row of quarantine: it
+    /// could only be lost then.
+    pub fn pending(
+        &self,
+        rows: Vec<IndexedItem>,
+        policy: &Policy,
+    ) -> Result<Vec<PendingRow>, Vec<IndexedItem>> {
+        let mut originals = Vec::with_capacity(rows.len());
+        for (index, row) in &rows {
+            let original = match is_refusable(row, policy) {
+                false => None,
+                true => match self.originals.and_then(|it| it(*index)) {
+                    Some(original) => Some(original),
+                    None => return Err(rows),
+                },
+            };
+            originals.push(original);
+        }
+        let all = rows.into_iter().zip(originals);
+        Ok(all.map(|((_, row), original)| PendingRow { row, original }).collect())
     }
 }
 

@@ -39,6 +39,8 @@ pub struct Table {
     pub id_filters: IdFilters,
     /// Its pending rows; `None` if none are left, because they could not be removed.
     pub pending: Option<Pending>,
+    /// Whether rows may be left to other commits.
+    pub may_leave: bool,
     /// The clock of its commits.
     pub clock: Clock,
     /// The release that writes to it.

@@ -172,10 +172,8 @@ pub async fn plan(
     table: &Table,
     removal: Option<&dyn Removal>,
 ) -> Result<UpkeepReport, StoreError> {
-    let pending = sweep::state(table).await?;
-    let sweep =
-        SweepReport { waiting: pending.rows, oldest: pending.oldest, ..SweepReport::default() };
-    let mut report = UpkeepReport { sweep: Some(sweep), ..UpkeepReport::default() };
+    let sweep = Some(SweepReport::of_waiting(sweep::state(table).await?));
+    let mut report = UpkeepReport { sweep, ..UpkeepReport::default() };
     let mut compaction = Compaction::of(table);
     for unit in compaction.plan(MAX_UNIT).await? {
         report.add(unit);

@@ -1,22 +1,25 @@
-//! Another writer of the tables, whose commits change nothing: swaps are lost to it, and heads are young, so
-//! that functions leave their rows to others.
+//! Another writer of the tables: swaps are lost to it, and heads are young, so that functions leave their
+//! rows to others; and it takes them along.
 
 use std::sync::Arc;
 
-use lakeward::store::Lake;
-use lakeward::store::files::Files;
-use lakeward::store::head::versions::VersionFiles;
-use lakeward::store::head::{Head as _, commit_property};
+use lakeward::deadline::Deadline;
+use lakeward::record::{Lineage, Row};
+use lakeward::store::{Lake, Offer};
+use lakeward::table::layout::Policy;
+use lakeward::time::Timestamp;
 use tokio::task::{JoinHandle, spawn_local};
-use uuid::Uuid;
 
 use super::function::LAKE;
 use super::world::World;
 use crate::support::store::Memory;
 
-/// Begins to commit, in one run of three.
+/// The source of its rows, which no oracle knows.
+pub const SOURCE: &str = "neighbour";
+
+/// Begins to commit, in one run of five.
 pub fn begin(world: &Arc<World>, memory: &Arc<Memory>) -> Option<JoinHandle<()>> {
-    let is_here = world.one_in(3);
+    let is_here = world.one_in(5);
     is_here.then(|| {
         world.note("sometimes: another writer keeps the tables busy");
         spawn_local(write(Arc::clone(world), Arc::clone(memory)))
@@ -24,20 +27,22 @@ pub fn begin(world: &Arc<World>, memory: &Arc<Memory>) -> Option<JoinHandle<()>>
 }
 
 async fn write(world: Arc<World>, memory: Arc<Memory>) {
-    let files: Arc<dyn Files> = Arc::clone(&memory) as _;
-    let lake = Lake::with(Arc::clone(&files), LAKE.to_owned(), String::new(), world.clock());
-    loop {
+    let lake = Lake::with(Arc::clone(&memory) as _, LAKE.to_owned(), String::new(), world.clock());
+    let lake = lake.removing(Arc::clone(&memory) as _);
+    for n in 0..world.number(5, 40) {
         world.pause(50, 1_500).await;
         for table in lake.tables().await.unwrap_or_default() {
-            let location = format!("{LAKE}/{}/{}", table.namespace(), table.table());
-            let head = VersionFiles::new(Arc::clone(&files), world.clock(), &location);
-            let Ok(Some(base)) = head.load().await else { continue };
-            let commit = Uuid::from_u128(u128::from(world.random())).to_string();
-            let builder = (*base.metadata).clone().into_builder(Some(base.location.clone()));
-            let new = builder.set_properties(commit_property(&commit)).unwrap().build();
-            if let Ok(new) = new {
-                drop(head.swap(Some(&base), &new.metadata, &commit).await);
+            if table.is_own() {
+                continue;
             }
+            let micros = i64::try_from(world.now()).unwrap() * 1_000;
+            let arrived_at = Timestamp::from_micros(micros);
+            let position = Some(format!("{n:060}"));
+            let id = format!("{table} {n}");
+            let lineage = Lineage { arrived_at, position, ..Lineage::new(SOURCE, id) };
+            let rows = vec![Row { lineage, fields: Vec::new() }];
+            let (policy, offer) = (Policy::default(), Offer { rows, ..Offer::default() });
+            lake.offer(&table, &policy, offer, &Deadline::none()).await.unwrap();
         }
     }
 }

@@ -9,6 +9,7 @@ use lakeward::table::Cell;
 use serde_json::Value;
 
 use super::function::LAKE;
+use super::neighbour;
 use super::records::{Fate, Record, Source};
 use super::world::World;
 use crate::support::compare::{Object, exact};
@@ -37,7 +38,10 @@ pub async fn read_all(world: &World, memory: &Arc<Memory>) -> Result<Tables, Str
             });
             cells.collect::<Object>()
         };
-        tables.insert(name.to_string(), read.rows.iter().map(row).collect());
+        let rows = read.rows.iter().map(row);
+        let is_known =
+            |row: &Object| row.get("_lw_source").is_none_or(|it| it != neighbour::SOURCE);
+        tables.insert(name.to_string(), rows.filter(is_known).collect());
     }
     Ok(tables)
 }

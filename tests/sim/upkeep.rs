@@ -100,7 +100,7 @@ pub async fn once(world: &World, memory: &Arc<Memory>, is_whole: bool) -> Vec<St
         problems.extend(done.into_iter().filter_map(|it| it.trouble));
     } else {
         for table in app.lake.tables().await.unwrap_or_default() {
-            let swept = handler::sweep(&app, &table, &Deadline::none()).await;
+            let swept = handler::sweep(&app, &app.lake, &table, &Deadline::none()).await;
             problems.extend(swept.err().map(|it| it.to_string()));
         }
     }

@@ -126,10 +126,6 @@ impl World {
         })
     }
 
-    pub fn random(&self) -> u64 {
-        self.random.lock().unwrap().u64(..)
-    }
-
     pub fn f64(&self) -> f64 {
         self.random.lock().unwrap().f64()
     }

@@ -13,6 +13,7 @@ use crate::config::Config;
 use crate::handler::App;
 use crate::number::count;
 use crate::recovery::RecoveryReport;
+use crate::store::Lake;
 
 const LOST: &str = "send them again from their origin; lakeward.gaps keeps their range";
 
@@ -30,7 +31,11 @@ pub(super) struct RedriveReport {
 /// ones is too large.
 pub(super) fn open(mut config: Config, options: RedriveOptions) -> Result<App, Failure> {
     config.quarantine.reject_limit = 1.0;
-    Ok(setup::open_app(config, options.dry_run)?)
+    let mut app = setup::open_app(config, options.dry_run)?;
+    // A redrive says what is in the tables.
+    app.lake = app.lake.never_leaving();
+    app.quarantine = app.quarantine.map(Lake::never_leaving);
+    Ok(app)
 }
 
 /// Adds the report of recovered batches to a summary. Returns how many of their ranges are lost.

@@ -10,7 +10,9 @@ use crate::cli::trouble::{REPAIR_AND_RETRY, Trouble};
 use crate::config::Config;
 use crate::handler::Report;
 use crate::number::count;
+use crate::quarantine;
 use crate::route::{Route, Target};
+use crate::store::SweepReport;
 use crate::table::layout::Spread;
 use crate::table_name::TableName;
 
@@ -106,10 +108,17 @@ impl Summary {
         tables.filter_map(|(name, _)| name.parse().ok()).collect()
     }
 
-    /// Counts the pending rows of a table as landed: all of them were swept, by this process or another.
-    pub(super) fn swept(&mut self, table: &TableName) {
-        if let Some(sums) = self.tables.get_mut(&table.to_string()) {
-            sums.landed += std::mem::take(&mut sums.pending);
+    /// Counts the pending rows of a table as landed, unless the table has refused them, if none waits any
+    /// more: all were swept, by this process or another.
+    pub(super) fn swept(&mut self, table: &TableName, report: &SweepReport) {
+        let Some(sums) = self.tables.get_mut(&table.to_string()) else { return };
+        for row in &report.taken.refused {
+            sums.quarantined += 1;
+            *self.reasons.entry(quarantine::reason(row)).or_default() += 1;
+        }
+        if report.waiting == 0 {
+            let refused = count(report.taken.refused.len());
+            sums.landed += std::mem::take(&mut sums.pending).saturating_sub(refused);
         }
     }
 

@@ -53,11 +53,17 @@ pub trait Removal: fmt::Debug + Send + Sync {
     /// Lists all objects below a folder, at any depth; none if the folder does not exist.
     fn list_all<'a>(&'a self, folder: &'a str) -> Call<'a, Vec<ListedObject>>;
 
-    /// Lists at most `max` objects below a folder, the first by name where the store sorts them. The
-    /// default lists all.
-    fn list_first<'a>(&'a self, folder: &'a str, max: usize) -> Call<'a, Vec<ListedObject>> {
+    /// Lists at least `max` objects below a folder, if there are so many, that come after a location in
+    /// the order of names. The default lists all and cuts.
+    fn list_first<'a>(
+        &'a self,
+        folder: &'a str,
+        after: &'a str,
+        max: usize,
+    ) -> Call<'a, Vec<ListedObject>> {
         Box::pin(async move {
             let mut found = self.list_all(folder).await?;
+            found.retain(|it| *it.location > *after);
             found.truncate(max);
             Ok(found)
         })

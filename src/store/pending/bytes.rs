@@ -186,23 +186,27 @@ pub struct FormatError;
 
 /// Reads bytes from the front.
 #[derive(Debug, Clone)]
-pub struct Reader<'a>(&'a [u8]);
+pub struct Reader<'a> {
+    left: &'a [u8],
+    /// The number of values that were read.
+    pub values: usize,
+}
 
 impl<'a> Reader<'a> {
     /// A reader of all of these bytes.
     pub fn new(bytes: &'a [u8]) -> Self {
-        Self(bytes)
+        Self { left: bytes, values: 0 }
     }
 
     /// Returns whether nothing is left.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.left.is_empty()
     }
 
     /// Reads one byte.
     pub fn byte(&mut self) -> Result<u8, FormatError> {
-        let (first, rest) = self.0.split_first().ok_or(FormatError)?;
-        self.0 = rest;
+        let (first, rest) = self.left.split_first().ok_or(FormatError)?;
+        self.left = rest;
         Ok(*first)
     }
 
@@ -225,8 +229,8 @@ impl<'a> Reader<'a> {
 
     fn bytes(&mut self) -> Result<&'a [u8], FormatError> {
         let length = usize::try_from(self.number()?).ok().ok_or(FormatError)?;
-        let (bytes, rest) = self.0.split_at_checked(length).ok_or(FormatError)?;
-        self.0 = rest;
+        let (bytes, rest) = self.left.split_at_checked(length).ok_or(FormatError)?;
+        self.left = rest;
         Ok(bytes)
     }
 
@@ -256,7 +260,7 @@ impl<'a> Reader<'a> {
         read: impl Fn(&mut Self) -> Result<T, FormatError>,
     ) -> Result<Vec<T>, FormatError> {
         let length = usize::try_from(self.number()?).ok().ok_or(FormatError)?;
-        if length > self.0.len() {
+        if length > self.left.len() {
             return Err(FormatError);
         }
         (0..length).map(|_| read(self)).collect()
@@ -270,6 +274,7 @@ impl<'a> Reader<'a> {
         if depth >= MAX_DEPTH {
             return Err(FormatError);
         }
+        self.values += 1;
         Ok(match self.byte()? {
             NULL => Value::Null,
             FALSE => Value::Bool(false),

@@ -8,8 +8,10 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use iceberg::spec::Operation;
+
 use crate::store::clock::Clock;
-use crate::store::head::HeadVersion;
+use crate::store::head::{COMMIT_PROPERTY, HeadVersion};
 
 /// The time after a lost swap in which the table counts as contended.
 const CONTENDED: Duration = Duration::from_secs(60);
@@ -35,6 +37,8 @@ struct Memory {
     own: Option<String>,
     /// The commit of the head at the last look for pending rows, or of this process since.
     known: Option<String>,
+    /// The time of that look.
+    looked_at: Option<SystemTime>,
     /// Whether there may be pending rows that the last look has not shown.
     may_wait: bool,
 }
@@ -69,10 +73,14 @@ impl Gate {
         memory.own = Some(commit.to_owned());
     }
 
-    /// Notes that rows were left, after a look at the head that said so.
-    pub fn left(&self) {
+    /// Notes that rows were left; `asked` says whether after a look at a head that shut the gate.
+    pub fn left(&self, asked: bool) {
         let now = self.clock.now();
-        self.memory().left_at = Some(now);
+        let mut memory = self.memory();
+        memory.may_wait = true;
+        if asked {
+            memory.left_at = Some(now);
+        }
     }
 
     /// Returns true if rows are left without a look at the head, because the last look was a moment ago.
@@ -87,23 +95,45 @@ impl Gate {
             let memory = self.memory();
             (memory.lost_at, memory.own.is_some() && memory.own.as_deref() == head.commit())
         };
+        !is_own && takes_along(head) && self.is_within(lost_at, CONTENDED) && self.is_young(head)
+    }
+
+    /// Returns whether a head was made a moment ago. One of a clock that is ahead has no age that is known
+    /// here.
+    fn is_young(&self, head: &HeadVersion) -> bool {
         let millis = u64::try_from(head.metadata.last_updated_ms()).unwrap_or(0);
-        let moved_at = UNIX_EPOCH + Duration::from_millis(millis);
-        // A head of a clock that is ahead has no age that is known here: it shuts nothing.
-        !is_own && self.is_within(lost_at, CONTENDED) && self.is_within(Some(moved_at), YOUNG)
+        self.is_within(Some(UNIX_EPOCH + Duration::from_millis(millis)), YOUNG)
     }
 
     /// Returns true if there may be pending rows: at the first look, after a lost swap, after others have
-    /// moved the head, and where the last look found some. So a single writer lists once.
+    /// moved the head, where the last look found some, and every two seconds while this process alone
+    /// moves the head, because others then leave their rows to it. So a quiet single writer lists once.
     pub fn may_have_pending(&self, head: &HeadVersion) -> bool {
-        let memory = self.memory();
-        memory.may_wait || memory.known.is_none() || memory.known.as_deref() != head.commit()
+        let is_known = {
+            let memory = self.memory();
+            let is_known = memory.known.is_some() && memory.known.as_deref() == head.commit();
+            is_known && !memory.may_wait
+        };
+        let looked_at = self.memory().looked_at;
+        !is_known || self.is_young(head) && !self.is_within(looked_at, YOUNG)
     }
 
     /// Notes a look for pending rows at this head: whether there were some.
     pub fn looked(&self, head: &HeadVersion, found: bool) {
+        let now = self.clock.now();
         let mut memory = self.memory();
         memory.known = head.commit().map(str::to_owned);
+        memory.looked_at = Some(now);
         memory.may_wait = found;
     }
+}
+
+/// Returns true if a head was made by a commit of rows, which takes pending rows along. Compaction, a new
+/// column, and other engines do not.
+fn takes_along(head: &HeadVersion) -> bool {
+    let Some(summary) = head.metadata.current_snapshot().map(|it| it.summary()) else {
+        return false;
+    };
+    let commit = summary.additional_properties.get(COMMIT_PROPERTY).map(String::as_str);
+    summary.operation == Operation::Append && commit.is_some() && commit == head.commit()
 }

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use futures_util::future::join_all;
+use tokio::time::Instant;
 
 use crate::deadline::Deadline;
 use crate::number::count;
@@ -25,11 +26,17 @@ pub mod object;
 pub mod gate;
 
 /// The number of objects that are read at a time.
-const READ_AT_ONCE: usize = 16;
+const READ_AT_ONCE: usize = 32;
 /// The size of objects that are read at a time, unless one is larger: rows are some ten times as large.
 const MAX_PACKED: u64 = 1024 * 1024;
-/// The size of the rows, before compression, from which on a commit takes no more along.
-const MAX_TAKEN: usize = 8 * 1024 * 1024;
+/// The memory of the rows, in bytes, from which on a commit takes no more along.
+const MAX_TAKEN: usize = 16 * 1024 * 1024;
+/// The time after which it takes no more along: others commit meanwhile.
+const TAKE_FOR: Duration = Duration::from_millis(700);
+/// The time that a commit waits for the removal of what it has taken along.
+const REMOVE_FOR: Duration = Duration::from_secs(2);
+/// The age of objects that writers look for.
+const RECENT: Duration = Duration::from_secs(15 * 60);
 /// The number of objects from which on no more are left: those who commit can't keep up.
 const MAX_OBJECTS: usize = 1_000;
 /// The age of an object from which on no more are left.
@@ -48,6 +55,8 @@ pub struct Pending {
     clock: Clock,
     /// Objects that this process could not read.
     unreadable: Mutex<HashSet<String>>,
+    /// Objects all of whose rows are durable elsewhere, and that could not be removed.
+    settled: Mutex<HashSet<String>>,
 }
 
 /// A listing of objects of pending rows, the oldest first.
@@ -64,8 +73,10 @@ pub struct Listing {
 pub struct TakenObjects {
     /// Each object, with its rows.
     pub objects: Vec<(String, Vec<PendingRow>)>,
-    /// The number of those that can't be read.
-    pub unreadable: u64,
+    /// Objects that others have removed meanwhile.
+    pub gone: Vec<String>,
+    /// Objects that could not be read now, or never.
+    pub failed: Vec<String>,
 }
 
 impl Pending {
@@ -85,29 +96,48 @@ impl Pending {
             removal: Arc::clone(removal),
             clock: clock.clone(),
             unreadable: Mutex::default(),
+            settled: Mutex::default(),
         }
     }
 
-    /// Lists the objects, or as many as one request shows.
-    pub async fn list(&self, all: bool) -> Result<Listing, StoreError> {
-        let found = match all {
-            true => self.removal.list_all(&self.folder).await,
-            false => self.removal.list_first(&self.folder, MAX_OBJECTS).await,
-        };
+    /// Lists all objects.
+    pub async fn list(&self) -> Result<Listing, StoreError> {
+        let found = self.removal.list_all(&self.folder).await;
+        Ok(self.listing(found.map_err(StoreError::files("list", &self.folder))?, false))
+    }
+
+    /// Lists as many objects of the last minutes as one request shows. So the markers that a bucket with
+    /// versions keeps of removed objects do not slow it down; upkeep takes older ones.
+    pub async fn list_recent(&self) -> Result<Listing, StoreError> {
+        let recent = i64::try_from(RECENT.as_millis()).unwrap_or(i64::MAX);
+        let after = format!("{}/{}", self.folder, self.clock.millis().saturating_sub(recent));
+        let found = self.removal.list_first(&self.folder, &after, MAX_OBJECTS).await;
         let found = found.map_err(StoreError::files("list", &self.folder))?;
-        let is_cut = !all && found.len() >= MAX_OBJECTS;
+        let is_cut = found.len() >= MAX_OBJECTS;
+        Ok(self.listing(found, is_cut))
+    }
+
+    fn listing(&self, found: Vec<ListedObject>, is_cut: bool) -> Listing {
         let named = found.into_iter().filter_map(|it| {
             let name = it.location.strip_prefix(&self.folder)?.strip_prefix('/')?;
-            Some((ObjectName::parse(name)?, it))
+            // A local write that is under way has another name.
+            let name = (!name.starts_with('.')).then(|| ObjectName::of(name))?;
+            Some((name, it))
         });
         let mut objects: Vec<_> = named.collect();
         objects.sort_by(|(one, _), (other, _)| one.began.cmp(&other.began));
-        Ok(Listing { objects, is_cut })
+        Listing { objects, is_cut }
     }
 
     /// Returns true if those who commit can't keep up, so that no more rows may be left.
     pub fn is_full(&self, listing: &Listing) -> bool {
-        listing.is_cut || listing.objects.iter().any(|(_, it)| self.is_old(it.modified))
+        let open = listing.objects.iter().filter(|(_, it)| !self.is_passed_by(&it.location));
+        let (mut count, mut is_old) = (0, false);
+        for (_, it) in open {
+            count += 1;
+            is_old |= self.is_old(it.modified);
+        }
+        is_old || (listing.is_cut && count > MAX_OBJECTS / 2)
     }
 
     /// Returns whether an object has waited for too long. One from the future has not.
@@ -144,30 +174,40 @@ impl Pending {
         Ok(())
     }
 
-    /// Reads objects in this order, up to the limit of a commit, but at least one.
+    /// Reads objects in this order, up to the limits of a commit, but at least one.
     pub async fn take(
         &self,
         objects: &[(ObjectName, ListedObject)],
         deadline: &Deadline,
     ) -> TakenObjects {
         let mut taken = TakenObjects::default();
-        let mut bytes = 0;
+        let (mut weight, began) = (0, Instant::now());
         for some in self.groups(objects) {
-            if bytes >= MAX_TAKEN || deadline.passed() {
+            if weight >= MAX_TAKEN || began.elapsed() > TAKE_FOR || deadline.passed() {
                 break;
             }
-            let read = join_all(some.iter().map(|it| self.read(it))).await;
+            let read = join_all(some.iter().map(|it| self.files.read(it))).await;
             for (location, read) in some.into_iter().zip(read) {
-                match read {
-                    Ok(Some((rows, size))) => {
-                        bytes += size;
-                        taken.objects.push((location.to_owned(), rows));
-                    }
-                    // Another commit has taken it.
-                    Ok(None) => {}
+                // One by one: together they may take many times their size.
+                if weight >= MAX_TAKEN {
+                    break;
+                }
+                let location = location.to_owned();
+                match read.map_err(StoreError::files("read", &location)) {
+                    Ok(None) => taken.gone.push(location),
+                    Ok(Some(bytes)) => match self.rows(&location, &bytes) {
+                        Ok((rows, size)) => {
+                            weight += size;
+                            taken.objects.push((location, rows));
+                        }
+                        Err(error) => {
+                            tracing::error!(object = %location, %error, "can't read pending rows");
+                            taken.failed.push(location);
+                        }
+                    },
                     Err(error) => {
-                        taken.unreadable += 1;
                         tracing::warn!(object = %location, %error, "can't take pending rows along");
+                        taken.failed.push(location);
                     }
                 }
             }
@@ -180,7 +220,7 @@ impl Pending {
         let mut groups: Vec<Vec<&str>> = Vec::new();
         let mut packed = 0;
         for (_, ListedObject { location, bytes, .. }) in objects {
-            if self.is_unreadable(location) {
+            if self.is_passed_by(location) {
                 continue;
             }
             packed += bytes;
@@ -197,24 +237,19 @@ impl Pending {
         groups
     }
 
-    /// Reads an object; `None` if it is gone.
-    async fn read(&self, location: &str) -> Result<Option<(Vec<PendingRow>, usize)>, StoreError> {
-        let found = self.files.read(location).await.map_err(StoreError::files("read", location))?;
-        let Some(bytes) = found else { return Ok(None) };
-        match object::read(&self.table, &bytes) {
-            Ok(read) => Ok(Some(read)),
-            Err(error) => {
-                let mut unreadable = self.unreadable.lock().unwrap_or_else(PoisonError::into_inner);
-                unreadable.insert(location.to_owned());
-                Err(match error {
-                    UnreadableObject::Later => StoreError::Table {
-                        table: self.table.clone(),
-                        problem: format!("pending rows at {location}: {error}; update Lakeward"),
-                    },
-                    UnreadableObject::Damaged(problem) => StoreError::damaged(location)(problem),
-                })
+    /// Returns the rows of an object, and about how much memory they take.
+    fn rows(&self, location: &str, bytes: &[u8]) -> Result<(Vec<PendingRow>, usize), StoreError> {
+        object::read(&self.table, bytes).map_err(|error| {
+            let mut unreadable = self.unreadable.lock().unwrap_or_else(PoisonError::into_inner);
+            unreadable.insert(location.to_owned());
+            match error {
+                UnreadableObject::Later => StoreError::Table {
+                    table: self.table.clone(),
+                    problem: format!("pending rows at {location}: {error}; update Lakeward"),
+                },
+                UnreadableObject::Damaged(problem) => StoreError::damaged(location)(problem),
             }
-        }
+        })
     }
 
     /// Returns whether this process could not read an object.
@@ -222,15 +257,27 @@ impl Pending {
         self.unreadable.lock().unwrap_or_else(PoisonError::into_inner).contains(location)
     }
 
-    /// Removes objects all of whose rows are durable elsewhere. What stays is found by the next commit,
-    /// which finds its rows there.
+    /// Returns whether an object is of no use to this process: it can't be read, or is done with.
+    fn is_passed_by(&self, location: &str) -> bool {
+        let settled = || self.settled.lock().unwrap_or_else(PoisonError::into_inner);
+        self.is_unreadable(location) || settled().contains(location)
+    }
+
+    /// Removes objects all of whose rows are durable elsewhere. What can't be removed now is found by
+    /// another process, which finds its rows there.
     pub async fn remove(&self, locations: &[String]) {
         if locations.is_empty() {
             return;
         }
-        if let Err(error) = self.removal.remove(locations).await {
-            tracing::warn!(table = %self.table, %error, "can't remove objects of rows that landed");
-        }
+        let removed = tokio::time::timeout(REMOVE_FOR, self.removal.remove(locations)).await;
+        let error = match removed {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "the store takes too long".to_owned(),
+        };
+        tracing::warn!(table = %self.table, error, "can't remove objects of rows that landed");
+        let mut settled = self.settled.lock().unwrap_or_else(PoisonError::into_inner);
+        settled.extend(locations.iter().cloned());
     }
 }
 

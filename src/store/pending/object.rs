@@ -21,8 +21,10 @@ pub const FORMAT: u32 = 1;
 const LEVEL: i32 = 1;
 /// The largest size of the rows of an object before compression, unless one row is larger.
 pub const MAX_BYTES: usize = 8 * 1024 * 1024;
-/// The largest size that is unpacked.
-const MAX_UNPACKED: u64 = 256 * 1024 * 1024;
+/// The largest size that is unpacked: that of one large row, with its record.
+const MAX_UNPACKED: u64 = 64 * 1024 * 1024;
+/// The memory that a value takes beside its bytes.
+const VALUE_BYTES: usize = 48;
 
 /// A row that waits for a commit.
 #[derive(Debug, Clone, PartialEq)]
@@ -133,6 +135,14 @@ impl ObjectName {
     }
 }
 
+impl ObjectName {
+    /// Returns what a name says; of one that a later release has given, nothing.
+    pub fn of(name: &str) -> Self {
+        let unknown = || Self { began: 0, commit: name.to_owned(), part: 0, rows: 0 };
+        Self::parse(name).unwrap_or_else(unknown)
+    }
+}
+
 impl std::fmt::Display for ObjectName {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { began, commit, part, rows } = self;
@@ -183,7 +193,7 @@ pub fn write(
     Ok((heading, Bytes::from(object)))
 }
 
-/// Reads an object of this table: its rows, and their size before compression.
+/// Reads an object of this table: its rows, and about how much memory they take, in bytes.
 pub fn read(
     table: &TableName,
     object: &[u8],
@@ -219,7 +229,7 @@ pub fn read(
     if heading.rows != count(rows.len()) {
         return Err(UnreadableObject::damaged("rows are missing"));
     }
-    Ok((rows, unpacked.len()))
+    Ok((rows, unpacked.len() + reader.values * VALUE_BYTES))
 }
 
 fn read_pending(from: &mut Reader<'_>) -> Result<PendingRow, FormatError> {

@@ -182,15 +182,25 @@ fn at(second: u64) -> SystemTime {
 
 /// A head that a commit has made in some second.
 fn head(commit: &str, second: u64) -> HeadVersion {
+    head_by("append", commit, second)
+}
+
+fn head_by(operation: &str, commit: &str, second: u64) -> HeadVersion {
     let metadata = serde_json::json!({
         "format-version": 2, "table-uuid": "0b3e6f0e-6f3b-4a50-9d35-3f3f0c0a1b2c",
-        "location": "memory:/lake", "last-sequence-number": 0,
+        "location": "memory:/lake", "last-sequence-number": 1,
         "last-updated-ms": (MORNING + second) * 1000, "last-column-id": 0,
         "current-schema-id": 0, "schemas": [{"schema-id": 0, "type": "struct", "fields": []}],
         "default-spec-id": 0, "partition-specs": [{"spec-id": 0, "fields": []}],
         "last-partition-id": 999, "default-sort-order-id": 0,
         "sort-orders": [{"order-id": 0, "fields": []}],
-        "properties": {"lakeward.commit": commit},
+        "properties": {"lakeward.commit": commit}, "current-snapshot-id": 1,
+        "refs": {"main": {"snapshot-id": 1, "type": "branch"}},
+        "snapshots": [{
+            "snapshot-id": 1, "sequence-number": 1, "timestamp-ms": (MORNING + second) * 1000,
+            "manifest-list": "memory:/lake/snap-1.avro", "schema-id": 0,
+            "summary": {"operation": operation, "lakeward.commit": commit},
+        }],
     });
     let metadata: TableMetadata = serde_json::from_value(metadata).unwrap();
     HeadVersion {
@@ -213,6 +223,7 @@ fn rows_are_left_only_while_others_commit() {
     gate.won(&head("other", 1), "own");
     assert!(!gate.is_shut(&head("own", 2)), "the head is its own");
     assert!(gate.is_shut(&head("other", 2)));
+    assert!(!gate.is_shut(&head_by("replace", "other", 2)), "compaction takes no rows along");
     now.store(5, Ordering::Relaxed);
     assert!(!gate.is_shut(&head("other", 2)), "no commit for three seconds");
     // The clocks of others may be wrong; then nothing is known, and no writer waits.
@@ -226,7 +237,7 @@ fn for_a_second_rows_are_left_without_a_look() {
     let (clock, now) = clock();
     let gate = Gate::new(clock);
     assert!(!gate.is_still_shut());
-    gate.left();
+    gate.left(true);
     now.store(1, Ordering::Relaxed);
     assert!(gate.is_still_shut());
     now.store(3, Ordering::Relaxed);
@@ -235,7 +246,8 @@ fn for_a_second_rows_are_left_without_a_look() {
 
 #[test]
 fn a_look_is_needed_when_others_may_have_left_rows() {
-    let gate = Gate::new(clock().0);
+    let (clock, now) = clock();
+    let gate = Gate::new(clock);
     assert!(gate.may_have_pending(&head("a", 0)), "the first time");
     gate.looked(&head("a", 0), false);
     assert!(!gate.may_have_pending(&head("a", 0)));
@@ -247,4 +259,12 @@ fn a_look_is_needed_when_others_may_have_left_rows() {
     gate.looked(&head("c", 0), false);
     gate.lost();
     assert!(gate.may_have_pending(&head("c", 0)), "a swap was lost");
+    gate.looked(&head("c", 0), false);
+    gate.left(false);
+    assert!(gate.may_have_pending(&head("c", 0)), "it has left some itself");
+    gate.looked(&head("c", 0), false);
+    now.store(3, Ordering::Relaxed);
+    assert!(!gate.may_have_pending(&head("c", 0)), "a quiet writer");
+    gate.won(&head("c", 0), "d");
+    assert!(gate.may_have_pending(&head("d", 3)), "others leave their rows to a busy one");
 }

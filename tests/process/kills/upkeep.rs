@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use lakeward::deadline::Deadline;
-use lakeward::store::{Lake, Offer, Retention, Settings};
+use lakeward::store::{Lake, Leaving, Offer, Retention, Settings};
 use lakeward::table::layout::Policy;
 use serde_json::json;
 
@@ -33,7 +33,7 @@ fn prepare(lake: &Path) {
             lake.land(&table(), &policy, one(n), &none).await.unwrap();
         }
         for n in PENDING {
-            let offer = Offer { rows: one(n), is_hurried: true, ..Offer::default() };
+            let offer = Offer { rows: one(n), leaving: Leaving::Now, ..Offer::default() };
             let landed = lake.offer(&table(), &policy, offer, &none).await.unwrap();
             assert_eq!(landed.pending, [0]);
         }

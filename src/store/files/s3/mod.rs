@@ -220,11 +220,18 @@ impl S3Files {
 
 impl S3Files {
     /// Lists objects below a folder, at any depth, up to the page that shows the `max`th.
-    async fn list_below(&self, folder: &str, max: usize) -> io::Result<Vec<ListedObject>> {
+    async fn list_below(
+        &self,
+        folder: &str,
+        after: Option<&str>,
+        max: usize,
+    ) -> io::Result<Vec<ListedObject>> {
         let path = ObjectPath::of(folder)?;
         let prefix = format!("{}/", path.key.trim_end_matches('/'));
         let list = self.client().await.list_objects_v2().bucket(path.bucket);
-        let mut pages = list.prefix(&prefix).into_paginator().send();
+        let after = after.map(ObjectPath::of).transpose()?.map(|it| it.key.to_owned());
+        let list = list.prefix(&prefix).set_start_after(after);
+        let mut pages = list.into_paginator().send();
         let mut found = Vec::new();
         while found.len() < max {
             let Some(page) = pages.next().await else { break };
@@ -246,11 +253,16 @@ impl S3Files {
 
 impl Removal for S3Files {
     fn list_all<'a>(&'a self, folder: &'a str) -> Call<'a, Vec<ListedObject>> {
-        Box::pin(self.list_below(folder, usize::MAX))
+        Box::pin(self.list_below(folder, None, usize::MAX))
     }
 
-    fn list_first<'a>(&'a self, folder: &'a str, max: usize) -> Call<'a, Vec<ListedObject>> {
-        Box::pin(self.list_below(folder, max))
+    fn list_first<'a>(
+        &'a self,
+        folder: &'a str,
+        after: &'a str,
+        max: usize,
+    ) -> Call<'a, Vec<ListedObject>> {
+        Box::pin(self.list_below(folder, Some(after), max))
     }
 
     fn remove<'a>(&'a self, locations: &'a [String]) -> Call<'a, ()> {

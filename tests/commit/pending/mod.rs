@@ -1,5 +1,8 @@
 //! Pending rows: what a writer leaves to others is in the table once, whatever happens on the way.
 
+mod refusal;
+mod sweep;
+
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -7,13 +10,12 @@ use std::sync::{Arc, Mutex};
 use lakeward::deadline::Deadline;
 use lakeward::record::Row;
 use lakeward::store::clock::Clock;
-use lakeward::store::files::{Call, Files, ListedObject, Removal};
-use lakeward::store::{Lake, LandReport, Offer, SweepReport};
-use lakeward::table::declared::DeclaredType;
-use lakeward::table::layout::{DeclaredColumn, Misfits, Policy};
+use lakeward::store::files::{Call, Files};
+use lakeward::store::{Lake, LandReport, Leaving, Offer, StoreError, SweepReport, TakenReport};
+use lakeward::table::layout::Policy;
 
 use super::{AT, TABLE_AT, before_swap, counts, run};
-use crate::support::lake::{fields, land, number, read, row, table, text};
+use crate::support::lake::{fields, number, read, row, table};
 use crate::support::store::{Fault, Hook, HookedFiles, Memory, ScriptedFiles, Step};
 
 /// A lake of one process, on files over `memory`.
@@ -27,25 +29,27 @@ fn rows(numbers: std::ops::Range<u32>) -> Vec<Row> {
     numbers.map(|n| row(n, fields([("a", number("1"))]))).collect()
 }
 
-/// A row whose id its route took, with this content.
-fn claimed(n: u32, content: &str) -> Row {
-    let mut row = row(n, fields([("a", text(content))]));
-    row.lineage.digest = Some(content.repeat(32));
-    row.lineage.id_window = Some(3_600_000_000);
-    row
-}
-
-/// The row of quarantine of a row.
-fn original(n: u32) -> Row {
-    row(n, fields([("record", text(&format!("record {n}")))]))
-}
-
+/// Sweeps, and quarantines nothing.
 async fn sweep(lake: &Lake, policy: &Policy) -> SweepReport {
-    lake.sweep(&table(), policy, &Deadline::none()).await.unwrap()
+    let mut sweep = lake.begin_sweep(&table()).await.unwrap();
+    let mut sum = TakenReport::default();
+    while let Some(taken) = sweep.next(policy, &Deadline::none()).await.unwrap() {
+        sum.add(taken);
+    }
+    sweep.end(sum)
+}
+
+/// Lands rows, or leaves them to others.
+async fn land(lake: &Lake, rows: Vec<Row>) -> Result<LandReport, StoreError> {
+    let offer = Offer { rows, ..Offer::default() };
+    lake.offer(&table(), &Policy::default(), offer, &Deadline::none()).await
 }
 
 /// A lake that has just lost a swap to another process, so that its next rows become pending.
 async fn contended(memory: &Arc<Memory>) -> Lake {
+    // The clock of the store.
+    let now = u64::try_from(crate::support::lake::now().micros()).unwrap() / 1_000_000;
+    memory.now.store(now, Ordering::Relaxed);
     let files: Arc<dyn Files> = Arc::clone(memory) as _;
     let other = Arc::new(lake(&files, memory));
     let meddling = Arc::clone(&other);
@@ -209,163 +213,6 @@ fn an_object_stays_until_the_head_shows_its_rows() {
     }
 }
 
-/// A source that was told "done" never sends its record again: what the table refuses then is kept.
-#[test]
-fn what_the_table_refuses_later_goes_to_quarantine_before_the_object_goes() {
-    for direct_first in [false, true] {
-        let memory = Arc::new(Memory::default());
-        let files: Arc<dyn Files> = Arc::clone(&memory) as _;
-        run(async {
-            let left = contended(&memory).await;
-            let original = |index: usize| Some(original(70 + index as u32));
-            let offer = |rows| Offer { rows, originals: Some(&original), ..Offer::default() };
-            let (policy, none) = (Policy::default(), Deadline::none());
-            let batch = vec![claimed(7, "b"), claimed(8, "c")];
-            let landed = left.offer(&table(), &policy, offer(batch), &none).await.unwrap();
-            assert_eq!(landed.pending, [0, 1]);
-            let taker = lake(&files, &memory);
-            if direct_first {
-                let landed = land(&taker, vec![claimed(7, "a")]).await.unwrap();
-                assert_eq!(landed.landed, 1);
-                // The object stays: its second row landed, and its first is not in quarantine yet.
-                let TakenOutcome { landed, refused, objects } = TakenOutcome::of(landed);
-                assert_eq!((landed, refused.len(), objects.len()), (2, 1, 2));
-            } else {
-                let swept = sweep(&taker, &policy).await;
-                assert_eq!((swept.taken.landed, swept.taken.refused.len()), (3, 0));
-                let landed = land(&taker, vec![claimed(7, "a")]).await.unwrap();
-                assert_eq!(landed.refused.len(), 1);
-                return;
-            }
-            assert_eq!(objects(&memory).len(), 2);
-            let swept = sweep(&taker, &policy).await;
-            let refused = &swept.taken.refused[0].fields;
-            assert_eq!(refused[0], ("record".to_owned(), text("record 70")));
-            assert_eq!(refused[1], ("reason".to_owned(), text("id_reused")));
-            taker.settle(&table(), &swept.taken.unsettled).await;
-            assert_eq!(objects(&memory), Vec::<String>::new());
-        });
-    }
-}
-
-struct TakenOutcome {
-    landed: u64,
-    refused: Vec<Row>,
-    objects: Vec<String>,
-}
-
-impl TakenOutcome {
-    fn of(report: LandReport) -> Self {
-        let taken = report.taken;
-        Self { landed: taken.landed, refused: taken.refused, objects: taken.unsettled }
-    }
-}
-
-/// A row without its record could only be lost.
-#[test]
-fn rows_that_may_be_refused_and_have_no_record_are_never_left() {
-    let memory = Arc::new(Memory::default());
-    run(async {
-        let left = contended(&memory).await;
-        let landed = land(&left, vec![claimed(7, "b")]).await.unwrap();
-        assert_eq!((landed.landed, landed.pending.len()), (1, 0));
-        let strict = Policy { misfits: Misfits::Reject, ..Policy::default() };
-        let landed = left.land(&table(), &strict, rows(8..9), &Deadline::none()).await.unwrap();
-        assert_eq!((landed.landed, landed.pending.len()), (1, 0));
-    });
-}
-
-/// The policy may have become stricter since the row was left: it has nothing that could be quarantined.
-#[test]
-fn a_row_without_its_record_is_not_refused_later() {
-    let memory = Arc::new(Memory::default());
-    let files: Arc<dyn Files> = Arc::clone(&memory) as _;
-    run(async {
-        let left = contended(&memory).await;
-        let misfit = row(7, fields([("a", text("x")), ("b", text("y"))]));
-        land(&left, vec![misfit]).await.unwrap();
-        let column = DeclaredColumn { name: "b".to_owned(), ty: DeclaredType::Long, doc: None };
-        let strict =
-            Policy { columns: vec![column], misfits: Misfits::Reject, ..Policy::default() };
-        let taker = lake(&files, &memory);
-        let swept = sweep(&taker, &strict).await;
-        assert_eq!((swept.taken.landed, swept.taken.refused.len()), (2, 0));
-        assert_eq!(objects(&memory), Vec::<String>::new());
-        assert!(read(&taker).await["shardId-000000000000:7"].contains_key("_lw_extra"));
-    });
-}
-
-#[test]
-fn damaged_and_unknown_objects_stay_and_keep_nothing_else_from_landing() {
-    let memory = Arc::new(Memory::default());
-    let files: Arc<dyn Files> = Arc::clone(&memory) as _;
-    run(async {
-        let left = contended(&memory).await;
-        land(&left, rows(2..4)).await.unwrap();
-        let [first, second] = &objects(&memory)[..] else { panic!("two objects") };
-        let whole = memory.get(first).unwrap();
-        let next = String::from_utf8_lossy(&whole).replace("pending\":1", "pending\":2");
-        let bad = [
-            whole.slice(..whole.len() - 1),
-            whole.slice(..10),
-            next.clone().into(),
-            String::from_utf8_lossy(&whole).replace("test.rows", "test.other").into(),
-            bytes::Bytes::new(),
-        ];
-        for n in 0..2_000_usize {
-            let name = format!("{n}-00000000-0000-4000-8000-{n:012}-0-1");
-            memory.put(&format!("{TABLE_AT}/metadata/pending/{name}"), bad[n % 5].clone());
-        }
-        assert!(memory.get(second).is_some());
-        let taker = lake(&files, &memory);
-        let swept = sweep(&taker, &Policy::default()).await;
-        assert_eq!((swept.taken.landed, swept.unreadable, swept.waiting), (3, 2_000, 2_000));
-        assert_eq!(objects(&memory).len(), 2_000);
-        // A writer passes them by, and leaves no more beside so many.
-        let landed = land(&left, rows(20..21)).await.unwrap();
-        assert_eq!(landed.pending.len(), 1, "it does not look within the second");
-        assert_eq!(land(&taker, rows(30..31)).await.unwrap().landed, 1);
-        assert_eq!(read(&taker).await.len() as u64 + taker_waits(&taker).await, 2_007);
-    });
-}
-
-async fn taker_waits(lake: &Lake) -> u64 {
-    lake.pending(&table()).await.unwrap().rows
-}
-
-/// Counts the listings of pending rows.
-#[derive(Debug, Default)]
-struct Listings(Mutex<u64>);
-
-#[derive(Debug)]
-struct CountedRemoval(Arc<Memory>, Arc<Listings>);
-
-impl Removal for CountedRemoval {
-    fn list_all<'a>(&'a self, folder: &'a str) -> Call<'a, Vec<ListedObject>> {
-        *self.1.0.lock().unwrap() += 1;
-        self.0.list_all(folder)
-    }
-
-    fn remove<'a>(&'a self, locations: &'a [String]) -> Call<'a, ()> {
-        Removal::remove(&*self.0, locations)
-    }
-}
-
-#[test]
-fn a_writer_without_company_lists_once() {
-    let (memory, listings) = (Arc::new(Memory::default()), Arc::new(Listings::default()));
-    let removal = Arc::new(CountedRemoval(Arc::clone(&memory), Arc::clone(&listings)));
-    let lake =
-        Lake::with(Arc::clone(&memory) as _, AT.to_owned(), "test".to_owned(), Clock::system())
-            .removing(removal);
-    run(async {
-        for n in 0..100 {
-            land(&lake, rows(n..n + 1)).await.unwrap();
-        }
-    });
-    assert_eq!(*listings.0.lock().unwrap(), 1);
-}
-
 /// At the first swap, its answer is lost, and an object appears.
 #[derive(Debug)]
 struct Appears {
@@ -428,8 +275,21 @@ fn rows_that_only_the_answer_calls_durable_are_not() {
             }));
         land(&lake(&plain, &memory), rows(90..91)).await.unwrap();
         let left = lake(&files, &memory);
-        let offer = Offer { rows: rows(0..1), is_hurried: true, ..Offer::default() };
+        let offer = Offer { rows: rows(0..1), leaving: Leaving::Now, ..Offer::default() };
         let landed = left.offer(&table(), &Policy::default(), offer, &Deadline::none()).await;
         assert!(landed.unwrap_err().to_string().contains("it does not"));
+    });
+}
+
+/// A redrive and an audit say what is in the tables.
+#[test]
+fn a_lake_that_never_leaves_rows_commits_them() {
+    let memory = Arc::new(Memory::default());
+    run(async {
+        let left = contended(&memory).await.never_leaving();
+        let offer = Offer { rows: rows(4..5), leaving: Leaving::Now, ..Offer::default() };
+        let landed =
+            left.offer(&table(), &Policy::default(), offer, &Deadline::none()).await.unwrap();
+        assert_eq!((landed.landed, landed.taken.landed), (1, 1));
     });
 }
