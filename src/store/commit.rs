@@ -250,7 +250,8 @@ impl<'a> Commit<'a> {
         let is_first = self.lost == 0 || self.is_helping;
         let may_take = self.company.is_none() && is_first && !deadline.is_half_over();
         let may_have_some = self.is_helping || pending.gate.may_have_pending(head);
-        if !is_to_leave && !(may_take && may_have_some) {
+        let is_to_look = is_to_leave || (may_take && may_have_some);
+        if !is_to_look {
             return Turn::Swap;
         }
         let listing = match pending.list_recent().await {

@@ -195,3 +195,39 @@ async fn a_store_that_fails_between_two_passes_costs_only_the_second() {
         assert_eq!(stage.kept().await, once(0..2));
     }
 }
+
+/// The share of rejected records is that of the whole event, whatever fits into a pass.
+#[tokio::test(start_paused = true)]
+async fn the_limit_of_rejects_counts_the_records_of_all_passes() {
+    use base64::Engine as _;
+    let encode = |text: &str| base64::engine::general_purpose::STANDARD.encode(text);
+    let small = |n: u32, bad: u32| match n < 3 + bad {
+        true => "no JSON".to_owned(),
+        false => json!({"kept": n}).to_string(),
+    };
+    let all = |bad: u32| -> [Vec<Value>; 2] {
+        let messages = (0..120).map(|n| {
+            let mut message = message(n);
+            if n >= 3 {
+                message["body"] = small(n, bad).into();
+            }
+            message
+        });
+        let records = (0..120).map(|n| match n < 3 {
+            true => record(n),
+            false => kinesis_raw(n, &encode(&small(n, bad))),
+        });
+        [messages.collect(), records.collect()]
+    };
+    let [messages, records_of_stream] = all(61);
+    let (processed, _) = Stage::new().invoke(&event(messages), Duration::ZERO, usize::MAX).await;
+    assert_eq!(processed.passes.len(), 2);
+    assert_eq!(reported(&processed), (3..64).map(message_id).collect::<Vec<_>>());
+    let (processed, _) =
+        Stage::new().invoke(&event(records_of_stream), Duration::ZERO, usize::MAX).await;
+    assert_eq!(reported(&processed), [kinesis_sequence(0)]);
+    for within in all(59) {
+        let (processed, _) = Stage::new().invoke(&event(within), Duration::ZERO, usize::MAX).await;
+        assert_eq!((reported(&processed).len(), processed.passes.len()), (0, 2));
+    }
+}

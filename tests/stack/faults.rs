@@ -132,7 +132,9 @@ fn a_function_that_ends_in_the_middle_loses_and_doubles_nothing() {
                 if !here || count.load(Ordering::Relaxed) > 0 {
                     return None;
                 }
-                count.fetch_add(signal_all(&function, signal), Ordering::Relaxed);
+                let hit = signal_all(&function, signal);
+                assert!(hit > 0, "no process of {function}");
+                count.fetch_add(hit, Ordering::Relaxed);
                 (!written).then_some(Fault::Refused(503))
             });
             traffic.send().await;
@@ -144,8 +146,8 @@ fn a_function_that_ends_in_the_middle_loses_and_doubles_nothing() {
     });
 }
 
-/// Sends a signal to all processes of a function, and tells how many there were.
-fn signal_all(function: &str, signal: &str) -> usize {
+/// Sends a signal to all processes of a function, and returns how many there were.
+pub fn signal_all(function: &str, signal: &str) -> usize {
     let name = format!("AWS_LAMBDA_FUNCTION_NAME={function}\0");
     let processes = std::fs::read_dir("/proc").unwrap().flatten();
     let of_function = processes.filter(|it| {
@@ -153,7 +155,10 @@ fn signal_all(function: &str, signal: &str) -> usize {
         String::from_utf8_lossy(&environment).contains(&name)
     });
     let ids: Vec<String> = of_function.filter_map(|it| it.file_name().into_string().ok()).collect();
-    let sent = Command::new("kill").arg(format!("-{signal}")).args(&ids).status().unwrap();
-    assert!(sent.success() && !ids.is_empty(), "no process of {function}");
+    if ids.is_empty() {
+        return 0;
+    }
+    // One that has ended meanwhile is not an error.
+    Command::new("kill").arg(format!("-{signal}")).args(&ids).status().unwrap();
     ids.len()
 }

@@ -125,7 +125,7 @@ impl Pending {
             Some((name, it))
         });
         let mut objects: Vec<_> = named.collect();
-        objects.sort_by(|(one, _), (other, _)| one.began.cmp(&other.began));
+        objects.sort_by_key(|(name, _)| name.began);
         Listing { objects, is_cut }
     }
 
