@@ -5,10 +5,10 @@
 //!
 //! Where others are committing, the rows are left to them; and a commit takes along what others have left.
 
-use std::fmt;
 use std::time::SystemTime;
 
 use iceberg::spec::{DataFile, ManifestFile};
+use tokio::time::Instant;
 
 use crate::deadline::Deadline;
 use crate::number::count;
@@ -48,6 +48,7 @@ enum Turn {
 }
 
 /// One batch on its way into one table.
+#[derive(Debug)]
 pub struct Commit<'a> {
     table: &'a Table,
     policy: &'a Policy,
@@ -61,6 +62,8 @@ pub struct Commit<'a> {
     may_leave: bool,
     /// Whether each attempt takes pending rows along, because there are too many.
     is_helping: bool,
+    /// The memory of the rows that were taken along, and when.
+    taken: Option<(usize, Instant)>,
     looks: Looks,
     /// The number of swaps that were lost, or whose outcome is not known.
     lost: u32,
@@ -68,12 +71,6 @@ pub struct Commit<'a> {
     draft: Draft,
     agreement: Agreement,
     report: LandReport,
-}
-
-impl fmt::Debug for Commit<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Commit").field("commit", &self.commit).finish_non_exhaustive()
-    }
 }
 
 impl<'a> Commit<'a> {
@@ -90,6 +87,7 @@ impl<'a> Commit<'a> {
             company: None,
             may_leave,
             is_helping: false,
+            taken: None,
             looks: Looks::default(),
             lost: 0,
             waits: 0,
@@ -161,7 +159,10 @@ impl<'a> Commit<'a> {
             self.report.attempts += 1;
             match self.table.head.swap(Some(&head), &next, &self.commit.id).await {
                 Swap::Swapped => {
-                    gate.inspect(|it| it.won(&head, &self.commit.id));
+                    if let Some(gate) = gate {
+                        gate.won(&head, &self.commit.id);
+                        self.taken.inspect(|(weight, began)| gate.took(*weight, began.elapsed()));
+                    }
                     break;
                 }
                 Swap::TooOld => {}
@@ -299,6 +300,7 @@ impl<'a> Commit<'a> {
 
     /// Takes pending rows into the batch.
     fn join(&mut self, taken: TakenObjects) {
+        self.taken = Some((taken.weight, Instant::now()));
         let (company, rows) = Company::of(taken);
         self.batch.take_along(rows.into_iter().flatten());
         self.company = Some(company);

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Breaks the code on purpose, one way at a time, and shows which seed and oracle tell.
+"""Breaks the code on purpose, one way at a time, and shows which seed and oracle, or which test, tells.
 
     python3 tests/sim/breaks.py [NAME…]
 
@@ -22,7 +22,8 @@ RUNS = os.environ.get("SIM_RUNS", "2000")
 COMMIT, VERSIONS, LAND = "src/store/commit.rs", "src/store/head/versions.rs", "src/handler/land.rs"
 LOOK, PENDING, COMPANY = "src/store/look.rs", "src/store/pending/mod.rs", "src/store/company.rs"
 RESPONSE, DEADLINE = "src/response.rs", "src/deadline.rs"
-REPLACE = "src/store/compact/replace.rs"
+REPLACE, REWRITE = "src/store/compact/replace.rs", "src/store/compact/rewrite.rs"
+NAMES = "src/store/clean/names.rs"
 # By name: a file, what stands there once, and what is put in its place.
 BREAKS = {
     "skip the id check": [
@@ -128,7 +129,7 @@ BREAKS = {
         )
     ],
     "forget duplicates within a batch": [
-        ("src/store/batch.rs", "            if verdict == Verdict::Stays {\n                self.push(index, row);\n            } else if row", "            if verdict == Verdict::Stays || row.lineage.digest.is_none() {\n                self.push(index, row);\n            } else if row")
+        ("src/store/batch/mod.rs", "            if verdict == Verdict::Stays {\n                self.push(index, row);\n            } else if row", "            if verdict == Verdict::Stays || row.lineage.digest.is_none() {\n                self.push(index, row);\n            } else if row")
     ],
     "believe every id": [
         (
@@ -155,8 +156,9 @@ BREAKS = {
         (REPLACE, "        if after != Some(expected) || gone.rows != self.output.record_count() {\n", "        if after.is_none() || expected.files == u64::MAX {\n"),
     ],
     "take more along under the id of a swap that was sent": [
-        (COMMIT, "let may_take = self.company.is_none() && self.lost == 0 &&", "let may_take = self.lost < 9 &&"),
-        (COMMIT, "        self.company = Some(company);\n", "        self.company.get_or_insert_default().add(company);\n"),
+        (COMMIT, "        let is_first = self.lost == 0 || self.is_helping;\n        if self.company.is_none() && is_first &&", "        let is_first = self.lost < 9;\n        if is_first &&"),
+        (COMMIT, "let may_take = self.company.is_none() && is_first &&", "let may_take ="),
+        (COMMIT, "        self.company = Some(company);\n        // Files that were looked into may hold the new rows.\n        self.looks.begin_again();\n", "        self.company.get_or_insert_default().add(company);\n"),
         (
             COMPANY,
             "    /// Returns true if there are no rows.\n",
@@ -190,12 +192,45 @@ BREAKS = {
     ],
 }
 
+# What other tests must catch: by name the filter of the tests, and the changes.
+OF_TESTS = {
+    "narrow a bound in a compaction": (
+        "commit::compaction",
+        [(REWRITE, "        Kind::Loose => inherited(inputs, &[]),", "        Kind::Loose => FileBounds::OfRows,")],
+    ),
+    "forget in a compaction that rows were moved": (
+        "commit::compaction",
+        [(REWRITE, "arrived.arrivals(kind != Kind::Known)", "arrived.arrivals(false)")],
+    ),
+    "clean what is pending": (
+        "commit::pending::sweep",
+        [(NAMES, '            ["metadata"] => {\n', '            ["metadata", "pending"] => Some(Self::Metadata),\n            ["metadata"] => {\n')],
+    ),
+    "remove pending rows before quarantine": (
+        "commit::pending::refusal",
+        [(COMPANY, "if report.refused.is_empty() && !is_batch_refused {", "if report.refused.len() < usize::MAX {")],
+    ),
+    "call a taken row done because of its twin": (
+        "store::batch",
+        [("src/store/batch/mod.rs", "row.lineage.digest.is_some() || !self.is_own(index)", "row.lineage.digest.is_some()")],
+    ),
+    "shut the gate whatever the age of the head": (
+        "store::pending",
+        [("src/store/pending/gate.rs", "self.is_within(lost_at, CONTENDED) && self.is_young(head)", "self.is_within(lost_at, CONTENDED)")],
+    ),
+}
+
 
 def main() -> None:
-    wanted = sys.argv[1:] or list(BREAKS)
+    wanted = sys.argv[1:] or [*BREAKS, *OF_TESTS]
     caught = 0
     print("| what is broken | seed | what it breaks |\n|---|---:|---|", flush=True)
     for name in wanted:
+        if name in OF_TESTS:
+            failed = run_tests(*OF_TESTS[name])
+            caught += failed is not None
+            print(f"| {name} | - | {failed or 'nothing'} |", flush=True)
+            continue
         seed, problem = run(BREAKS[name])
         caught += seed is not None
         print(f"| {name} | {seed or 'none'} | {problem} |", flush=True)
@@ -203,25 +238,38 @@ def main() -> None:
     sys.exit(caught != len(wanted))
 
 
-def run(changes: list[tuple[str, str, str]]) -> tuple[str | None, str]:
-    """The first seed that fails, and the first problem of it."""
+def run_tests(tests: str, changes: list[tuple[str, str, str]]) -> str | None:
+    """The first test that fails."""
+    said, _ = broken(["--lib", "--test", "main", "--no-fail-fast", tests], changes)
+    found = re.search(r"test (\S+) \.\.\. FAILED", said)
+    return f"`{found[1]}`" if found else None
+
+
+def broken(arguments: list[str], changes: list[tuple[str, str, str]]) -> tuple[str, int]:
+    """What the tests say of the changed copy, and their exit code."""
     files = {file for file, _, _ in changes}
     for file, old, new in changes:
         text = (COPY / file).read_text()
         if text.count(old) != 1:
             sys.exit(f"breaks: {file} has {text.count(old)} times, not once:\n{old}")
         (COPY / file).write_text(text.replace(old, new))
-    command = ["cargo", "test", "--locked", "--test", "main", "simulated", "--", "--nocapture"]
     environment = os.environ | {"CARGO_TARGET_DIR": str(COPY.parent / "target"), "SIM_RUNS": RUNS}
+    command = ["cargo", "test", "--locked", *arguments]
     ended = subprocess.run(command, cwd=COPY, env=environment, capture_output=True, text=True)
     for file in files:
         (COPY / file).write_text((ROOT / file).read_text())
     said = ended.stdout + ended.stderr
     if "could not compile" in said:
         sys.exit(said[-3000:])
+    return said, ended.returncode
+
+
+def run(changes: list[tuple[str, str, str]]) -> tuple[str | None, str]:
+    """The first seed that fails, and the first problem of it."""
+    said, code = broken(["--test", "main", "simulated", "--", "--nocapture"], changes)
     found = re.search(r"\n    (\d+): \[\n\s+\"(.*?)\",?\n", said)
     if not found:
-        return None, "nothing" if ended.returncode == 0 else said[-300:].replace("\n", " ")
+        return None, "nothing" if code == 0 else said[-300:].replace("\n", " ")
     return found[1], found[2].replace('\\"', '`')
 
 

@@ -29,7 +29,7 @@ use records::{CONFIG, Record, Source};
 use world::{FAULTS, World};
 
 /// Events that must have happened in one of the runs, beside the faults.
-const SOMETIMES: [&str; 21] = [
+const SOMETIMES: [&str; 23] = [
     "a cold start",
     "a zombie ran to its end",
     "sometimes: a batch is bisected",
@@ -48,6 +48,8 @@ const SOMETIMES: [&str; 21] = [
     "sometimes: a commit takes pending rows along",
     "sometimes: upkeep sweeps pending rows",
     "sometimes: upkeep joins files",
+    "sometimes: upkeep cleans for days",
+    "sometimes: upkeep removes files",
     "sometimes: two upkeeps at once",
     "sometimes: a frozen upkeep goes on",
     "sometimes: others make a unit of upkeep void",
@@ -126,7 +128,10 @@ async fn simulate(seed: u64) -> Run {
     reader.abort();
     follower.abort();
     upkeeps.iter().chain(&neighbour).for_each(JoinHandle::abort);
-    let left = upkeep::once(&world, &memory, !upkeeps.is_empty()).await;
+    let mut left = upkeep::once(&world, &memory, !upkeeps.is_empty()).await;
+    if !upkeeps.is_empty() && world.one_in(2) {
+        left.extend(upkeep::days(&world, &memory).await);
+    }
 
     let mut problems = std::mem::take(&mut *problems.lock().unwrap());
     if !drained {

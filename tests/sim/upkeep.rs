@@ -1,5 +1,6 @@
 //! Upkeep at any time, in processes that crash and freeze like those of the function.
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -9,6 +10,10 @@ use std::time::Duration;
 use lakeward::config::{self, Overrides};
 use lakeward::deadline::Deadline;
 use lakeward::handler::{self, App};
+use lakeward::store::files::Files;
+use lakeward::store::head::Head as _;
+use lakeward::store::head::versions::VersionFiles;
+use lakeward::store::manifest::Manifests;
 use lakeward::store::{Lake, UpkeepReport};
 use lakeward::upkeep;
 use tokio::task::{JoinHandle, spawn_local};
@@ -20,6 +25,9 @@ use crate::support::store::Memory;
 
 /// The lead of its clock: by this one nothing arrived in the last hour.
 const AHEAD: Duration = Duration::from_secs(2 * 3600);
+
+/// The time for which a reader holds a snapshot.
+const ALMOST_A_DAY: Duration = Duration::from_secs(23 * 3600);
 
 /// Begins the upkeep of a run: of two runs in three none, else one or two at once.
 pub fn begin(world: &Arc<World>, memory: &Arc<Memory>) -> Vec<JoinHandle<()>> {
@@ -107,4 +115,43 @@ pub async fn once(world: &World, memory: &Arc<Memory>, is_whole: bool) -> Vec<St
     let left = memory.sizes(LAKE).into_iter().filter(|(it, _)| it.contains("/pending/"));
     problems.extend(left.map(|(it, _)| format!("I10: nobody has taken {it}")));
     problems
+}
+
+/// Lets days pass with an upkeep each, and a reader that holds a snapshot for a day.
+pub async fn days(world: &World, memory: &Arc<Memory>) -> Vec<String> {
+    world.note("sometimes: upkeep cleans for days");
+    let mut problems = Vec::new();
+    let before = memory.objects().len();
+    for _ in 0..6 {
+        let held = held(world, memory).await;
+        tokio::time::sleep(ALMOST_A_DAY).await;
+        problems.extend(once(world, memory, true).await);
+        let gone = held.into_iter().filter(|it| memory.get(it).is_none());
+        problems.extend(gone.map(|it| format!("I6: a reader of a day misses {it}")));
+    }
+    if memory.objects().len() < before {
+        world.note("sometimes: upkeep removes files");
+    }
+    problems
+}
+
+/// All files that the current snapshot of each table names.
+async fn held(world: &World, memory: &Arc<Memory>) -> BTreeSet<String> {
+    let files: Arc<dyn Files> = Arc::clone(memory) as _;
+    let lake = Lake::with(Arc::clone(&files), LAKE.to_owned(), String::new(), world.clock());
+    let mut held = BTreeSet::new();
+    for table in lake.tables().await.unwrap() {
+        let location = format!("{LAKE}/{}/{}", table.namespace(), table.table());
+        let head = VersionFiles::new(Arc::clone(&files), world.clock(), &location);
+        let head = head.load().await.unwrap().unwrap();
+        let Some(snapshot) = head.metadata.current_snapshot() else { continue };
+        let manifests = Manifests::new(Arc::clone(&files), &location);
+        held.extend([head.location.clone(), snapshot.manifest_list().to_owned()]);
+        for manifest in manifests.list(snapshot).await.unwrap() {
+            let live = manifests.live_files(&manifest, head.metadata.current_schema());
+            held.extend(live.await.unwrap().iter().map(|it| it.location.clone()));
+            held.insert(manifest.manifest_path);
+        }
+    }
+    held
 }

@@ -11,6 +11,8 @@ use crate::source::Kind;
 
 /// The longest retention period of a queue.
 const MAX_RETENTION_MICROS: i64 = 14 * 24 * 3_600 * 1_000_000;
+/// `id_window`, if a route does not say another one.
+const DEFAULT_WINDOW_MICROS: i64 = 15 * 24 * 3_600 * 1_000_000;
 
 /// Returns the notes on a config without problems.
 pub(in crate::config) fn notes(draft: &Draft) -> Vec<Problem> {
@@ -29,6 +31,7 @@ pub(in crate::config) fn notes(draft: &Draft) -> Vec<Problem> {
     for route in routes {
         conditions_on_images(route, &mut found);
         short_window(route, &mut found);
+        long_window(route, &mut found);
         returned_rejects(route, &mut found);
     }
     open_origins(routes, &mut found);
@@ -89,6 +92,18 @@ fn short_window(draft: &DraftRoute, found: &mut Vec<Problem>) {
         let what = format!("`id_window` of route `{}` is shorter than 14 days", route.name);
         let remedy = "write 14 days or more; queues keep messages for up to 14 days, and an event \
                       that arrives again after this time is two rows";
+        found.push(Problem::new(what, remedy).on_line(draft.line));
+    }
+}
+
+/// A process that has seen no file of the table yet reads a filter of each file of the window.
+fn long_window(draft: &DraftRoute, found: &mut Vec<Problem>) {
+    let route = &draft.route;
+    if route.id.as_ref().is_some_and(|it| it.window > DEFAULT_WINDOW_MICROS) {
+        let what = format!("`id_window` of route `{}` is longer than 15 days", route.name);
+        let remedy = "the first commit of a new environment reads about three bytes for each row of this \
+                      time, and keeps 32 MB: beyond twenty million rows, commits take seconds; 15 days \
+                      are enough for queues";
         found.push(Problem::new(what, remedy).on_line(draft.line));
     }
 }

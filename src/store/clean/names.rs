@@ -33,7 +33,11 @@ impl Form {
         let name = folders.pop()?;
         let is_unique = |it: Option<&str>| it.is_some_and(|it| Uuid::try_parse(it).is_ok());
         match folders.as_slice() {
-            ["metadata" | "data"] if is_unique(name.strip_prefix(".tmp-")) => Some(Self::Temporary),
+            ["metadata" | "data"] | ["metadata", "pending"]
+                if is_unique(name.strip_prefix(".tmp-")) =>
+            {
+                Some(Self::Temporary)
+            }
             ["metadata"] => {
                 let list = name.strip_prefix("snap-").and_then(|it| it.strip_suffix(".avro"));
                 let list = list.and_then(|it| it.split_once('-'));

@@ -15,8 +15,19 @@ use crate::store::head::{COMMIT_PROPERTY, HeadVersion};
 
 /// The time after a lost swap in which the table counts as contended.
 const CONTENDED: Duration = Duration::from_secs(60);
-/// The age up to which a head shows that others are committing.
+/// The age up to which a head shows that others are committing. Each process adds a time of its own, so that
+/// not all of them try at once where commits take longer.
 const YOUNG: Duration = Duration::from_secs(2);
+/// The longest time that a process adds.
+const MAX_PATIENCE_MS: u64 = 4_000;
+/// The memory of pending rows, in bytes, that a commit takes along at least, at first, and at most.
+const MIN_TAKEN: usize = 256 * 1024;
+const FIRST_TAKEN: usize = 4 * 1024 * 1024;
+const MAX_TAKEN: usize = 16 * 1024 * 1024;
+/// The time of a commit up to which the next one takes more along, and from which on less: while one is
+/// under way, the rows of others wait.
+const QUICK: Duration = Duration::from_millis(1_000);
+const SLOW: Duration = Duration::from_millis(1_500);
 /// The time after rows were left in which the next ones are left without a look at the head.
 const UNASKED: Duration = Duration::from_secs(1);
 
@@ -24,6 +35,8 @@ const UNASKED: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Gate {
     clock: Clock,
+    /// The age up to which a head of others is young for this process.
+    young: Duration,
     memory: Mutex<Memory>,
 }
 
@@ -41,12 +54,16 @@ struct Memory {
     looked_at: Option<SystemTime>,
     /// Whether there may be pending rows that the last look has not shown.
     may_wait: bool,
+    /// The memory of pending rows that the next commit takes along.
+    max_taken: usize,
 }
 
 impl Gate {
     /// A gate that is open.
     pub fn new(clock: Clock) -> Self {
-        Self { clock, memory: Mutex::default() }
+        let patience = Duration::from_millis(fastrand::u64(..MAX_PATIENCE_MS));
+        let memory = Memory { max_taken: FIRST_TAKEN, ..Memory::default() };
+        Self { clock, young: YOUNG + patience, memory: Mutex::new(memory) }
     }
 
     fn memory(&self) -> MutexGuard<'_, Memory> {
@@ -102,7 +119,7 @@ impl Gate {
     /// here.
     fn is_young(&self, head: &HeadVersion) -> bool {
         let millis = u64::try_from(head.metadata.last_updated_ms()).unwrap_or(0);
-        self.is_within(Some(UNIX_EPOCH + Duration::from_millis(millis)), YOUNG)
+        self.is_within(Some(UNIX_EPOCH + Duration::from_millis(millis)), self.young)
     }
 
     /// Returns true if there may be pending rows: at the first look, after a lost swap, after others have
@@ -116,6 +133,21 @@ impl Gate {
         };
         let looked_at = self.memory().looked_at;
         !is_known || self.is_young(head) && !self.is_within(looked_at, YOUNG)
+    }
+
+    /// Returns the memory of pending rows that the next commit takes along at most.
+    pub fn max_taken(&self) -> usize {
+        self.memory().max_taken
+    }
+
+    /// Notes how long a commit took that has taken pending rows along, and how much memory they took.
+    pub fn took(&self, weight: usize, time: Duration) {
+        let mut memory = self.memory();
+        if time > SLOW {
+            memory.max_taken = (memory.max_taken / 2).max(MIN_TAKEN);
+        } else if time < QUICK && weight >= memory.max_taken {
+            memory.max_taken = memory.max_taken.saturating_mul(2).min(MAX_TAKEN);
+        }
     }
 
     /// Notes a look for pending rows at this head: whether there were some.

@@ -29,8 +29,6 @@ pub mod gate;
 const READ_AT_ONCE: usize = 32;
 /// The size of objects that are read at a time, unless one is larger: rows are some ten times as large.
 const MAX_PACKED: u64 = 1024 * 1024;
-/// The memory of the rows, in bytes, from which on a commit takes no more along.
-const MAX_TAKEN: usize = 16 * 1024 * 1024;
 /// The time after which it takes no more along: others commit meanwhile.
 const TAKE_FOR: Duration = Duration::from_millis(700);
 /// The time that a commit waits for the removal of what it has taken along.
@@ -73,6 +71,8 @@ pub struct Listing {
 pub struct TakenObjects {
     /// Each object, with its rows.
     pub objects: Vec<(String, Vec<PendingRow>)>,
+    /// About how much memory the rows take, in bytes.
+    pub weight: usize,
     /// Objects that others have removed meanwhile.
     pub gone: Vec<String>,
     /// Objects that could not be read now, or never.
@@ -181,15 +181,15 @@ impl Pending {
         deadline: &Deadline,
     ) -> TakenObjects {
         let mut taken = TakenObjects::default();
-        let (mut weight, began) = (0, Instant::now());
+        let (max_taken, began) = (self.gate.max_taken(), Instant::now());
         for some in self.groups(objects) {
-            if weight >= MAX_TAKEN || began.elapsed() > TAKE_FOR || deadline.passed() {
+            if taken.weight >= max_taken || began.elapsed() > TAKE_FOR || deadline.passed() {
                 break;
             }
             let read = join_all(some.iter().map(|it| self.files.read(it))).await;
             for (location, read) in some.into_iter().zip(read) {
                 // One by one: together they may take many times their size.
-                if weight >= MAX_TAKEN {
+                if taken.weight >= max_taken {
                     break;
                 }
                 let location = location.to_owned();
@@ -197,7 +197,7 @@ impl Pending {
                     Ok(None) => taken.gone.push(location),
                     Ok(Some(bytes)) => match self.rows(&location, &bytes) {
                         Ok((rows, size)) => {
-                            weight += size;
+                            taken.weight += size;
                             taken.objects.push((location, rows));
                         }
                         Err(error) => {

@@ -224,8 +224,8 @@ fn rows_are_left_only_while_others_commit() {
     assert!(!gate.is_shut(&head("own", 2)), "the head is its own");
     assert!(gate.is_shut(&head("other", 2)));
     assert!(!gate.is_shut(&head_by("replace", "other", 2)), "compaction takes no rows along");
-    now.store(5, Ordering::Relaxed);
-    assert!(!gate.is_shut(&head("other", 2)), "no commit for three seconds");
+    now.store(9, Ordering::Relaxed);
+    assert!(!gate.is_shut(&head("other", 2)), "no commit for seven seconds");
     // The clocks of others may be wrong; then nothing is known, and no writer waits.
     assert!(!gate.is_shut(&head("other", 3_600)));
     now.store(70, Ordering::Relaxed);
@@ -267,4 +267,19 @@ fn a_look_is_needed_when_others_may_have_left_rows() {
     assert!(!gate.may_have_pending(&head("c", 0)), "a quiet writer");
     gate.won(&head("c", 0), "d");
     assert!(gate.may_have_pending(&head("d", 3)), "others leave their rows to a busy one");
+}
+
+#[test]
+fn a_commit_takes_as_much_along_as_is_quick() {
+    let gate = Gate::new(clock().0);
+    let first = gate.max_taken();
+    gate.took(first, Duration::from_millis(500));
+    assert_eq!(gate.max_taken(), 2 * first);
+    // It did not take all that it might.
+    gate.took(first, Duration::from_millis(500));
+    assert_eq!(gate.max_taken(), 2 * first);
+    for _ in 0..20 {
+        gate.took(first, Duration::from_secs(3));
+    }
+    assert!((1..first).contains(&gate.max_taken()));
 }

@@ -1,5 +1,6 @@
 //! The look for pending rows, and the sweep of all.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
 use lakeward::deadline::Deadline;
@@ -127,5 +128,37 @@ fn a_process_takes_along_what_it_has_left() {
         assert_eq!(landed.unwrap().pending, [0]);
         let landed = land(&alone, rows(2..3)).await.unwrap();
         assert_eq!((landed.landed, landed.taken.landed), (1, 1));
+    });
+}
+
+/// Cleaning removes what no snapshot names, and pending rows are in none.
+#[test]
+fn cleaning_never_removes_pending_rows() {
+    const DAY: u64 = 24 * 3_600;
+    let memory = Arc::new(Memory::default());
+    memory.now.store(MORNING.unsigned_abs() / 1_000_000, Ordering::Relaxed);
+    let open = || {
+        let clock = memory.clock(0);
+        Lake::with(Arc::clone(&memory) as _, AT.to_owned(), "test".to_owned(), clock)
+            .removing(Arc::clone(&memory) as _)
+    };
+    run(async {
+        for n in 0..6 {
+            land(&open(), rows(n..n + 1)).await.unwrap();
+        }
+        let offer = Offer { rows: rows(6..7), leaving: Leaving::Now, ..Offer::default() };
+        let landed = open().offer(&table(), &Policy::default(), offer, &Deadline::none()).await;
+        assert_eq!(landed.unwrap().pending, [0]);
+        let mut removed = 0;
+        for _ in 0..8 {
+            memory.now.fetch_add(DAY, Ordering::Relaxed);
+            let done = open().upkeep(&[table()], &Deadline::none(), |_, _| {}).await;
+            assert_eq!(done[0].trouble, None);
+            removed += done[0].cleaned.unwrap_or_default().removed;
+        }
+        assert!(removed > 0, "it has removed versions");
+        assert_eq!(objects(&memory).len(), 1);
+        let swept = sweep(&open(), &Policy::default()).await;
+        assert_eq!((swept.taken.landed, objects(&memory).len()), (1, 0));
     });
 }
