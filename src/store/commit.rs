@@ -22,7 +22,7 @@ use crate::store::head::{HeadVersion, Swap};
 use crate::store::land_report::LandReport;
 use crate::store::look::{LookResult, Looks};
 use crate::store::offer::{Leaving, Offer};
-use crate::store::pause::pause;
+use crate::store::pause::{pause, wait_for_others};
 use crate::store::pending::gate::Gate;
 use crate::store::pending::{Listing, Pending, TakenObjects};
 use crate::store::proposal::{self, CommitId};
@@ -32,7 +32,7 @@ use crate::table::judge;
 use crate::table::layout::{Layout, Policy};
 
 /// Times that a commit waits for those who take pending rows along, where there are too many.
-const MAX_WAITS: u32 = 8;
+const MAX_WAITS: u32 = 30;
 /// Swaps of unknown outcome before the commit fails.
 const MAX_UNKNOWN_TRIES: u32 = 8;
 
@@ -354,7 +354,7 @@ impl<'a> Commit<'a> {
                     }
                 }
                 Turn::Wait => {
-                    pause(u32::MAX).await;
+                    wait_for_others().await;
                     continue;
                 }
                 Turn::Swap => {}
