@@ -101,11 +101,13 @@ impl LiveNames {
     }
 
     async fn add(&mut self, table: &Table, metadata: &TableMetadata) -> Result<(), StoreError> {
-        let new: Vec<&Snapshot> = metadata
+        let mut new: Vec<&Snapshot> = metadata
             .snapshots()
             .map(AsRef::as_ref)
             .filter(|it| !self.lists.contains(it.manifest_list()))
             .collect();
+        // The library keeps them in no order; in this one a simulation can be repeated.
+        new.sort_unstable_by_key(|it| it.sequence_number());
         for snapshots in new.chunks(READ_AT_ONCE) {
             let lists = try_join_all(snapshots.iter().map(|it| table.manifests.read_list(it)));
             for (snapshot, list) in snapshots.iter().zip(lists.await?) {
