@@ -8,6 +8,7 @@ use crate::config::lake::{DraftLake, DraftQuarantine};
 use crate::config::overrides::Overrides;
 use crate::config::problem::Problem;
 use crate::config::routes::{self, DraftRoute};
+use crate::config::syntax;
 use crate::config::tables::{self, DraftTable};
 
 /// The parts of a config that could be read; routes and tables with problems are left out.
@@ -26,16 +27,7 @@ pub(super) fn read(text: &str, overrides: &Overrides) -> (Draft, Vec<Problem>) {
     let (root, errors) = DeTable::parse_recoverable(text);
     let mut reader = Reader::new(text);
     if !errors.is_empty() {
-        let problem = |error: &toml::de::Error| {
-            // The error's own print would quote the line, which may hold a secret.
-            let line = match error.span() {
-                Some(span) => reader.line(span.start),
-                None => first_line_that_fails(text),
-            };
-            let what = format!("the config is not valid TOML: {}", error.message());
-            Problem::new(what, "see https://toml.io for its syntax").on_line(line)
-        };
-        return (Draft::default(), errors.iter().map(problem).collect());
+        return (Draft::default(), syntax::problems(text, &errors));
     }
     let root = root.get_ref();
     let mut keys = SectionReader::new(&mut reader, &ROOT, root, 0..0);
@@ -47,17 +39,6 @@ pub(super) fn read(text: &str, overrides: &Overrides) -> (Draft, Vec<Problem>) {
     let routes = routes::read(&mut reader, root);
     let tables = tables::read(&mut reader, root, &lake.policy);
     (Draft { lake, quarantine, routes, tables }, reader.problems)
-}
-
-/// Returns the line, from 1, of an error without a position, such as one about nesting: the text
-/// before that line has no such error.
-fn first_line_that_fails(text: &str) -> usize {
-    let ends: Vec<usize> = text.match_indices('\n').map(|(at, _)| at).collect();
-    let parses = |end: &usize| {
-        let (_, errors) = DeTable::parse_recoverable(text.get(..*end).unwrap_or(text));
-        errors.iter().all(|it| it.span().is_some())
-    };
-    ends.partition_point(parses) + 1
 }
 
 fn version(value: &DeValue<'_>) -> Result<(), Problem> {

@@ -35,6 +35,8 @@ mod tables;
 mod location;
 mod overrides;
 
+mod syntax;
+
 mod draft;
 
 mod checks;
