@@ -71,11 +71,11 @@ pub(super) async fn land<'a>(
     }
     let taken = std::mem::take(&mut commits.taken);
     for (from, TakenReport { refused, unsettled, .. }) in taken {
-        refused.iter().for_each(|it| sorted.report.note_refused(it));
-        let offer = Offer { rows: refused, ..Offer::default() };
-        let is_kept = offer.rows.is_empty()
+        let offer = Offer { rows: refused.clone(), ..Offer::default() };
+        let is_kept = refused.is_empty()
             || commits.land(&table, &policy, offer, &mut sorted.report).await.is_some();
         if is_complete && is_kept {
+            refused.iter().for_each(|it| sorted.report.note_refused(it));
             app.lake_of(&from).settle(&from, &unsettled).await;
         }
     }

@@ -5,9 +5,11 @@
 //! head, or in quarantine.
 
 use std::collections::HashSet;
+use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use bytes::Bytes;
 use futures_util::future::join_all;
 use tokio::time::Instant;
 
@@ -16,20 +18,23 @@ use crate::number::count;
 use crate::store::clock::Clock;
 use crate::store::error::StoreError;
 use crate::store::files::{Creation, Files, ListedObject, Removal};
+use crate::store::pause::pause;
 use crate::store::pending::gate::Gate;
 use crate::store::pending::object::{ObjectName, PendingRow, UnreadableObject};
 use crate::table_name::TableName;
 
-pub mod bytes;
+pub mod codec;
 pub mod object;
 
 pub mod gate;
 
+/// The number of times that an object is sent.
+const MAX_TRIES: u32 = 3;
 /// The number of objects that are read at a time.
 const READ_AT_ONCE: usize = 32;
 /// The size of objects that are read at a time, unless one is larger: rows are some ten times as large.
 const MAX_PACKED: u64 = 1024 * 1024;
-/// The time after which it takes no more along: others commit meanwhile.
+/// The time after which a commit reads no more objects: others commit meanwhile.
 const TAKE_FOR: Duration = Duration::from_millis(700);
 /// The time that a commit waits for the removal of what it has taken along.
 const REMOVE_FOR: Duration = Duration::from_secs(2);
@@ -157,21 +162,35 @@ impl Pending {
             let name =
                 ObjectName { began, commit: commit.to_owned(), part, rows: count(rows.len()) };
             let location = format!("{}/{name}", self.folder);
-            let failed = || StoreError::files("write", &location);
-            let (heading, bytes) = object::write(&self.table, rows, &unpacked).map_err(failed())?;
-            // The name is this commit's own: what exists was written by an earlier try of this call. But
-            // S3 may also say so of an object that is not there.
-            let created = self.files.create(&location, bytes).await.map_err(failed())?;
-            if created == Creation::Exists
-                && !self.files.exists(&location).await.map_err(failed())?
-            {
-                let error = std::io::Error::other("the store says that it exists, and it does not");
-                return Err(failed()(error));
-            }
+            let made = object::write(&self.table, rows, &unpacked);
+            let (heading, bytes) = made.map_err(StoreError::files("write", &location))?;
+            self.create(&location, bytes).await?;
             let heading = serde_json::to_string(&heading).unwrap_or_default();
             tracing::info!(object = %location, heading, "left rows to the next commit");
         }
         Ok(())
+    }
+
+    /// Writes an object. Its name is this commit's own, so that it may be sent again after an error.
+    async fn create(&self, location: &str, bytes: Bytes) -> Result<(), StoreError> {
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let error = match self.files.create(location, bytes.clone()).await {
+                Ok(Creation::Done) => return Ok(()),
+                // S3 may also say so of an object that is not there.
+                Ok(Creation::Exists) => match self.files.exists(location).await {
+                    Ok(true) => return Ok(()),
+                    Ok(false) => io::Error::other("the store says that it exists, and it does not"),
+                    Err(error) => error,
+                },
+                Err(error) => error,
+            };
+            if tries >= MAX_TRIES {
+                return Err(StoreError::files("write", location)(error));
+            }
+            pause(tries).await;
+        }
     }
 
     /// Reads objects in this order, up to the limits of a commit, but at least one.

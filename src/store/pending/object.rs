@@ -11,7 +11,7 @@ use uuid::Uuid;
 use crate::digest::sha256_hex;
 use crate::number::count;
 use crate::record::Row;
-use crate::store::pending::bytes::{FormatError, Reader, read_row, write_row};
+use crate::store::pending::codec::{FormatError, Reader, read_row, write_row};
 use crate::table_name::TableName;
 use crate::time::Timestamp;
 

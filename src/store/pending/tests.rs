@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::bytes::{Reader, read_row, write_row};
+use super::codec::{Reader, read_row, write_row};
 use super::gate::Gate;
 use super::object::{self, ObjectName, PendingRow, UnreadableObject};
 use crate::number::Number;

@@ -18,7 +18,7 @@ use iceberg::spec::{
 };
 use lakeward::config::Config;
 use lakeward::deadline::Deadline;
-use lakeward::handler::{App, handle};
+use lakeward::handler::{App, handle, sweep};
 use lakeward::source::Event;
 use lakeward::store::clock::Clock;
 use lakeward::store::files::local::LocalFiles;
@@ -72,6 +72,10 @@ async fn replay(config: &str, lake: &str, files: &[&str]) -> Result<()> {
                 return Err(trouble.into());
             }
         }
+    }
+    // As a replay does: no row stays pending.
+    for table in app.lake.tables().await? {
+        sweep(&app, &app.lake, &table, &Deadline::none()).await?;
     }
     change_all(&app.lake, &add_novelties).await
 }
