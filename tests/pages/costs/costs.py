@@ -68,6 +68,10 @@ def render(facts: dict, with_all: bool = False) -> str:
     out += " which Lakeward\ncosts less than Firehose for the same bytes:\n\n"
     out += table(head, "llrrr", rows) + "\n"
 
+    kept_up = facts["upkeep"]
+    call = requests(kept_up, prices) + prices["lambda_request"]
+    call += kept_up["seconds"] * memory * prices["lambda_gb_second"]
+    upkeep = call * kept_up["calls_a_month"]
     (direct, left), rows = ways[:2], []
     for load in facts["load"]:
         count = load["per_second"] * MONTH
@@ -76,19 +80,15 @@ def render(facts: dict, with_all: bool = False) -> str:
         share = min(1, COMMITS_A_SECOND / rate)
         each = share * per_invocation(direct, load["mb"], facts)
         each += (1 - share) * per_invocation(left, load["mb"], facts)
-        cost = dollars(each * count)
+        cost = dollars(each * count + upkeep)
         often = f"{rate:.3g} a second" if rate >= 1 else f"every {1 / rate:.0f} s"
         rows.append([load["name"], often, f"{rate * share * 86400:,.0f}", cost, dollars(firehose)])
     head = ["a month of one table", "invocations", "commits a day", "Lakeward", "Firehose"]
     out += table(head, "lrrrr", rows) + "\n"
 
-    kept_up = facts["upkeep"]
-    call = requests(kept_up, prices) + prices["lambda_request"]
-    call += kept_up["seconds"] * memory * prices["lambda_gb_second"]
-    month = dollars(call * kept_up["calls_a_month"])
     of_table = dollars(kept_up["metrics"] * prices["metric_month"])
-    out += f"Upkeep costs {month} a month for a table with a commit a minute, and the metrics of each table"
-    out += f" {of_table}.\n"
+    out += f"Upkeep is included: {dollars(upkeep)} a month for a table with a commit a minute. The metrics of each"
+    out += f" table cost {of_table}.\n"
 
     said = facts["log"]
     of_route = said["metrics"] * prices["metric_month"]
