@@ -100,7 +100,7 @@ pub(super) async fn one(
     let last = found.last_arrival.map(|it| format!(", last arrival {it}")).unwrap_or_default();
     writeln!(
         out,
-        "\n{}: {} in {}, {}, half of them below {}\n{}, {} of metadata{last}",
+        "\n{}: {} in {}, {} (median {})\n{}, {} of metadata{last}",
         found.name,
         counted(found.rows, "row"),
         counted(found.files, "file"),
