@@ -49,7 +49,6 @@ pub fn resolved_policy() -> Policy {
 /// Makes the row that marks a quarantined record as resolved. It has the record's own lineage, so
 /// there is at most one.
 pub fn resolved(lineage: Lineage, reason: &str, config_hash: &str) -> Row {
-    let text = |name: &str, it: &str| (name.to_owned(), Value::Text(it.to_owned()));
     let version = env!("CARGO_PKG_VERSION");
     let fields = vec![
         text("reason", reason),
@@ -90,7 +89,6 @@ pub fn original(
     route: Option<&str>,
     config_hash: &str,
 ) -> Row {
-    let text = |name: &str, it: &str| (name.to_owned(), Value::Text(it.to_owned()));
     let mut fields = match (keep, std::str::from_utf8(raw)) {
         (Keep::None, _) => Vec::new(),
         (Keep::Raw, Ok(record)) => vec![text("record", record)],
@@ -115,7 +113,6 @@ pub fn original(
 
 /// Adds the reason to a row that [`original`] has made.
 pub fn refused(mut original: Row, reject: &Reject) -> Row {
-    let text = |name: &str, it: &str| (name.to_owned(), Value::Text(it.to_owned()));
     original.fields.push(text("reason", reject.reason));
     original.fields.push(text("detail", &reject.detail));
     original
@@ -129,6 +126,10 @@ pub fn reason(row: &Row) -> String {
 /// Returns the route of a row of quarantine; empty if there is none.
 pub fn route(row: &Row) -> String {
     text_of(row, "route")
+}
+
+fn text(name: &str, it: &str) -> (String, Value) {
+    (name.to_owned(), Value::Text(it.to_owned()))
 }
 
 fn text_of(row: &Row, name: &str) -> String {

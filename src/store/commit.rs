@@ -258,7 +258,8 @@ impl<'a> Commit<'a> {
         let listing = match pending.list_recent().await {
             Ok(listing) => listing,
             Err(error) => {
-                // The rows can land without it.
+                // The rows can land without it. The next look is at the last minutes alone.
+                pending.gate.looked(head, true);
                 tracing::warn!(table = %self.table.name, %error, "can't look for pending rows");
                 return Turn::Swap;
             }

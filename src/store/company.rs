@@ -36,7 +36,7 @@ impl Company {
         (company, all)
     }
 
-    /// Returns true if there are no rows.
+    /// Returns whether it is empty.
     pub fn is_empty(&self) -> bool {
         self.objects.is_empty()
     }

@@ -30,7 +30,7 @@ pub enum Leaving {
     /// If others are committing.
     #[default]
     Contended,
-    /// At once: there is no time for a commit, because other tables have taken it.
+    /// At once: other tables have taken the time that a commit needs.
     Now,
 }
 

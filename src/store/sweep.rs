@@ -73,8 +73,8 @@ impl Sweep {
         Ok(Self { table, open, stay: Vec::new(), in_vain: 0 })
     }
 
-    /// Lands as many rows as one commit takes along; `None` if there are no more, or no more time. What the
-    /// table refuses is to be quarantined before the next commit.
+    /// Lands as many rows as one commit takes along; `None` at the end of the rows, or of the time. Quarantine
+    /// what the table refuses before the next commit.
     ///
     /// # Errors
     /// If the table can't be read or written.
@@ -88,8 +88,8 @@ impl Sweep {
         while !self.open.is_empty() && !deadline.passed() && self.in_vain < MAX_IN_VAIN {
             let taken = pending.take(&self.open, deadline).await;
             self.drop_all(&taken.gone);
-            let failed: HashSet<&String> = taken.failed.iter().collect();
-            let is_lost = |it: &str| pending.is_unreadable(it) || failed.contains(&it.to_owned());
+            let failed: HashSet<&str> = taken.failed.iter().map(String::as_str).collect();
+            let is_lost = |it: &str| pending.is_unreadable(it) || failed.contains(it);
             let (stay, open) = std::mem::take(&mut self.open)
                 .into_iter()
                 .partition(|(_, it)| is_lost(&it.location));

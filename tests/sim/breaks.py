@@ -173,11 +173,11 @@ OF_TESTS = {
         (COMMIT, "        self.company = Some(company);\n        // Files that were looked into may hold the new rows.\n        self.looks.begin_again();\n", "        self.company.get_or_insert_default().add(company);\n"),
         (
             COMPANY,
-            "    /// Returns true if there are no rows.\n",
+            "    /// Returns whether it is empty.\n",
             "    /// A break.\n    pub fn add(&mut self, other: Self) {\n"
             "        self.objects.extend(other.objects);\n"
             "        self.originals.extend(other.originals);\n    }\n\n"
-            "    /// Returns true if there are no rows.\n",
+            "    /// Returns whether it is empty.\n",
         ),
         ],
     ),
@@ -192,10 +192,10 @@ OF_TESTS = {
         ),
         (
             COMPANY,
-            "    /// Returns true if there are no rows.\n",
+            "    /// Returns whether it is empty.\n",
             "    /// A break.\n    pub fn locations(&self) -> Vec<String> {\n"
             "        self.objects.iter().map(|(it, _)| it.clone()).collect()\n    }\n\n"
-            "    /// Returns true if there are no rows.\n",
+            "    /// Returns whether it is empty.\n",
         ),
         ],
     ),

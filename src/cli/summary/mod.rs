@@ -181,7 +181,7 @@ impl Summary {
             let rows = counted(self.pending(), "row");
             writeln!(
                 out,
-                "! {rows} wait for the next commit: other processes write to the same table; land \n  \
+                "! {rows} wait for the next commit: other processes write to the same table; land\n  \
                  them now with lakeward upkeep"
             )?;
         }

@@ -150,6 +150,11 @@ impl Gate {
         }
     }
 
+    /// Returns whether this process has looked for pending rows before.
+    pub fn has_looked(&self) -> bool {
+        self.memory().looked_at.is_some()
+    }
+
     /// Notes a look for pending rows at this head: whether there were some.
     pub fn looked(&self, head: &HeadVersion, found: bool) {
         let now = self.clock.now();

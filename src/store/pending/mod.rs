@@ -112,10 +112,15 @@ impl Pending {
     }
 
     /// Lists as many objects of the last minutes as one request shows. So the markers that a bucket with
-    /// versions keeps of removed objects do not slow it down; upkeep takes older ones.
+    /// versions keeps of removed objects do not slow it down. Upkeep takes older ones, and so does the first
+    /// look of each process: a lake may be without upkeep.
     pub async fn list_recent(&self) -> Result<Listing, StoreError> {
         let recent = i64::try_from(RECENT.as_millis()).unwrap_or(i64::MAX);
-        let after = format!("{}/{}", self.folder, self.clock.millis().saturating_sub(recent));
+        let from = match self.gate.has_looked() {
+            true => self.clock.millis().saturating_sub(recent),
+            false => 0,
+        };
+        let after = format!("{}/{from}", self.folder);
         let found = self.removal.list_first(&self.folder, &after, MAX_OBJECTS).await;
         let found = found.map_err(StoreError::files("list", &self.folder))?;
         let is_cut = found.len() >= MAX_OBJECTS;

@@ -162,3 +162,26 @@ fn cleaning_never_removes_pending_rows() {
         assert_eq!((swept.taken.landed, objects(&memory).len()), (1, 0));
     });
 }
+
+/// A lake without upkeep has no one else to take old rows.
+#[test]
+fn the_first_commit_of_a_process_takes_rows_of_any_age_along() {
+    let memory = Arc::new(Memory::default());
+    memory.now.store(MORNING.unsigned_abs() / 1_000_000, Ordering::Relaxed);
+    let open = || {
+        let clock = memory.clock(0);
+        Lake::with(Arc::clone(&memory) as _, AT.to_owned(), "test".to_owned(), clock)
+            .removing(Arc::clone(&memory) as _)
+    };
+    run(async {
+        let old = open();
+        land(&old, rows(0..1)).await.unwrap();
+        let offer = Offer { rows: rows(1..2), leaving: Leaving::Now, ..Offer::default() };
+        old.offer(&table(), &Policy::default(), offer, &Deadline::none()).await.unwrap();
+        memory.now.fetch_add(3_600, Ordering::Relaxed);
+        let landed = land(&old, rows(2..3)).await.unwrap();
+        assert_eq!(landed.taken.landed, 0, "it looks at the last minutes");
+        let landed = land(&open(), rows(3..4)).await.unwrap();
+        assert_eq!((landed.taken.landed, objects(&memory).len()), (1, 0));
+    });
+}

@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::Workspace;
 use crate::support::lake::{fields, fresh_folder, number, row, table};
-use crate::support::process::{Function, by_id, killable, rows};
+use crate::support::process::{Function, by_id, killable, lakeward, printed, rows, run};
 
 /// The commits of the table, and the rows that wait.
 const COMMITS: u32 = 12;
@@ -110,6 +110,20 @@ fn wherever_upkeep_is_killed_every_row_is_there_once_and_the_next_one_goes_on() 
         }
     }
     assert!(kills >= 30, "{kills}");
+    // Without a config, the command says what waits, and lands nothing.
+    fs::remove_dir_all(&lake).unwrap();
+    copy(&whole, &lake);
+    let command = |arguments: &[&str]| {
+        let output = run(lakeward().args(arguments).arg("--lake").arg(&lake));
+        assert!(output.status.success(), "{}", printed(&output));
+        printed(&output)
+    };
+    assert!(command(&["tables"]).contains("pending"));
+    assert!(command(&["upkeep"]).contains("3 rows pending: name the config"));
+    assert_eq!(pending(&lake), PENDING.len());
+    command(&["upkeep", "--config", workspace.config.to_str().unwrap()]);
+    assert_eq!((ids(&lake), pending(&lake)), (all.clone(), 0));
+    assert!(!command(&["tables"]).contains("pending"));
     fs::remove_dir_all(&whole).unwrap();
     let counts = json!({"tables": {"test.rows": {"rows": all.len()}}}).to_string();
     fs::write(folder.join("expected.json"), counts).unwrap();
